@@ -1,0 +1,33 @@
+"""The typed errors that a user may see, and the exit code that each one ends with.
+
+Every message names the file or folder, says what is wrong and what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class HoimgError(Exception):
+    """Base of every error that hoimg raises on purpose; exit code 1."""
+
+    exit_code = 1
+
+
+class UsageError(HoimgError):
+    """The command was asked something it cannot do as asked; exit code 2."""
+
+    exit_code = 2
+
+
+class InputRefused(HoimgError):
+    """The input failed a check and measuring it would give wrong numbers; exit code 3.
+
+    Args:
+        message: One line that names the input, what is wrong and how to mend it.
+        code: The finding's code (see ``docs/findings.md``), for programs.
+    """
+
+    exit_code = 3
+
+    def __init__(self, message: str, code: str = "input_refused") -> None:
+        super().__init__(message)
+        self.code = code

@@ -1,0 +1,182 @@
+"""Pixels with a grid that cannot go stale, and the only place that talks to ITK and NIfTI frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hoimg.geometry import Box, Grid, Matrix, Triple
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+
+@dataclass(frozen=True, eq=False)
+class CTVolume:
+    """A CT volume in Hounsfield units.
+
+    Attributes:
+        hu: Array ``[z, y, x]``, int16 or float32, HU. Read-only by convention.
+        grid: Where the voxels lie.
+        valid: Optional boolean array of the same shape, false where the scanner wrote padding
+            (outside the reconstruction circle); None means that every voxel was measured.
+
+    Raises:
+        ValueError: when array and grid have different shapes or the dtype is another one.
+    """
+
+    hu: NDArray[Any]
+    grid: Grid
+    valid: NDArray[np.bool_] | None = None
+
+    def __post_init__(self) -> None:
+        if self.hu.shape != self.grid.size_zyx:
+            raise ValueError(f"array {self.hu.shape} does not fit grid {self.grid.size_zyx}")
+        if self.hu.dtype not in (np.dtype(np.int16), np.dtype(np.float32)):
+            raise ValueError(f"HU must be int16 or float32, got {self.hu.dtype}")
+        if self.valid is not None and self.valid.shape != self.hu.shape:
+            raise ValueError(f"valid {self.valid.shape} does not fit array {self.hu.shape}")
+
+    @classmethod
+    def from_array(
+        cls,
+        hu_zyx: NDArray[Any],
+        spacing_zyx_mm: Triple,
+        origin_lps_mm: Triple = (0.0, 0.0, 0.0),
+    ) -> CTVolume:
+        """Make a volume from a plain array in HU; other number types become float32."""
+        kept = hu_zyx if hu_zyx.dtype == np.int16 else np.asarray(hu_zyx, dtype=np.float32)
+        z, y, x = kept.shape
+        return cls(kept, Grid((z, y, x), spacing_zyx_mm, origin_lps_mm))
+
+    def crop(self, box: Box) -> CTVolume:
+        """The part of the volume in ``box`` (a view, not a copy)."""
+        valid = None if self.valid is None else self.valid[box]
+        return CTVolume(self.hu[box], self.grid.crop(box), valid)
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """A binary mask or label map on a grid.
+
+    Attributes:
+        array: Array ``[z, y, x]``, bool or an unsigned integer type; 0 is background.
+        grid: Where the voxels lie.
+
+    Raises:
+        ValueError: when array and grid have different shapes or the dtype is another one.
+    """
+
+    array: NDArray[Any]
+    grid: Grid
+
+    def __post_init__(self) -> None:
+        if self.array.shape != self.grid.size_zyx:
+            raise ValueError(f"array {self.array.shape} does not fit grid {self.grid.size_zyx}")
+        if self.array.dtype.kind not in "bu":
+            raise ValueError(f"a mask is bool or unsigned, got {self.array.dtype}")
+
+    def crop(self, box: Box) -> Mask:
+        """The part of the mask in ``box`` (a view, not a copy)."""
+        return Mask(self.array[box], self.grid.crop(box))
+
+
+@dataclass(frozen=True, eq=False)
+class Radiograph:
+    """A projection image.
+
+    Attributes:
+        pixels: Array ``[y, x]``, float32; larger is *more attenuating* (MONOCHROME1 inverted).
+        spacing_yx_mm: Pixel spacing in mm, or None when the file gives none that can be trusted.
+        spacing_source: ``calibrated``, ``detector_corrected``, ``detector_uncorrected``, ``none``.
+    """
+
+    pixels: NDArray[np.float32]
+    spacing_yx_mm: tuple[float, float] | None
+    spacing_source: str
+
+
+def to_sitk(array_zyx: NDArray[Any], grid: Grid) -> sitk.Image:
+    """A SimpleITK image (xyz, LPS) of an array; bool becomes uint8."""
+    import SimpleITK as sitk
+
+    kept = array_zyx.astype(np.uint8) if array_zyx.dtype == bool else array_zyx
+    image = sitk.GetImageFromArray(np.ascontiguousarray(kept))
+    image.SetSpacing(grid.spacing_zyx_mm[::-1])
+    image.SetOrigin(grid.origin_lps_mm)
+    image.SetDirection([v for row in grid.direction for v in row])
+    return image
+
+
+def grid_of_sitk(image: sitk.Image) -> Grid:
+    """The grid of a 3D SimpleITK image."""
+    x, y, z = image.GetSize()
+    sx, sy, sz = image.GetSpacing()
+    flat = image.GetDirection()
+    direction: Matrix = (
+        (flat[0], flat[1], flat[2]),
+        (flat[3], flat[4], flat[5]),
+        (flat[6], flat[7], flat[8]),
+    )
+    return Grid((z, y, x), (sz, sy, sx), image.GetOrigin(), direction)
+
+
+def from_sitk(image: sitk.Image) -> tuple[NDArray[Any], Grid]:
+    """Array zyx and grid of a 3D SimpleITK image."""
+    import SimpleITK as sitk
+
+    return sitk.GetArrayFromImage(image), grid_of_sitk(image)
+
+
+def resample_mask(mask: Mask, grid: Grid) -> Mask:
+    """Put a mask or label map onto another grid by physical position (nearest neighbour)."""
+    import SimpleITK as sitk
+
+    if mask.grid.same_as(grid):
+        return mask
+    target = sitk.Image(list(grid.size_zyx[::-1]), sitk.sitkUInt8)
+    target.SetSpacing(grid.spacing_zyx_mm[::-1])
+    target.SetOrigin(grid.origin_lps_mm)
+    target.SetDirection([v for row in grid.direction for v in row])
+    moved = sitk.Resample(
+        to_sitk(mask.array, mask.grid), target, sitk.Transform(), sitk.sitkNearestNeighbor, 0
+    )
+    array = sitk.GetArrayFromImage(moved).astype(mask.array.dtype)
+    return Mask(array, grid)
+
+
+def write_nifti(path: Path, array_zyx: NDArray[Any], grid: Grid) -> None:
+    """Write an array as ``.nii.gz``, placed correctly in physical space (ITK converts to RAS)."""
+    import SimpleITK as sitk
+
+    sitk.WriteImage(to_sitk(array_zyx, grid), str(path), useCompression=True)
+
+
+def read_mask(path: Path) -> Mask:
+    """Read a NIfTI, NRRD or MetaImage label map; whole, non-negative numbers only.
+
+    Raises:
+        InputRefused: when the file cannot be read, is not 3D or is no label map.
+    """
+    import SimpleITK as sitk
+
+    from hoimg.errors import InputRefused
+
+    try:
+        array, grid = from_sitk(sitk.ReadImage(str(path)))
+    except (RuntimeError, ValueError) as error:
+        raise InputRefused(
+            f"{path}: cannot be read as a 3D mask; give a .nii.gz or .nrrd label map",
+            "mask_unreadable",
+        ) from error
+    rounded = np.rint(array)
+    if array.min() < 0 or array.max() > 65535 or not np.array_equal(rounded, array):
+        raise InputRefused(
+            f"{path}: is no label map (values are not whole numbers from 0 to 65535)",
+            "mask_not_labels",
+        )
+    return Mask(rounded.astype(np.uint16), grid)

@@ -1,0 +1,306 @@
+"""The typed results that the stages fill and the report writes; names are a public contract.
+
+Missing values are ``None`` and their reason stands in ``flags``; a zero is a measured zero.
+The JSON Schema of :class:`Report` is what ``hoimg schema`` prints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hoimg.image import CTVolume, Mask
+
+SCHEMA_VERSION = "1.0.0"
+
+STATEMENT = (
+    "Imaging maturity estimate. Not validated against histology or recurrence: no public images of "
+    "heterotopic ossification exist. Studies disagree on whether maturity or delay predicts "
+    "recurrence. This is not advice to operate or to wait, and it does not exclude malignancy. "
+    "For research use only; not a medical device."
+)
+
+Level = Literal["info", "warning", "error"]
+Status = Literal["measured", "not_measurable", "absent"]
+Category = Literal[
+    "new", "enlarging", "no_detectable_change", "shrinking", "resolved", "merged", "split"
+]
+Label = Literal["immature", "mature", "indeterminate"]
+CriterionResult = Literal["pass", "fail", "intermediate", "unrated"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="null")
+
+
+class Finding(_Model):
+    """One outcome of one check of the input or of a stage."""
+
+    code: str = Field(description="Stable name of the check's outcome, snake_case.")
+    level: Level
+    message: str = Field(description="What was seen, in one sentence, without identity.")
+    fix: str | None = Field(default=None, description="What the user can do about it.")
+
+
+class Acquisition(_Model):
+    """How an exam was made, as far as the numbers depend on it."""
+
+    kvp: float | None = Field(default=None, description="Tube voltage, kV.")
+    kernel: str | None = Field(
+        default=None, description="Convolution kernel as the scanner names it."
+    )
+    slice_thickness_mm: float | None = Field(
+        default=None, description="Nominal slice thickness, mm."
+    )
+    spacing_zyx_mm: tuple[float, float, float] | None = Field(
+        default=None, description="Distance between voxel centres along the array axes z, y, x, mm."
+    )
+    size_zyx: tuple[int, int, int] | None = None
+    contrast: bool | None = Field(default=None, description="Contrast agent named in the header.")
+    manufacturer: str | None = None
+    model: str | None = None
+    tube_current_ma: float | None = None
+    patient_position: str | None = None
+    body_part: str | None = None
+    series_choice: str | None = Field(
+        default=None, description="Why this series was chosen among those of the study."
+    )
+    native_skeleton: str | None = Field(
+        default=None, description="Which provider decided what the native skeleton is."
+    )
+    noise_hu: float | None = Field(
+        default=None, description="Noise SD measured in soft tissue, HU."
+    )
+    psf_fwhm_zyx_mm: tuple[float, float, float] | None = Field(
+        default=None, description="Point spread (full width at half maximum) along z, y, x, mm."
+    )
+    cortex_hu: float | None = Field(
+        default=None, description="The patient's own normal cortex: typical peak of the shell, HU."
+    )
+
+
+class Exam(_Model):
+    """One exam (a study at a date) as analysed."""
+
+    exam_id: str
+    modality: str
+    study_instance_uid: str
+    series_instance_uid: str
+    days_from_baseline: int
+    acquisition: Acquisition = Field(default_factory=Acquisition)
+    findings: list[Finding] = Field(default_factory=list)
+    labelmap: str | None = Field(default=None, description="Path relative to the report folder.")
+    excluded_labelmap: str | None = Field(
+        default=None, description="Path relative to the report folder."
+    )
+
+
+class Observation(_Model):
+    """One lesion in one exam. ``None`` is never zero: its reason stands in ``flags``."""
+
+    exam_id: str
+    status: Status
+    label: int | None = Field(default=None, description="Value in the exam's label map.")
+    volume_mm3: float | None = Field(
+        default=None, description="V_env: filled half-maximum envelope, the primary size, mm3."
+    )
+    volume_ci95_mm3: tuple[float, float] | None = None
+    threshold_volume_mm3: float | None = Field(
+        default=None, description="V_min: volume at or above 150 HU (120 kVp equivalent), mm3."
+    )
+    mineral_mass_hu_mm3: float | None = Field(
+        default=None, description="Integrated excess attenuation over local background, HU mm3."
+    )
+    mineral_mass_mg: float | None = Field(
+        default=None, description="Mineral mass in mg hydroxyapatite; only when calibrated."
+    )
+    mean_hu: float | None = Field(default=None, description="D_min: mean of mineral voxels, HU.")
+    sd_hu: float | None = None
+    median_hu: float | None = None
+    p95_hu: float | None = None
+    rim_fraction: float | None = Field(
+        default=None, description="RIM: fraction of the surface with a cortex-like peak, 0 to 1."
+    )
+    edge_ratio: float | None = Field(
+        default=None, description="EDGE: 10-90 % edge width over that of the patient's own cortex."
+    )
+    zone_contrast_hu: float | None = Field(
+        default=None, description="ZONE: mean of the shell minus mean of the core, HU."
+    )
+    core_marrow_fraction: float | None = Field(
+        default=None, description="CORE: fraction of the core that is marrow-like, 0 to 1."
+    )
+    max_diameter_mm: float | None = None
+    surface_area_mm2: float | None = None
+    sphericity: float | None = None
+    centroid_lps_mm: tuple[float, float, float] | None = None
+    distance_to_bone_mm: float | None = None
+    touches_bone: bool | None = None
+    touches_fov: bool | None = None
+    distance_to_metal_mm: float | None = None
+    background_hu: float | None = Field(
+        default=None, description="Local soft-tissue background, HU."
+    )
+    rim_profiles: int | None = Field(
+        default=None, description="Number of surface profiles behind RIM and EDGE."
+    )
+    area_mm2: float | None = Field(default=None, description="Radiographs: projected area, mm2.")
+    density_index: float | None = Field(
+        default=None, description="Radiographs: (lesion - soft) / (cortex - soft), same film."
+    )
+    spacing_source: str | None = None
+    flags: list[str] = Field(default_factory=list)
+
+
+class Change(_Model):
+    """What happened to a lesion between two exams."""
+
+    from_exam: str
+    to_exam: str
+    days: int
+    volume_change_pct: float | None = None
+    volume_rc_pct: float | None = Field(
+        default=None, description="Repeatability coefficient in force, percent of volume."
+    )
+    mass_change_pct: float | None = None
+    mass_rc_pct: float | None = None
+    density_change_hu: float | None = None
+    density_rc_hu: float | None = None
+    category: Category
+    comparable: bool = Field(
+        default=True, description="Whether both exams were made alike enough for the serial test."
+    )
+    parents: list[str] = Field(
+        default_factory=list, description="lesion_id of the lesions that merged or split."
+    )
+    flags: list[str] = Field(default_factory=list)
+
+
+class Criterion(_Model):
+    """One rule of the rule set with everything needed to check it by hand."""
+
+    id: str
+    name: str = ""
+    value: float | None
+    unit: str | None
+    pass_at: str | None = Field(description="When the rule passes, e.g. '>= 0.75'.")
+    fail_at: str | None
+    result: CriterionResult
+    evidence: str = Field(
+        description="Evidence status: established, borrowed or default, in words."
+    )
+    note: str = ""
+
+
+class Maturity(_Model):
+    """The imaging-maturity label of a lesion at its latest exam, with its whole chain."""
+
+    label: Label
+    exam_id: str | None = Field(default=None, description="The exam that the label speaks of.")
+    reasons: list[str] = Field(description="Reason codes; see docs/methods.md.")
+    summary: str = Field(default="", description="The answer in one sentence.")
+    criteria: list[Criterion]
+    stage_ledermann: int | None = Field(
+        default=None, description="Approximate Ledermann 2002 grade, 2 to 4."
+    )
+    earliest_informative_followup: date | None = Field(
+        default=None,
+        description="Earliest date from which a follow-up could rate stability (R4). With "
+        "pseudonymous dates off the wire see earliest_informative_followup_day.",
+    )
+    earliest_informative_followup_day: int | None = Field(
+        default=None, description="The same as days from baseline."
+    )
+
+
+class Lesion(_Model):
+    """One tracked lesion: what was seen at every exam, what changed, and the label."""
+
+    lesion_id: str
+    tracking_uid: str
+    observations: list[Observation]
+    changes: list[Change]
+    maturity: Maturity
+
+
+class Excluded(_Model):
+    """A candidate that was not called ossification, and why."""
+
+    exam_id: str
+    label: int = Field(description="Value in the exam's excluded label map.")
+    reason: str
+    volume_mm3: float
+    centroid_lps_mm: tuple[float, float, float]
+    note: str = ""
+
+
+class RegistrationSummary(_Model):
+    """How one exam was placed onto another, and whether that is trusted."""
+
+    from_exam: str
+    to_exam: str
+    accepted: bool
+    bone_overlap: float | None = Field(default=None, description="Dice of bone in the common view.")
+    residual_mm: float | None = Field(
+        default=None, description="Median distance between the two bone surfaces, mm."
+    )
+    reason: str | None = None
+
+
+class Report(_Model):
+    """The whole of ``report.json``."""
+
+    schema_version: str = SCHEMA_VERSION
+    software: str
+    config_sha256: str
+    statement: str = STATEMENT
+    patient_key: str = Field(
+        description="Keyed hash of the patient's identity, never the identity."
+    )
+    baseline_date: date | None = Field(
+        default=None, description="Date of the first exam; null unless identity is shown."
+    )
+    exams: list[Exam]
+    lesions: list[Lesion]
+    excluded: list[Excluded]
+    registrations: list[RegistrationSummary] = Field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class ExamImages:
+    """The pixels behind one exam of a report, for pictures, label maps and DICOM objects.
+
+    Attributes:
+        exam_id: As in the report.
+        volume: The exam in HU on its own grid.
+        lesions: Label map, uint16; values are ``Observation.label``.
+        excluded: Label map, uint16; values are ``Excluded.label``.
+        source_files: The DICOM files that the volume was read from, in slice order of the array's
+            z axis; empty when it came from an array.
+    """
+
+    exam_id: str
+    volume: CTVolume
+    lesions: Mask
+    excluded: Mask
+    source_files: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class PatientResult:
+    """Everything that :func:`hoimg.report.write_report` needs.
+
+    Attributes:
+        report: The numbers, as in ``report.json``; its label map paths are filled on writing.
+        images: By ``exam_id``.
+        settings_toml: The resolved settings, as written beside the report.
+    """
+
+    report: Report
+    images: Mapping[str, ExamImages]
+    settings_toml: str = ""

@@ -1,0 +1,298 @@
+"""Every threshold of every stage: one model, a section per stage, TOML in, resolved TOML out.
+
+Each threshold states its unit, what it means, where it comes from and its evidence status:
+``established`` (in the literature, for this use), ``borrowed`` (measured, but elsewhere) or
+``default`` (an engineering choice with no evidence behind it).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hoimg.errors import UsageError
+
+Evidence = Literal["established", "borrowed", "default"]
+
+
+def threshold(
+    default: Any, *, unit: str, meaning: str, source: str, status: Evidence, **limits: Any
+) -> Any:
+    """A settings field that carries its unit, meaning, source and evidence status."""
+    extra = {"unit": unit, "source": source, "status": status}
+    return Field(default=default, description=meaning, json_schema_extra=extra, **limits)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class IntakeSettings(_Section):
+    """Reading: what is refused before any pixel is measured."""
+
+    min_slices: int = threshold(
+        5,
+        unit="slices",
+        meaning="A CT series with fewer slices is no volume to segment and is refused.",
+        source="engineering choice",
+        status="default",
+        ge=2,
+    )
+    spacing_tolerance: float = threshold(
+        0.02,
+        unit="fraction of the spacing",
+        meaning="Largest deviation of one slice step from the median step before it is a gap.",
+        source="scanners print positions to 0.01 mm or better",
+        status="default",
+        gt=0,
+        lt=0.5,
+    )
+    max_slice_thickness_mm: float = threshold(
+        10.0,
+        unit="mm",
+        meaning="Slices thicker than this are refused.",
+        source="engineering choice",
+        status="default",
+        gt=0,
+    )
+
+
+class SegmentSettings(_Section):
+    """Finding ectopic mineral apart from the skeleton."""
+
+    mineral_hu_120kvp: float = threshold(
+        150.0,
+        unit="HU at 120 kVp",
+        meaning="Voxels above this are mineral; corrected for the exam's tube voltage.",
+        source="150-200 HU in HO papers",
+        status="default",
+    )
+    metal_hu: float = threshold(
+        2500.0,
+        unit="HU",
+        meaning="Voxels above this are metal or cement.",
+        source="metal and cement exceed 2500-3000 HU or saturate",
+        status="default",
+    )
+    min_lesion_mm3: float = threshold(
+        200.0,
+        unit="mm3",
+        meaning="Candidates smaller than this are listed under excluded as too_small.",
+        source="engineering choice",
+        status="default",
+        gt=0,
+    )
+
+
+class MeasureSettings(_Section):
+    """Numbers of a lesion."""
+
+    threshold_hu_120kvp: float = threshold(
+        150.0,
+        unit="HU at 120 kVp",
+        meaning="Fixed threshold of the secondary volume, for comparison with papers.",
+        source="150-200 HU in HO papers",
+        status="default",
+    )
+    rim_peak_fraction: float = threshold(
+        0.5,
+        unit="fraction of the patient's own cortex at matched thickness",
+        meaning="A surface profile whose peak reaches this is cortex-like.",
+        source="engineering choice",
+        status="default",
+    )
+    rim_peak_fallback_hu: float = threshold(
+        500.0,
+        unit="HU",
+        meaning="Used where no normal cortex is in view and slices are 1.5 mm or thinner.",
+        source="engineering choice",
+        status="default",
+    )
+    rim_max_slice_mm: float = threshold(
+        1.5,
+        unit="mm",
+        meaning="Slices thicker than this leave rim and edge unrated.",
+        source="a 1 mm shell of 1200 HU peaks at 401 HU for FWHM 3 mm (calculated)",
+        status="default",
+    )
+
+
+class SerialSettings(_Section):
+    """Registration, matching and change."""
+
+    min_bone_overlap: float = threshold(
+        0.7,
+        unit="Dice",
+        meaning="A registration whose bones overlap less in the common view is rejected.",
+        source="engineering choice",
+        status="default",
+    )
+    max_residual_mm: float = threshold(
+        1.5,
+        unit="mm",
+        meaning="A registration with a larger median bone-surface distance is rejected.",
+        source="engineering choice",
+        status="default",
+    )
+    seed: int = threshold(
+        20260101,
+        unit="",
+        meaning="Seed of the registration's sampling, so that a run repeats exactly.",
+        source="engineering choice",
+        status="default",
+    )
+    rc_volume_floor_pct: float = threshold(
+        25.0,
+        unit="%",
+        meaning="The repeatability coefficient of volume is never below this.",
+        source="nodule guideline 25 %, screening nodules +-27 %",
+        status="borrowed",
+    )
+    rc_volume_base_pct: float = threshold(
+        16.0,
+        unit="%",
+        meaning="Base term of the volume's repeatability: base + root / sqrt(V in mm3).",
+        source="calcium rescan limit (MESA), calcified nodules",
+        status="borrowed",
+    )
+    rc_volume_root_pct: float = threshold(
+        430.0,
+        unit="% mm^1.5",
+        meaning="Root term of the volume's repeatability: base + root / sqrt(V in mm3).",
+        source="calcium rescan limit (MESA)",
+        status="borrowed",
+    )
+    rc_density_pct: float = threshold(
+        10.0,
+        unit="%",
+        meaning="Repeatability of density is the larger of this and rc_density_hu.",
+        source="engineering choice",
+        status="default",
+    )
+    rc_density_hu: float = threshold(
+        50.0,
+        unit="HU",
+        meaning="Repeatability of density is the larger of this and rc_density_pct.",
+        source="engineering choice",
+        status="default",
+    )
+    rc_mass_pct: float = threshold(
+        10.0,
+        unit="%",
+        meaning="Repeatability of mass until measured.",
+        source="engineering choice",
+        status="default",
+    )
+    max_slice_difference: float = threshold(
+        0.25,
+        unit="fraction",
+        meaning="A prior whose slice thickness differs by more blocks the serial test.",
+        source="engineering choice",
+        status="default",
+    )
+
+
+class MaturitySettings(_Section):
+    """The rule set."""
+
+    gate_max_slice_mm: float = threshold(
+        2.5, unit="mm", meaning="Thicker slices fail the quality gate.",
+        source="engineering choice", status="default",
+    )  # fmt: skip
+    rim_max_slice_mm: float = threshold(
+        1.5, unit="mm", meaning="Thicker slices leave rim and margin unrated.",
+        source="partial-volume calculation", status="default",
+    )  # fmt: skip
+    gate_min_volume_mm3: float = threshold(
+        320.0, unit="mm3", meaning="Smaller lesions have a volume repeatability above 40 %.",
+        source="from the borrowed repeatability formula", status="borrowed",
+    )  # fmt: skip
+    gate_metal_distance_mm: float = threshold(
+        10.0, unit="mm", meaning="Lesions nearer to metal fail the quality gate.",
+        source="engineering choice", status="default",
+    )  # fmt: skip
+    rim_pass: float = threshold(
+        0.75, unit="fraction", meaning="R1 passes at or above.",
+        source="concept established, number not", status="default",
+    )  # fmt: skip
+    rim_fail: float = threshold(
+        0.25, unit="fraction", meaning="R1 fails at or below.",
+        source="concept established, number not", status="default",
+    )  # fmt: skip
+    edge_pass: float = threshold(
+        1.5, unit="ratio", meaning="R2 passes at or below.",
+        source="concept established, number not", status="default",
+    )  # fmt: skip
+    edge_fail: float = threshold(
+        2.5, unit="ratio", meaning="R2 fails at or above.",
+        source="concept established, number not", status="default",
+    )  # fmt: skip
+    core_pass: float = threshold(
+        0.2, unit="fraction", meaning="R3 (supportive) passes at or above.",
+        source="engineering choice", status="default",
+    )  # fmt: skip
+    serial_min_days: int = threshold(
+        84, unit="days", meaning="R4 needs at least this interval.",
+        source="guided by the best interval of 81 d for nodules", status="default",
+    )  # fmt: skip
+    age_min_days: int = threshold(
+        56, unit="days", meaning="R5: a known age below this blocks mature.",
+        source="zoning appears at 5-8 weeks", status="established",
+    )  # fmt: skip
+    reverse_zone_hu: float = threshold(
+        100.0, unit="HU", meaning="R6: a shell darker than the core by more is a red flag.",
+        source="concept established, number not", status="default",
+    )  # fmt: skip
+
+
+class Settings(_Section):
+    """All sections. Change a value in a TOML file given with ``--config``."""
+
+    intake: IntakeSettings = IntakeSettings()
+    segment: SegmentSettings = SegmentSettings()
+    measure: MeasureSettings = MeasureSettings()
+    serial: SerialSettings = SerialSettings()
+    maturity: MaturitySettings = MaturitySettings()
+
+    @property
+    def sha256(self) -> str:
+        """Hash of every resolved value, independent of order and formatting."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def to_toml(self) -> str:
+        """The resolved settings as TOML; reading it back gives equal settings."""
+        lines: list[str] = []
+        for name, section in self.model_dump(mode="json").items():
+            lines.append(f"[{name}]")
+            lines += [f"{key} = {json.dumps(value)}" for key, value in section.items()]
+            lines.append("")
+        return "\n".join(lines)
+
+
+def read_settings(path: Path | None) -> Settings:
+    """Read a TOML file of settings; values left out keep their defaults.
+
+    Args:
+        path: The file, or None for the defaults.
+
+    Raises:
+        UsageError: when the file cannot be read, is no TOML, or names an unknown or bad value.
+    """
+    if path is None:
+        return Settings()
+    try:
+        return Settings.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise UsageError(f"{path}: settings cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: is no TOML file ({error})") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"{path}: setting '{where}': {first['msg']}") from error
