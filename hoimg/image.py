@@ -1,4 +1,4 @@
-"""Pixels with a grid that cannot go stale, and the only place that talks to ITK and NIfTI frames."""
+"""Pixels with a grid that cannot go stale; the only place that knows ITK and NIfTI frames."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def threshold(
     default: Any, *, unit: str, meaning: str, source: str, status: Evidence, **limits: Any
 ) -> Any:
     """A settings field that carries its unit, meaning, source and evidence status."""
-    extra = {"unit": unit, "source": source, "status": status}
+    extra: dict[str, Any] = {"unit": unit, "source": source, "status": status}
     return Field(default=default, description=meaning, json_schema_extra=extra, **limits)
 
 

@@ -1,0 +1,52 @@
+"""Fixtures that every room's tests share, and the rule that CI may skip nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+NO_SKIP = os.environ.get("HOIMG_NO_SKIP") == "1"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of public CT data: ``HOIMG_REAL_DATA``, else ``../shared/data`` beside the project."""
+    folder = Path(os.environ.get("HOIMG_REAL_DATA") or ROOT.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; set HOIMG_REAL_DATA to the folder that holds it")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sample_data() -> Path:
+    """The sample patient that ships with the project."""
+    return ROOT / "sample_data"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With HOIMG_NO_SKIP=1 a test that skips has failed: a green run means that all ran."""
+    report = yield
+    if NO_SKIP and report.skipped:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} skipped with HOIMG_NO_SKIP=1: {reason}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for a whole module that skips while it is collected."""
+    report = yield
+    if NO_SKIP and report.skipped:
+        report.outcome = "failed"
+        report.longrepr = f"{collector.nodeid} skipped with HOIMG_NO_SKIP=1: {report.longrepr}"
+    return report
