@@ -1,0 +1,176 @@
+"""Pixels of an exam in exact Hounsfield units.
+
+Each slice is decoded by the first decoder that can, turned into HU with its own rescale and put
+at its place; the volume stays int16 as long as every value is a whole number that fits.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hoimg.dicom.header import quiet_pydicom
+from hoimg.dicom.types import Exam
+from hoimg.errors import InputRefused
+from hoimg.image import CTVolume
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+_RLE = "1.2.840.10008.1.2.5"
+_PLUGINS = ("pylibjpeg", "pyjpegls", "gdcm")
+"""In order of preference. GDCM never decodes RLE: it is ten times slower than pylibjpeg."""
+
+
+def load_volume(exam: Exam) -> CTVolume:
+    """Read the pixels of an exam's chosen series.
+
+    Returns:
+        HU, int16 when every value is a whole number that fits, else float32, on the series' own
+        grid. ``valid`` is false where the file marks padding (PixelPaddingValue and its range
+        limit); None when nothing is padded. Padded voxels keep the value they have in the file.
+
+    Raises:
+        InputRefused: when a file cannot be read or decoded; the message names it.
+    """
+    series = exam.series
+    if series.grid is None:
+        raise InputRefused(f"exam {exam.exam_id} has no volume to read", "not_a_volume")
+    shape = series.grid.size_zyx
+    hu: NDArray[Any] = np.empty(shape, dtype=np.int16)
+    valid: NDArray[np.bool_] | None = None
+    with quiet_pydicom():
+        for z, file in enumerate(series.files):
+            values, padding = read_slice(file, shape[1:])
+            if hu.dtype == np.int16 and not _fits_int16(values):
+                hu = hu.astype(np.float32)
+            hu[z] = values
+            if padding is not None:
+                if valid is None:
+                    valid = np.ones(shape, dtype=bool)
+                valid[z] = ~padding
+    return CTVolume(hu, series.grid, valid)
+
+
+def read_slice(
+    file: Path, shape_yx: tuple[int, int]
+) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """HU of one classic CT image, and where it is padded (None for nowhere).
+
+    Returns:
+        int32 when slope and intercept are whole numbers, else float64.
+
+    Raises:
+        InputRefused: with the file's name.
+    """
+    from pydicom import dcmread
+
+    try:
+        dataset = dcmread(file, force=True)
+        stored = decode(dataset, file)
+        slope, intercept = float(dataset.RescaleSlope), float(dataset.RescaleIntercept)
+    except InputRefused:
+        raise
+    except Exception as error:  # parsers and codecs raise anything on damaged data; named below
+        raise InputRefused(
+            f"{file}: cannot be read as a CT image ({type(error).__name__}); "
+            "copy or export it again",
+            "pixels_unreadable",
+        ) from error
+    if stored.shape != shape_yx:
+        raise InputRefused(
+            f"{file}: holds {stored.shape} pixels where {shape_yx} belong; export it again",
+            "pixels_unreadable",
+        )
+    padding = _padding(dataset, stored)
+    if slope.is_integer() and intercept.is_integer() and stored.dtype.itemsize <= 2:
+        whole: NDArray[Any] = stored.astype(np.int32)
+        if abs(slope) < 2**14 and abs(intercept) < 2**29:
+            return whole * int(slope) + int(intercept), padding
+    return stored.astype(np.float64) * slope + intercept, padding
+
+
+def decode(dataset: Dataset, file: Path) -> NDArray[Any]:
+    """Stored values ``[y, x]`` by the first decoder that succeeds.
+
+    Raises:
+        InputRefused: when none does; the message names the file and the compression.
+    """
+    from pydicom.pixels.decoders.base import get_decoder
+
+    syntax = dataset.file_meta.get("TransferSyntaxUID", None) or _guess_syntax(dataset)
+    if not syntax.is_compressed:
+        stored: NDArray[Any] = get_decoder(syntax).as_array(dataset, raw=True)[0]
+        return stored
+    reasons = []
+    decoder = get_decoder(syntax)
+    native = ("pydicom",) if syntax == _RLE else ()
+    for plugin in (*_PLUGINS, *native):
+        if plugin not in decoder.available_plugins or (syntax == _RLE and plugin == "gdcm"):
+            continue
+        try:
+            stored = decoder.as_array(dataset, raw=True, decoding_plugin=plugin)[0]
+            return stored
+        except Exception as error:  # try the next codec; the last reason ends in the refusal
+            reasons.append(f"{plugin}: {type(error).__name__}")
+    try:
+        return _decode_with_itk(dataset, file)
+    except RuntimeError:
+        reasons.append("SimpleITK: RuntimeError")
+    raise InputRefused(
+        f"{file}: pixels ({syntax.name}) cannot be decoded [{', '.join(reasons)}]; "
+        "export it uncompressed",
+        "pixels_unreadable",
+    )
+
+
+def _decode_with_itk(dataset: Dataset, file: Path) -> NDArray[Any]:
+    """Stored values through GDCM inside SimpleITK, which has applied the rescale: undo it."""
+    import SimpleITK as sitk
+
+    image = sitk.GetArrayFromImage(sitk.ReadImage(str(file)))[0].astype(np.float64)
+    stored = (image - float(dataset.RescaleIntercept)) / float(dataset.RescaleSlope)
+    kind = np.int16 if dataset.PixelRepresentation else np.uint16
+    return np.asarray(np.rint(stored).astype(kind))
+
+
+def _guess_syntax(dataset: Dataset) -> Any:
+    """Transfer syntax of a data set without file meta information."""
+    from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    implicit = dataset.original_encoding[0]
+    syntax = ExplicitVRLittleEndian if implicit is False else ImplicitVRLittleEndian
+    dataset.file_meta.TransferSyntaxUID = syntax
+    return syntax
+
+
+def _fits_int16(values: NDArray[Any]) -> bool:
+    if values.min() < -32768 or values.max() > 32767:
+        return False
+    return values.dtype.kind == "i" or bool(np.array_equal(values, np.rint(values)))
+
+
+def _padding(dataset: Dataset, stored: NDArray[Any]) -> NDArray[np.bool_] | None:
+    """Where stored values are padding; the tag is compared as the pixels are stored."""
+    value = dataset.get("PixelPaddingValue")
+    if value is None or value == "":
+        return None
+    limit = dataset.get("PixelPaddingRangeLimit")
+    low = _as_stored(value, stored.dtype)
+    high = low if limit is None or limit == "" else _as_stored(limit, stored.dtype)
+    low, high = min(low, high), max(low, high)
+    padding = np.asarray((stored >= low) & (stored <= high))
+    return padding if padding.any() else None
+
+
+def _as_stored(value: Any, kind: np.dtype[Any]) -> int:
+    """A padding value in the pixels' own type: writers often store -2000 as unsigned 63536."""
+    number = int.from_bytes(value[:2], "little") if isinstance(value, bytes) else int(value)
+    bits = 8 * kind.itemsize
+    number %= 1 << bits
+    if kind.kind == "i" and number >= 1 << (bits - 1):
+        number -= 1 << bits
+    return number

@@ -1,0 +1,239 @@
+"""One patient from files and folders: the exams that can be analysed, and why others cannot."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from hoimg.dicom.choose import choose_series
+from hoimg.dicom.findings import finding
+from hoimg.dicom.header import clean_text, patient_key
+from hoimg.dicom.scan import Progress, scan
+from hoimg.dicom.types import Exam, Inventory, Patient, SeriesInfo
+from hoimg.errors import InputRefused, UsageError
+from hoimg.results import Finding
+from hoimg.settings import Settings
+
+
+def read_patient(
+    paths: Path | Sequence[Path],
+    settings: Settings | None = None,
+    *,
+    patient: str | None = None,
+    series: str | None = None,
+    on_progress: Progress | None = None,
+) -> Patient:
+    """Read the exams of one patient.
+
+    Args:
+        paths: Files or folders, searched recursively.
+        settings: Limits of the checks; the defaults when None.
+        patient: PatientID or patient key, when several patients are under the paths.
+        series: SeriesInstanceUID to take in its study, instead of the one hoimg would choose;
+            other studies keep their own choice.
+        on_progress: Called with (files read, files to read).
+
+    Returns:
+        The patient with at least one exam. Studies that failed their checks are in ``findings``
+        and ``unused``; they do not stop the others.
+
+    Raises:
+        UsageError: no such path, several patients and none named, unknown patient or series.
+        InputRefused: nothing under the paths can be measured.
+    """
+    roots = [paths] if isinstance(paths, Path) else list(paths)
+    inventory = scan(roots, settings, on_progress=on_progress)
+    return select_patient(inventory, roots, patient=patient, series=series)
+
+
+def select_patient(
+    inventory: Inventory,
+    roots: Sequence[Path],
+    *,
+    patient: str | None = None,
+    series: str | None = None,
+) -> Patient:
+    """Choose patient, studies and series from what a scan found (see :func:`read_patient`)."""
+    key = _the_patient(inventory, roots, patient)
+    own = [s for s in inventory.series if s.patient_key == key]
+    if series is not None and not any(s.series_uid == series for s in own):
+        raise UsageError(f"{_name(roots)}: no series {clean_text(series)}; see 'hoimg info'")
+    studies: dict[str, list[SeriesInfo]] = defaultdict(list)
+    for info in own:
+        studies[info.study_uid].append(info)
+    chosen: list[tuple[SeriesInfo, str, tuple[Finding, ...]]] = []
+    findings = list(inventory.findings)
+    for members in studies.values():
+        picked = _choose(members, series)
+        if picked is None:
+            findings += _study_findings(members)
+        else:
+            chosen.append(picked)
+    if not chosen:
+        raise refusal(own, inventory, roots)
+    chosen, undated = _dated(chosen, roots)
+    findings += undated
+    exams = _exams(chosen)
+    used = {id(exam.series) for exam in exams}
+    return Patient(
+        patient_key=key,
+        exams=exams,
+        findings=tuple(findings),
+        unused=tuple(s for s in own if id(s) not in used),
+    )
+
+
+def refusal(
+    series: Sequence[SeriesInfo], inventory: Inventory, roots: Sequence[Path]
+) -> InputRefused:
+    """One line that says why nothing under the paths can be measured, and what to do."""
+    name = _name(roots)
+    broken = [*inventory.unreadable, *(f for s in series for f in s.bad_files)]
+    if broken and not any(s.usable for s in series):
+        more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
+        return InputRefused(
+            f"{broken[0]}{more}: the file is truncated or damaged; copy or export it again",
+            "truncated_files",
+        )
+    if inventory.files_seen == 0:
+        return InputRefused(
+            f"{name}: the folder is empty; give a folder with a CT series", "empty_folder"
+        )
+    if not series:
+        return InputRefused(
+            f"{name}: holds no DICOM images ({inventory.files_seen} other file(s)); "
+            "give a folder with a CT series",
+            "no_dicom",
+        )
+    # The series with most images is the one that the user meant.
+    tried = [s for s in series if s.kind == "volume"] or list(series)
+    largest = max(tried, key=lambda s: (len(s.files), s.series_uid))
+    reasons = largest.errors or largest.findings
+    said = " ".join(f.message for f in reasons) or "No CT volume."
+    codes = ", ".join(f.code for f in reasons)
+    code, fix = "not_a_volume", "Give a folder with a CT series."
+    if reasons:
+        code = reasons[0].code
+        fix = (reasons[0].level != "info" and reasons[0].fix) or fix
+    return InputRefused(f"{name}: nothing to measure [{codes}]: {said} {fix}", code)
+
+
+def exam_ids(keyed: Sequence[tuple[int, str, str]]) -> list[str]:
+    """Unique, path-safe names from (days, modality, study UID), e.g. ``day0090_ct_1a2b3c``."""
+    for length in range(6, 65):
+        names = [
+            f"day{days:04d}_{modality.lower()}_{hashlib.sha256(uid.encode()).hexdigest()[:length]}"
+            for days, modality, uid in keyed
+        ]
+        if len(set(names)) == len(names):
+            return names
+    raise ValueError("two exams carry the same study UID")
+
+
+def _the_patient(inventory: Inventory, roots: Sequence[Path], wanted: str | None) -> str:
+    keys = inventory.patient_keys
+    if not keys:
+        raise refusal((), inventory, roots)
+    if wanted is not None:
+        for key in (wanted, patient_key(f"id:{wanted.strip()}")):
+            if key in keys:
+                return key
+        raise UsageError(f"{_name(roots)}: no patient {clean_text(wanted)}; see 'hoimg info'")
+    if len(keys) > 1:
+        named = ", ".join(_label(key, inventory.patient_ids) for key in keys[:8])
+        more = f" and {len(keys) - 8} more" if len(keys) > 8 else ""
+        raise UsageError(
+            f"{_name(roots)}: {len(keys)} patients ({named}{more}); "
+            "choose one with --patient ID, or run 'hoimg batch' for all"
+        )
+    return keys[0]
+
+
+def _label(key: str, patient_ids: Mapping[str, str]) -> str:
+    identity = clean_text(patient_ids.get(key, ""), 24)
+    return f"{identity} [{key}]" if identity else f"no ID [{key}]"
+
+
+def _name(roots: Sequence[Path]) -> str:
+    return ", ".join(str(r) for r in roots[:3]) + (" ..." if len(roots) > 3 else "")
+
+
+def _choose(
+    members: Sequence[SeriesInfo], wanted: str | None
+) -> tuple[SeriesInfo, str, tuple[Finding, ...]] | None:
+    usable = [s for s in members if s.usable]
+    named = [s for s in members if s.series_uid == wanted]
+    if named:
+        usable = [s for s in named if s.usable]
+        if not usable:
+            return None
+    if not usable:
+        return None
+    best, reason = choose_series(usable)
+    if named:
+        reason = "named by the user (--series)"
+    refused = [s for s in members if s.kind == "volume" and s.errors]
+    notes = tuple(
+        finding(
+            "series_refused",
+            f"Another CT series of the study ({len(s.files)} images) was refused: "
+            f"{', '.join(f.code for f in s.errors)}.",
+        )
+        for s in refused
+    )
+    return best, reason, notes
+
+
+def _study_findings(members: Sequence[SeriesInfo]) -> list[Finding]:
+    """Why a whole study is left out; radiographs and MR are only mentioned."""
+    refused = [f for s in members for f in s.errors]
+    if not refused:
+        return [f for s in members for f in s.findings if f.level == "warning"]
+    codes = ", ".join(sorted({f.code for f in refused}))
+    short = hashlib.sha256(members[0].study_uid.encode()).hexdigest()[:6]
+    # The study is named by its hash: dates and UIDs are identity.
+    return [finding("study_refused", f"Study {short} was left out: {codes}."), *refused]
+
+
+def _dated(
+    chosen: list[tuple[SeriesInfo, str, tuple[Finding, ...]]], roots: Sequence[Path]
+) -> tuple[list[tuple[SeriesInfo, str, tuple[Finding, ...]]], list[Finding]]:
+    """Exams in order; of several, those without a date cannot be put into order and are left."""
+    if len(chosen) == 1:
+        return chosen, []
+    dated = [c for c in chosen if c[0].date is not None]
+    if not dated:
+        folder = chosen[0][0].files[0].parent
+        raise InputRefused(
+            f"{_name(roots)}: {len(chosen)} exams without a study date (e.g. {folder}); "
+            "give exams with dates, or one exam alone",
+            "missing_date",
+        )
+    missing = len(chosen) - len(dated)
+    note = [finding("missing_date", f"{missing} exam(s) state no date and were left out.")]
+    dated.sort(key=lambda c: (c[0].date or datetime.date.min, c[0].study_time, c[0].study_uid))
+    return dated, note if missing else []
+
+
+def _exams(chosen: Sequence[tuple[SeriesInfo, str, tuple[Finding, ...]]]) -> tuple[Exam, ...]:
+    baseline = chosen[0][0].date
+    days = [(c[0].date - baseline).days if c[0].date and baseline else 0 for c in chosen]
+    names = exam_ids(
+        [(d, c[0].modality, c[0].study_uid) for d, c in zip(days, chosen, strict=True)]
+    )
+    return tuple(
+        Exam(
+            exam_id=name,
+            modality=info.modality,
+            study_uid=info.study_uid,
+            series=info,
+            date=info.date,
+            days_from_baseline=day,
+            acquisition=info.acquisition.model_copy(update={"series_choice": reason}),
+            findings=(*info.findings, *notes),
+        )
+        for name, day, (info, reason, notes) in zip(names, days, chosen, strict=True)
+    )

@@ -1,0 +1,138 @@
+"""What reading gives: series, exams, one patient. Frozen values without pixels."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hoimg.geometry import Grid
+from hoimg.results import Acquisition, Finding
+
+
+@dataclass(frozen=True)
+class SeriesInfo:
+    """One group of images that belong together: a series, or the part of one with one geometry.
+
+    Attributes:
+        patient_key: Keyed hash of the PatientID; never the identity.
+        study_uid: A valid StudyInstanceUID; where the file has none or a malformed one, a
+            ``2.25`` UID derived from the file's content.
+        series_uid: SeriesInstanceUID, in the same way.
+        modality: As in the header, e.g. ``CT``.
+        description: Series description, cleaned, at most 64 characters.
+        date: Date of the study; None when no file states one.
+        files: For a usable series in the order of the array's z axis, else sorted by path.
+        grid: Where the voxels lie; None when the images do not form a volume.
+        acquisition: How the images were made.
+        findings: Outcome of every check.
+        usable: Whether this is a CT volume that can be measured.
+        kind: ``volume``, ``localizer``, ``secondary_capture``, ``derived_image``,
+            ``radiograph``, ``other_image`` or ``object`` (SEG, SR, dose report ...).
+        original: Whether the header calls the images original and axial (not reformatted).
+        study_time: Six digits as in the header, to order studies of one day; may be empty.
+        bad_files: Files that are truncated or damaged.
+    """
+
+    patient_key: str
+    study_uid: str
+    series_uid: str
+    modality: str
+    description: str
+    date: datetime.date | None
+    files: tuple[Path, ...]
+    grid: Grid | None
+    acquisition: Acquisition
+    findings: tuple[Finding, ...]
+    usable: bool
+    kind: str = "volume"
+    original: bool = False
+    study_time: str = ""
+    bad_files: tuple[Path, ...] = ()
+
+    @property
+    def coverage_mm(self) -> float:
+        """Length covered along the slice axis, mm; 0 where there is no volume."""
+        if self.grid is None:
+            return 0.0
+        return self.grid.size_zyx[0] * self.grid.spacing_zyx_mm[0]
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The findings that keep the series out."""
+        return tuple(f for f in self.findings if f.level == "error")
+
+
+@dataclass(frozen=True)
+class Exam:
+    """One study of a patient with the series chosen for analysis.
+
+    Attributes:
+        exam_id: E.g. ``day0090_ct_1a2b3c``: days from baseline, modality, hash of the study UID.
+        modality: ``CT``.
+        study_uid: StudyInstanceUID.
+        series: The chosen series.
+        date: Study date; None only for a single exam whose files state no date.
+        days_from_baseline: Days since the patient's first usable exam.
+        acquisition: Of the chosen series, with ``series_choice`` filled.
+        findings: Of the chosen series, and about series of the study that were refused.
+    """
+
+    exam_id: str
+    modality: str
+    study_uid: str
+    series: SeriesInfo
+    date: datetime.date | None
+    days_from_baseline: int
+    acquisition: Acquisition
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
+class Patient:
+    """One patient with the exams that can be analysed, in date order.
+
+    Attributes:
+        patient_key: Keyed hash of the PatientID.
+        exams: At least one, by date, then study time.
+        findings: About files, and about studies in which nothing was usable.
+        unused: Every series that was not chosen, with its findings.
+        baseline_date: Date of the first exam; None when it states none.
+    """
+
+    patient_key: str
+    exams: tuple[Exam, ...]
+    findings: tuple[Finding, ...] = ()
+    unused: tuple[SeriesInfo, ...] = ()
+
+    @property
+    def baseline_date(self) -> datetime.date | None:
+        """Date of the first exam."""
+        return self.exams[0].date if self.exams else None
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """Everything that a scan of files and folders found.
+
+    Attributes:
+        series: Every group of images, sorted by patient, date, study, series.
+        findings: About the files as a whole.
+        files_seen: Number of regular files looked at.
+        files_skipped: Number of files that are no DICOM (or a DICOMDIR).
+        unreadable: Files that are DICOM but damaged in the header.
+        patient_ids: Patient key to PatientID. For messages on the terminal only: never written.
+    """
+
+    series: tuple[SeriesInfo, ...]
+    findings: tuple[Finding, ...] = ()
+    files_seen: int = 0
+    files_skipped: int = 0
+    unreadable: tuple[Path, ...] = ()
+    patient_ids: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def patient_keys(self) -> tuple[str, ...]:
+        """Keys of all patients, sorted."""
+        return tuple(sorted({s.patient_key for s in self.series}))
