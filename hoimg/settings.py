@@ -89,6 +89,86 @@ class SegmentSettings(_Section):
     )
 
 
+    working_mm: float = threshold(
+        1.5,
+        unit="mm",
+        meaning="Spacing of the grid on which candidates are found (outlines use the native one).",
+        source="finer adds time, not lesions of 0.2 mL and more",
+        status="default",
+        gt=0,
+    )
+    mirror_tolerance_mm: float = threshold(
+        3.0,
+        unit="mm",
+        meaning="Bone this close to mirrored bone is native.",
+        source="97.6 % of bone lies within 3 mm of its mirrored partner (one pelvis)",
+        status="default",
+    )
+    mirror_loose_mm: float = threshold(
+        8.0,
+        unit="mm",
+        meaning="Long thin pieces (ribs) this close to mirrored bone are native.",
+        source="asymmetry of ribs in two scans",
+        status="default",
+    )
+    mirror_faint_mm: float = threshold(
+        2.0,
+        unit="mm",
+        meaning="Outgrowths of bone this close to anything dense on the other side are native.",
+        source="one pelvis; 4 mm lost small attached lesions",
+        status="default",
+    )
+    given_tolerance_mm: float = threshold(
+        2.0,
+        unit="mm",
+        meaning="Bone this close to a given skeleton mask is native.",
+        source="model masks at 1.5-3 mm",
+        status="default",
+    )
+    skeleton_component_mm3: float = threshold(
+        40_000.0,
+        unit="mm3",
+        meaning="A connected dense piece this large holds native bone.",
+        source="engineering choice",
+        status="default",
+    )
+    cut_bone_mm3: float = threshold(
+        1500.0,
+        unit="mm3",
+        meaning="Without another side, a piece this large that leaves the scan is a cut bone.",
+        source="engineering choice",
+        status="default",
+    )
+    faint_excess_hu: float = threshold(
+        35.0,
+        unit="HU",
+        meaning="Local mean above muscle that makes a faint floccule, where also uneven.",
+        source="84 HU local mean in one pelvis",
+        status="default",
+    )
+    faint_sd_hu: float = threshold(
+        38.0,
+        unit="HU",
+        meaning="Local unevenness (SD in 2 mm) of a faint floccule, beyond the scan's own noise.",
+        source="one pelvis",
+        status="default",
+    )
+    group_mm: float = threshold(
+        4.0,
+        unit="mm",
+        meaning="Mineral pieces closer than this are one lesion.",
+        source="floccules of one lesion lie 1-4 mm apart",
+        status="default",
+    )
+    scan_end_mm: float = threshold(
+        4.5,
+        unit="mm",
+        meaning="Pieces this close to the first or last slice cannot be told from cut bone.",
+        source="one pelvis",
+        status="default",
+    )
+
+
 class MeasureSettings(_Section):
     """Numbers of a lesion."""
 
@@ -118,6 +198,118 @@ class MeasureSettings(_Section):
         unit="mm",
         meaning="Slices thicker than this leave rim and edge unrated.",
         source="a 1 mm shell of 1200 HU peaks at 401 HU for FWHM 3 mm (calculated)",
+        status="default",
+    )
+    rim_peak_floor_hu: float = threshold(
+        300.0,
+        unit="HU",
+        meaning="No surface profile with a lower peak is cortex-like, however faint the own cortex.",
+        source="cancellous bone and floccules read up to 300 HU",
+        status="default",
+    )
+    rim_depth_mm: float = threshold(
+        3.0,
+        unit="mm",
+        meaning="Depth of the outer zone (shell) in which a rim is looked for.",
+        source="engineering choice",
+        status="default",
+    )
+    rim_min_profiles: int = threshold(
+        50,
+        unit="profiles",
+        meaning="Fewer surface profiles away from native bone leave rim and edge unrated.",
+        source="engineering choice",
+        status="default",
+    )
+    rim_material_hu: float = threshold(
+        1000.0,
+        unit="HU at 120 kVp",
+        meaning="Density of a compact shell, assumed when a thin shell's outer boundary is corrected for blur.",
+        source="compact bone reads 800-1500 HU",
+        status="default",
+    )
+    matched_cortex_mm: float = threshold(
+        1.5,
+        unit="mm",
+        meaning="Own cortex thicker than this is compared as if it were this thick.",
+        source="shells of mature ossification are 1-2 mm thick",
+        status="default",
+    )
+    edge_min_contrast_hu: float = threshold(
+        100.0,
+        unit="HU",
+        meaning="Surface profiles that rise less above soft tissue have no margin and count as wide.",
+        source="engineering choice",
+        status="default",
+    )
+    edge_wide_mm: float = threshold(
+        6.0,
+        unit="mm",
+        meaning="Width given to a profile without a monotone edge.",
+        source="engineering choice",
+        status="default",
+    )
+    core_depth_mm: float = threshold(
+        4.0,
+        unit="mm",
+        meaning="Deeper voxels are the core.",
+        source="shell depth plus blur",
+        status="default",
+    )
+    core_min_mm3: float = threshold(
+        30.0,
+        unit="mm3",
+        meaning="Smaller cores leave zone and core unrated.",
+        source="engineering choice",
+        status="default",
+    )
+    core_marrow_low_hu: float = threshold(
+        -150.0,
+        unit="HU",
+        meaning="Lower limit of marrow-like core voxels.",
+        source="below fat",
+        status="default",
+    )
+    core_marrow_high_hu: float = threshold(
+        250.0,
+        unit="HU",
+        meaning="Upper limit of marrow-like core voxels.",
+        source="trabecular marrow reads up to about 250 HU",
+        status="default",
+    )
+    core_enclosed_rim: float = threshold(
+        0.5,
+        unit="fraction",
+        meaning="A core under a rim of less than this share of the surface is not enclosed: no marrow.",
+        source="engineering choice",
+        status="default",
+    )
+    contact_mm: float = threshold(
+        1.0,
+        unit="mm",
+        meaning="Surface this close to native bone is attached to it and is no free margin.",
+        source="about one voxel",
+        status="default",
+    )
+    search_radius_mm: float = threshold(
+        60.0,
+        unit="mm",
+        meaning="Bone and metal farther away are not looked for.",
+        source="engineering choice",
+        status="default",
+    )
+    boundary_sd_fraction: float = threshold(
+        0.12,
+        unit="fraction of the point spread",
+        meaning="SD of the boundary's place where the image shows it.",
+        source="engineering choice",
+        status="default",
+    )
+    segmentation_sd_voxels: float = threshold(
+        0.5,
+        unit="voxels",
+        meaning="SD of the boundary's place where only the mask gives it (bone contact, no visible edge).",
+        source="engineering choice",
         status="default",
     )
 
@@ -247,6 +439,13 @@ class MaturitySettings(_Section):
     reverse_zone_hu: float = threshold(
         100.0, unit="HU", meaning="R6: a shell darker than the core by more is a red flag.",
         source="concept established, number not", status="default",
+    )  # fmt: skip
+    slow_rise_fraction: float = threshold(
+        0.5, unit="fraction of the mean rate of rise",
+        meaning="A rise beyond its RC since an older exam is still going on, and fails R4, when "
+        "no later exam shows it to have slowed below this fraction of its mean rate.",
+        source="engineering choice; guards against growth hidden in steps below the RC",
+        status="default", gt=0, le=1,
     )  # fmt: skip
 
 
