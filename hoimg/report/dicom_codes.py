@@ -1,0 +1,159 @@
+"""Every DICOM code that hoimg writes, in one table.
+
+Standard codes are used where one says exactly what was measured. Where none does, the code is
+private (scheme ``99HOIMG``) and its meaning is spelt out: a near miss in a public scheme would be
+read by another program as something that it is not. SNOMED CT has no code of its own for
+heterotopic ossification that we could verify; a segment is a *pathologic calcification* whose label
+says the rest.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from pydicom.sr.coding import Code
+
+PRIVATE_SCHEME = "99HOIMG"
+PRIVATE_SCHEME_NAME = "hoimg private codes for heterotopic ossification"
+
+
+class Coded(NamedTuple):
+    """A code triplet as DICOM writes it (value, scheme designator, meaning)."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+    def to_dicom(self) -> Code:
+        """The same as pydicom's ``Code``."""
+        from pydicom.sr.coding import Code
+
+        return Code(self.value, self.scheme, self.meaning)
+
+
+class MeasureCode(NamedTuple):
+    """How one number of the report is written as a NUM item.
+
+    Attributes:
+        field: Field of :class:`hoimg.results.Observation` or :class:`hoimg.results.Change`.
+        index: Which element, for a field that holds a pair; None for a plain number.
+        name: What was measured.
+        unit: UCUM unit.
+        derivation: Statistic over the voxels (mean, SD, ...), where the name alone is not enough.
+    """
+
+    field: str
+    index: int | None
+    name: Coded
+    unit: Coded
+    derivation: Coded | None = None
+
+
+def _own(value: str, meaning: str) -> Coded:
+    return Coded(value, PRIVATE_SCHEME, meaning)
+
+
+MM = Coded("mm", "UCUM", "millimeter")
+MM2 = Coded("mm2", "UCUM", "square millimeter")
+MM3 = Coded("mm3", "UCUM", "cubic millimeter")
+HU = Coded("[hnsf'U]", "UCUM", "Hounsfield unit")
+HU_MM3 = Coded("[hnsf'U].mm3", "UCUM", "Hounsfield unit times cubic millimeter")
+MG = Coded("mg", "UCUM", "milligram")
+RATIO = Coded("1", "UCUM", "no units")
+PERCENT = Coded("%", "UCUM", "percent")
+DAY = Coded("d", "UCUM", "day")
+
+CATEGORY = Coded("49755003", "SCT", "Morphologically Abnormal Structure")
+LESION_TYPE = Coded("18115005", "SCT", "Pathologic calcification")
+ALGORITHM_FAMILY = Coded("123104", "DCM", "Morphological Operations")
+REPORT_TITLE = Coded("126000", "DCM", "Imaging Measurement Report")
+CT_PROCEDURE = Coded("77477000", "SCT", "Computed tomography")
+BASELINE = Coded("121079", "DCM", "Baseline")
+COMMENT = Coded("121106", "DCM", "Comment")
+
+_ATTENUATION = Coded("112031", "DCM", "Attenuation Coefficient")
+_MEAN = Coded("373098007", "SCT", "Mean")
+_SD = Coded("386136009", "SCT", "Standard Deviation")
+_MEDIAN = Coded("373099004", "SCT", "Median")
+
+OBSERVATION_MEASURES: tuple[MeasureCode, ...] = (
+    MeasureCode("volume_mm3", None, Coded("118565006", "SCT", "Volume"), MM3),
+    MeasureCode(
+        "volume_ci95_mm3", 0, _own("HO-V-LOW", "Volume, lower limit of 95 % interval"), MM3
+    ),
+    MeasureCode(
+        "volume_ci95_mm3", 1, _own("HO-V-HIGH", "Volume, upper limit of 95 % interval"), MM3
+    ),
+    MeasureCode(
+        "threshold_volume_mm3", None, _own("HO-V-MIN", "Volume at or above fixed threshold"), MM3
+    ),
+    MeasureCode(
+        "mineral_mass_hu_mm3", None, _own("HO-MASS-HU", "Integrated excess attenuation"), HU_MM3
+    ),
+    MeasureCode(
+        "mineral_mass_mg", None, _own("HO-MASS-HA", "Mineral mass, hydroxyapatite equivalent"), MG
+    ),
+    MeasureCode("mean_hu", None, _ATTENUATION, HU, _MEAN),
+    MeasureCode("sd_hu", None, _ATTENUATION, HU, _SD),
+    MeasureCode("median_hu", None, _ATTENUATION, HU, _MEDIAN),
+    MeasureCode("p95_hu", None, _own("HO-P95", "Attenuation, 95th percentile"), HU),
+    MeasureCode(
+        "max_diameter_mm", None, Coded("L0JK", "IBSI", "Maximum 3D Diameter of a Mesh"), MM
+    ),
+    MeasureCode("surface_area_mm2", None, Coded("C0JK", "IBSI", "Surface Area of Mesh"), MM2),
+    MeasureCode("sphericity", None, Coded("QCFX", "IBSI", "Sphericity"), RATIO),
+    MeasureCode("rim_fraction", None, _own("HO-RIM", "Fraction of surface with cortex"), RATIO),
+    MeasureCode("edge_ratio", None, _own("HO-EDGE", "Edge width over that of own cortex"), RATIO),
+    MeasureCode("zone_contrast_hu", None, _own("HO-ZONE", "Shell minus core attenuation"), HU),
+    MeasureCode(
+        "core_marrow_fraction", None, _own("HO-CORE", "Marrow-like fraction of the core"), RATIO
+    ),
+    MeasureCode("background_hu", None, _own("HO-BACKGROUND", "Local soft tissue"), HU),
+    MeasureCode("distance_to_bone_mm", None, _own("HO-D-BONE", "Distance to native bone"), MM),
+    MeasureCode("distance_to_metal_mm", None, _own("HO-D-METAL", "Distance to metal"), MM),
+)
+"""Numbers of one lesion at one exam, in the order in which they are written."""
+
+CHANGE_MEASURES: tuple[MeasureCode, ...] = (
+    MeasureCode("days", None, _own("HO-C-DAYS", "Days since the compared exam"), DAY),
+    MeasureCode("volume_change_pct", None, _own("HO-C-VOLUME", "Change of volume"), PERCENT),
+    MeasureCode(
+        "volume_rc_pct", None, _own("HO-RC-VOLUME", "Repeatability coefficient of volume"), PERCENT
+    ),
+    MeasureCode("mass_change_pct", None, _own("HO-C-MASS", "Change of mineral mass"), PERCENT),
+    MeasureCode(
+        "mass_rc_pct", None, _own("HO-RC-MASS", "Repeatability coefficient of mass"), PERCENT
+    ),
+    MeasureCode("density_change_hu", None, _own("HO-C-DENSITY", "Change of mean attenuation"), HU),
+    MeasureCode(
+        "density_rc_hu", None, _own("HO-RC-DENSITY", "Repeatability coefficient of density"), HU
+    ),
+)
+"""Numbers of one change between two exams."""
+
+MATURITY = _own("HO-MATURITY", "Imaging maturity of heterotopic ossification")
+MATURITY_LABELS: dict[str, Coded] = {
+    "immature": _own("HO-IMMATURE", "Immature on imaging"),
+    "mature": _own("HO-MATURE", "Mature on imaging"),
+    "indeterminate": _own("HO-INDETERMINATE", "Indeterminate on imaging"),
+}
+
+STATUS = _own("HO-STATUS", "Lesion status at this exam")
+STATUS_VALUES: dict[str, Coded] = {
+    "measured": _own("HO-MEASURED", "Present and measured"),
+    "not_measurable": _own("HO-NOT-MEASURABLE", "Present or in view, not measurable"),
+    "absent": _own("HO-ABSENT", "Absent at this exam"),
+    "none_found": _own("HO-NONE-FOUND", "No heterotopic ossification found"),
+}
+
+CHANGE = _own("HO-CHANGE", "Change since the compared exam")
+CHANGE_VALUES: dict[str, Coded] = {
+    "new": Coded("7147002", "SCT", "New"),
+    "enlarging": Coded("263768009", "SCT", "Larger"),
+    "shrinking": Coded("263796003", "SCT", "Smaller"),
+    "no_detectable_change": _own("HO-C-NONE", "No detectable change"),
+    "resolved": _own("HO-C-RESOLVED", "Resolved"),
+    "merged": _own("HO-C-MERGED", "Merged from several lesions"),
+    "split": _own("HO-C-SPLIT", "Split from one lesion"),
+}

@@ -1,0 +1,174 @@
+"""A report as DICOM objects in the patient's own study: SEG, SR and a picture of the table.
+
+These objects are made for the archive (PACS) that holds the source images. DICOM files them by the
+patient's name and number, so they repeat those of the source headers, nothing more and nothing
+less; where the source was de-identified, so are they. See ``docs/methods/dicom_objects.md``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hoimg.errors import InputRefused
+from hoimg.geometry import bounding_box
+from hoimg.report.dicom_context import ObjectContext, Segment
+from hoimg.report.dicom_source import SourceSeries, read_source
+from hoimg.results import Exam, ExamImages, PatientResult, Report
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+SEG_NAME = "lesions.seg.dcm"
+SR_NAME = "measurements.sr.dcm"
+SC_NAME = "summary.sc.dcm"
+
+
+def write_dicom_objects(result: PatientResult, folder: Path) -> list[Path]:
+    """Write SEG, SR and secondary capture of every exam that was read from DICOM files.
+
+    Under ``folder/exams/<exam_id>/``: ``lesions.seg.dcm`` (one binary segment per lesion; not
+    written for an exam without lesions, as a Segmentation without a segment is invalid),
+    ``measurements.sr.dcm`` (Comprehensive 3D SR, TID 1500) and ``summary.sc.dcm`` (the table as a
+    picture). The same result gives the same bytes. A file is complete or not there at all.
+
+    Args:
+        result: The report and the pixels behind it; exams without source files are passed over.
+        folder: The report's folder; made where it is missing.
+
+    Returns:
+        The paths written, in order of exam and of kind.
+
+    Raises:
+        InputRefused: when source files are gone or unreadable, or the label map does not lie on
+            their grid.
+        ValueError: when the result contradicts itself (a label without a lesion, an exam id that
+            is no plain folder name).
+    """
+    written: list[Path] = []
+    for exam in result.report.exams:
+        images = result.images.get(exam.exam_id)
+        if images is None or not images.source_files:
+            continue
+        place = folder / "exams" / _folder_name(exam.exam_id)
+        for name, dataset in _exam_objects(result.report, exam, images):
+            written.append(_write(dataset, place / name))
+    return written
+
+
+def _exam_objects(report: Report, exam: Exam, images: ExamImages) -> list[tuple[str, Dataset]]:
+    from hoimg.report.dicom_sc import build_summary_image
+    from hoimg.report.dicom_seg import build_segmentation
+    from hoimg.report.dicom_sr import build_measurement_report
+
+    if not images.lesions.grid.same_as(images.volume.grid):
+        raise InputRefused(
+            f"{exam.exam_id}: the label map is on another grid than the exam; resample it first",
+            "dicom_source_misaligned",
+        )
+    source = read_source(images.source_files, images.lesions.grid)
+    labels = images.lesions.array
+    box = bounding_box(labels > 0)
+    start, stop = (0, 1) if box is None else (box[0].start, box[0].stop)
+    segments = () if box is None else _segments(report, exam.exam_id, np.unique(labels[box]))
+    crop = np.ascontiguousarray(labels[box] if box else labels[:0], dtype=np.uint16)
+    content = _content_sha256(report, exam, crop, (box, source))
+    context = ObjectContext(report, exam, source, segments, content)
+    objects: list[tuple[str, Dataset]] = []
+    with warnings.catch_warnings():
+        # pydicom's warnings quote the values they complain about, names and birth dates included
+        warnings.simplefilter("ignore")
+        segmentation = build_segmentation(context, labels, start, stop) if segments else None
+        if segmentation is not None:
+            objects.append((SEG_NAME, segmentation))
+        objects.append((SR_NAME, build_measurement_report(context, segmentation, start, stop)))
+        objects.append((SC_NAME, build_summary_image(context, start, stop)))
+    return objects
+
+
+def _segments(report: Report, exam_id: str, values: np.ndarray) -> tuple[Segment, ...]:
+    """One segment per label, in order of the report's lesions.
+
+    Two lesions that share a label (they have merged) share the segment; it carries the tracking
+    UID of the first.
+    """
+    present = {int(value) for value in values} - {0}
+    segments: list[Segment] = []
+    for lesion in report.lesions:
+        for seen in lesion.observations:
+            if seen.exam_id == exam_id and seen.label in present:
+                present.discard(seen.label)
+                number = len(segments) + 1
+                segments.append(Segment(number, seen.label, lesion.lesion_id, lesion.tracking_uid))
+    if present:
+        raise ValueError(f"{exam_id}: label map values {sorted(present)} belong to no lesion")
+    return tuple(segments)
+
+
+def _content_sha256(
+    report: Report, exam: Exam, crop: np.ndarray, place: tuple[object, SourceSeries]
+) -> str:
+    """Hash of all that the three objects of an exam depend on."""
+    box, source = place
+    digest = hashlib.sha256()
+    said = {
+        "software": report.software,
+        "statement": report.statement,
+        "exam": exam.model_dump(mode="json", include={"exam_id", "days_from_baseline"}),
+        "last": report.exams[-1].exam_id,
+        "lesions": [
+            {
+                "id": [lesion.lesion_id, lesion.tracking_uid],
+                "seen": [
+                    o.model_dump(mode="json")
+                    for o in lesion.observations
+                    if o.exam_id == exam.exam_id
+                ],
+                "changes": [
+                    c.model_dump(mode="json") for c in lesion.changes if c.to_exam == exam.exam_id
+                ],
+                "maturity": lesion.maturity.model_dump(mode="json"),
+            }
+            for lesion in report.lesions
+        ],
+        "box": repr(box),
+        "images": [str(image.SOPInstanceUID) for image in source.images],
+    }
+    digest.update(json.dumps(said, sort_keys=True).encode())
+    digest.update(crop.tobytes())
+    return digest.hexdigest()
+
+
+def _folder_name(exam_id: str) -> str:
+    if not exam_id or exam_id in {".", ".."} or any(c in exam_id for c in "/\\\0:"):
+        raise ValueError(f"exam_id {exam_id!r} is no plain folder name")
+    return exam_id
+
+
+def _write(dataset: Dataset, path: Path) -> Path:
+    """Write to a neighbour and move it into place, so that no half file is ever seen."""
+    from pydicom import dcmwrite
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # zeros, so that the file cannot be a program or a page at the same time
+    dataset.preamble = b"\0" * 128
+    handle, name = tempfile.mkstemp(prefix=".hoimg-", suffix=".part", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            dcmwrite(stream, dataset, enforce_file_format=True)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            Path(name).unlink()
+        raise
+    return path

@@ -1,0 +1,106 @@
+"""Lesions as a DICOM Segmentation: one binary segment per lesion, on the source grid."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hoimg.report import dicom_codes as codes
+from hoimg.report.dicom_context import RESEARCH_USE, ObjectContext, derive_uid
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+SEGMENT_LABEL = "Heterotopic ossification"
+
+_COLOURS_RGB = (
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (0, 114, 178),
+    (213, 94, 0),
+    (204, 121, 167),
+)
+"""Okabe and Ito 2008: seven colours that stay apart in every common form of colour blindness."""
+
+
+def build_segmentation(
+    context: ObjectContext, labels_zyx: NDArray[Any], start: int, stop: int
+) -> Dataset:
+    """A BINARY Segmentation of the exam's lesions.
+
+    Args:
+        context: The exam; it has at least one segment.
+        labels_zyx: The whole label map on the exam's own grid; values are ``Segment.label``.
+        start: First array plane with a lesion.
+        stop: One past the last array plane with a lesion.
+
+    Returns:
+        The dataset, ready to be written. Frames without a voxel are left out.
+    """
+    from highdicom import AlgorithmIdentificationSequence
+    from highdicom.color import CIELabColor
+    from highdicom.seg import (
+        SegmentAlgorithmTypeValues,
+        Segmentation,
+        SegmentationTypeValues,
+        SegmentDescription,
+    )
+
+    source = context.source
+    of_frame = source.plane_of_frame
+    # planes outside the lesions are dropped before anything looks at their voxels; a multi-frame
+    # source is one image and keeps them all, in the order of its frames
+    planes = labels_zyx[start:stop] if of_frame is None else labels_zyx[list(of_frame)]
+    algorithm = AlgorithmIdentificationSequence(
+        name="hoimg",
+        family=codes.ALGORITHM_FAMILY.to_dicom(),
+        version=context.report.software[:64],
+        parameters={"config_sha256": context.report.config_sha256},
+    )
+    descriptions = [
+        SegmentDescription(
+            segment_number=segment.number,
+            segment_label=f"{SEGMENT_LABEL} {segment.lesion_id}"[:64],
+            segmented_property_category=codes.CATEGORY.to_dicom(),
+            segmented_property_type=codes.LESION_TYPE.to_dicom(),
+            algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
+            algorithm_identification=algorithm,
+            tracking_uid=segment.tracking_uid,
+            tracking_id=segment.lesion_id,
+            display_color=CIELabColor.from_rgb(
+                *_COLOURS_RGB[(segment.number - 1) % len(_COLOURS_RGB)]
+            ),
+        )
+        for segment in context.segments
+    ]
+    dataset: Dataset = Segmentation(
+        source_images=list(source.plane_images(start, stop)),
+        pixel_array=_segment_numbers(planes, context),
+        segmentation_type=SegmentationTypeValues.BINARY,
+        segment_descriptions=descriptions,
+        content_label="HO_LESIONS",
+        content_description=RESEARCH_USE,
+        omit_empty_frames=True,
+        **context.naming("SEG"),
+        **context.equipment(),
+    )
+    organization = derive_uid("dimensions", context.instance_uid("SEG"))
+    dataset.DimensionOrganizationSequence[0].DimensionOrganizationUID = organization
+    for index in dataset.DimensionIndexSequence:
+        index.DimensionOrganizationUID = organization
+    context.place_in_study(dataset, "SEG")
+    return dataset
+
+
+def _segment_numbers(planes: NDArray[Any], context: ObjectContext) -> NDArray[Any]:
+    """The label map with segment numbers 1..n in place of the report's labels."""
+    dtype = np.uint8 if len(context.segments) < 256 else np.uint16
+    table = np.zeros(int(planes.max()) + 1, dtype=dtype)
+    for segment in context.segments:
+        table[segment.label] = segment.number
+    numbered: NDArray[Any] = table[planes]
+    return numbered
