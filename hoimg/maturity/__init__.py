@@ -1,1 +1,28 @@
-"""maturity."""
+"""Measurements and changes become criteria, criteria become a label.
+
+``assess`` labels one tracked lesion. The rules, one function each, stand in ``gate`` (is it
+measurable), ``rules`` (rim, margin, inside, age, zoning) and ``stability`` (change over time);
+``decide`` is the label logic itself. Nothing here sees a pixel.
+"""
+
+from hoimg.maturity.gate import gate, gate_reasons
+from hoimg.maturity.label import Evidence, assess, decide
+from hoimg.maturity.rules import r1_rim, r2_margin, r3_inside, r5_age, r6_zoning
+from hoimg.maturity.stability import Stability, r4_serial
+from hoimg.maturity.wording import reason_words
+
+__all__ = [
+    "Evidence",
+    "Stability",
+    "assess",
+    "decide",
+    "gate",
+    "gate_reasons",
+    "r1_rim",
+    "r2_margin",
+    "r3_inside",
+    "r4_serial",
+    "r5_age",
+    "r6_zoning",
+    "reason_words",
+]

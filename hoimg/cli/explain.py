@@ -1,0 +1,164 @@
+"""``hoimg explain``: the chain from the numbers of one lesion to its label, in plain words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hoimg.results import Change, Criterion, Lesion, Observation, Report
+
+RESULT_WORDS = {
+    "pass": "passes",
+    "fail": "FAILS",
+    "intermediate": "in between",
+    "unrated": "not rated",
+}
+
+
+def explain(
+    report: Annotated[Path, typer.Argument(help="A report folder or its report.json.")],
+    lesion: Annotated[str, typer.Argument(help="Which lesion, for example L1.")],
+) -> None:
+    """Print every number behind one lesion's label, in plain words."""
+    for line in explain_lines(read_report(report), lesion):
+        typer.echo(line)
+
+
+def read_report(path: Path) -> Report:
+    """Read ``report.json`` (or the one in a folder) and check it against the schema.
+
+    Raises:
+        UsageError: when there is none, or it is no report of this version.
+    """
+    from pydantic import ValidationError
+
+    from hoimg.errors import UsageError
+    from hoimg.results import Report
+
+    file = path / "report.json" if path.is_dir() else path
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"{file}: no report can be read there ({error.strerror}); "
+            "name a folder that hoimg report has written"
+        ) from error
+    try:
+        return Report.model_validate_json(text)
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"]) or "the file"
+        raise UsageError(
+            f"{file}: is no hoimg report that this version can read (first fault: {where}); "
+            "make it again with hoimg report"
+        ) from error
+
+
+def explain_lines(report: Report, lesion_id: str) -> list[str]:
+    """The explanation as lines of text.
+
+    Raises:
+        UsageError: when the report has no such lesion; the message names those it has.
+    """
+    from hoimg.errors import UsageError
+
+    found = next((x for x in report.lesions if x.lesion_id.lower() == lesion_id.lower()), None)
+    if found is None:
+        known = ", ".join(x.lesion_id for x in report.lesions) or "none"
+        raise UsageError(f"{lesion_id}: is no lesion of this report; it has: {known}")
+    days = {exam.exam_id: exam.days_from_baseline for exam in report.exams}
+    lines = [f"Lesion {found.lesion_id}: {found.maturity.summary}", ""]
+    lines += ["What was measured"]
+    lines += [f"  {_observation(o, days)}" for o in found.observations]
+    if found.changes:
+        lines += ["", "What changed (RC: repeatability, smaller changes may be noise)"]
+        lines += [f"  {_change(c, days)}" for c in found.changes]
+    lines += ["", *_rules(found, days)]
+    lines += ["", *_conclusion(found), "", report.statement]
+    return lines
+
+
+def _rules(lesion: Lesion, days: dict[str, int]) -> list[str]:
+    exam = lesion.maturity.exam_id
+    when = f" of day {days[exam]}" if exam in days else ""
+    gate = [c for c in lesion.maturity.criteria if c.id.startswith("gate.")]
+    rules = [c for c in lesion.maturity.criteria if not c.id.startswith("gate.")]
+    lines = [f"Can the exam{when} be judged? (quality gate)"]
+    lines += [f"  {_criterion(c)}" for c in gate] or ["  nothing was measured"]
+    if rules:
+        lines += ["", "The rules"]
+        lines += [f"  {_criterion(c)}" for c in rules]
+    return lines
+
+
+def _conclusion(lesion: Lesion) -> list[str]:
+    from hoimg.maturity.wording import reason_words
+
+    maturity = lesion.maturity
+    lines = [f"Label: {maturity.label}, because"]
+    lines += [f"  - {reason_words(code)} [{code}]" for code in maturity.reasons]
+    if maturity.stage_ledermann is not None:
+        lines.append(f"Approximate Ledermann grade: {maturity.stage_ledermann} of 4")
+    day = maturity.earliest_informative_followup_day
+    if day is not None:
+        when = maturity.earliest_informative_followup
+        named = f"{when.isoformat()} (day {day})" if when else f"day {day}"
+        lines.append(f"Stability could be rated by an exam made alike from {named}.")
+    return lines
+
+
+def _observation(seen: Observation, days: dict[str, int]) -> str:
+    day = f"day {days[seen.exam_id]}" if seen.exam_id in days else seen.exam_id
+    flags = f" [{', '.join(seen.flags)}]" if seen.flags else ""
+    if seen.status != "measured":
+        words = "not seen" if seen.status == "absent" else "could not be measured"
+        return f"{day}: {words}{flags}"
+    parts = [
+        _number("volume", seen.volume_mm3, "mm3", ".0f"),
+        _number("density", seen.mean_hu, "HU", ".0f"),
+        _number("mass", seen.mineral_mass_hu_mm3, "HU mm3", ".3g"),
+        _number("rim", seen.rim_fraction, "of the surface", ".2f"),
+        _number("edge", seen.edge_ratio, "x own cortex", ".2f"),
+    ]
+    return f"{day}: {', '.join(parts)}{flags}"
+
+
+def _change(change: Change, days: dict[str, int]) -> str:
+    start, end = days.get(change.from_exam), days.get(change.to_exam)
+    parts: Sequence[str] = [
+        _signed("volume", change.volume_change_pct, change.volume_rc_pct, "%"),
+        _signed("mass", change.mass_change_pct, change.mass_rc_pct, "%"),
+        _signed("density", change.density_change_hu, change.density_rc_hu, "HU"),
+    ]
+    known = ", ".join(part for part in parts if part)
+    words = change.category.replace("_", " ")
+    limits = "" if change.comparable else "; NOT COMPARABLE"
+    flags = f" [{', '.join(change.flags)}]" if change.flags else ""
+    return f"day {start} to {end}: {words}{'; ' if known else ''}{known}{limits}{flags}"
+
+
+def _criterion(rule: Criterion) -> str:
+    value = "no value" if rule.value is None else f"{rule.value:.4g}"
+    if rule.id in ("gate.streak", "gate.contrast", "gate.fov", "gate.mimic"):
+        value = "unknown" if rule.value is None else ("present" if rule.value else "absent")
+    unit = f" {rule.unit}" if rule.unit and rule.value is not None else ""
+    limits = f"; passes at {rule.pass_at}" if rule.pass_at else ""
+    limits += f", fails at {rule.fail_at}" if rule.fail_at else ""
+    note = f" ({rule.note})" if rule.note else ""
+    name = f"{rule.id} {rule.name}"
+    return f"{name}: {value}{unit} -> {RESULT_WORDS[rule.result]}{limits}{note}. {rule.evidence}."
+
+
+def _number(name: str, value: float | None, unit: str, form: str) -> str:
+    return f"{name} not measured" if value is None else f"{name} {value:{form}} {unit}"
+
+
+def _signed(name: str, value: float | None, limit: float | None, unit: str) -> str:
+    if value is None:
+        return ""
+    rc = "" if limit is None else f" (RC {limit:.0f} {unit})"
+    return f"{name} {value:+.0f} {unit}{rc}"
