@@ -1,0 +1,18 @@
+"""``hoimg schema``: the JSON Schema of ``report.json``."""
+
+from __future__ import annotations
+
+import json
+
+
+def schema() -> None:
+    """Print the JSON Schema of report.json on stdout."""
+    import typer
+
+    from hoimg.results import Report
+
+    content = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Report.model_json_schema(mode="serialization"),
+    }
+    typer.echo(json.dumps(content, indent=2))

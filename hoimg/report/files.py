@@ -1,0 +1,206 @@
+"""The files of a report that programs read: JSON, CSV, label maps and the manifest."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import platform
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from hoimg.results import Change, ExamImages, Lesion, Observation, Report
+
+LIBRARIES = ("numpy", "scipy", "scikit-image", "SimpleITK", "pydicom", "highdicom")
+
+_SCALARS = tuple(
+    name
+    for name in Observation.model_fields
+    if name not in {"exam_id", "volume_ci95_mm3", "centroid_lps_mm", "flags"}
+)
+_CHANGE = tuple(name for name in Change.model_fields if name not in {"to_exam", "parents", "flags"})
+
+CSV_COLUMNS: tuple[str, ...] = (
+    "patient_key", "lesion_id", "tracking_uid", "exam_id", "modality", "days_from_baseline",
+    "series_instance_uid", *_SCALARS, "volume_ci95_low_mm3", "volume_ci95_high_mm3",
+    "centroid_left_lps_mm", "centroid_posterior_lps_mm", "centroid_superior_lps_mm", "flags",
+    *(f"change_{name}" if not name.startswith(("volume_", "mass_", "density_")) else name
+      for name in _CHANGE),
+    "change_parents", "change_flags", "maturity_label", "maturity_reasons",
+)  # fmt: skip
+
+
+def add_labelmaps(report: Report, images: Mapping[str, ExamImages]) -> Report:
+    """The report with each exam's label map paths filled, relative to the report folder."""
+    exams = [
+        exam.model_copy(
+            update={
+                "labelmap": f"exams/{exam.exam_id}/lesions.nii.gz",
+                "excluded_labelmap": f"exams/{exam.exam_id}/excluded.nii.gz",
+            }
+        )
+        if exam.exam_id in images
+        else exam.model_copy(update={"labelmap": None, "excluded_labelmap": None})
+        for exam in report.exams
+    ]
+    return report.model_copy(update={"exams": exams})
+
+
+def write_labelmaps(images: Mapping[str, ExamImages], folder: Path) -> None:
+    """Write ``lesions.nii.gz`` and ``excluded.nii.gz`` per exam on the exam's own grid, uint16."""
+    import numpy as np
+
+    from hoimg.image import write_nifti
+
+    for exam_id, exam in images.items():
+        target = folder / "exams" / exam_id
+        target.mkdir(parents=True, exist_ok=True)
+        for name, mask in (("lesions", exam.lesions), ("excluded", exam.excluded)):
+            array = mask.array.astype(np.uint16, copy=False)
+            write_nifti(target / f"{name}.nii.gz", array, mask.grid)
+
+
+def report_json(report: Report) -> str:
+    """``report.json``: names in the model's order, null for what is missing."""
+    return report.model_dump_json(indent=2) + "\n"
+
+
+def lesions_csv(report: Report) -> str:
+    """``lesions.csv``: a row per lesion and exam; an empty cell is a missing value.
+
+    The change columns hold what happened from the exam before to this one; the maturity columns
+    are filled in the row of the exam that the label speaks of.
+    """
+    exams = {exam.exam_id: exam for exam in report.exams}
+    text = io.StringIO()
+    writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for lesion in report.lesions:
+        for seen in lesion.observations:
+            exam = exams[seen.exam_id]
+            row: dict[str, Any] = {
+                "patient_key": report.patient_key,
+                "lesion_id": lesion.lesion_id,
+                "tracking_uid": lesion.tracking_uid,
+                "exam_id": seen.exam_id,
+                "modality": exam.modality,
+                "days_from_baseline": exam.days_from_baseline,
+                "series_instance_uid": exam.series_instance_uid,
+                **{name: getattr(seen, name) for name in _SCALARS},
+                **_triples(seen),
+                "flags": ";".join(seen.flags),
+                **_change_cells(lesion, seen.exam_id),
+            }
+            if seen.exam_id == lesion.maturity.exam_id:
+                row["maturity_label"] = lesion.maturity.label
+                row["maturity_reasons"] = ";".join(lesion.maturity.reasons)
+            writer.writerow({name: csv_cell(value) for name, value in row.items()})
+    return text.getvalue()
+
+
+def csv_cell(value: object) -> str:
+    """A value as CSV text; text that a spreadsheet would run as a formula gets a leading quote.
+
+    Numbers keep every digit (the shortest text that reads back as the same number).
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    text = str(value)
+    # Spreadsheets skip blanks and control characters before they look for a formula.
+    start = text.lstrip(" \t\r\n\0\u00a0")
+    if start.startswith(("=", "+", "-", "@", "|", "%", "＝", "＋", "－", "＠")):
+        return f"'{text}"
+    return f"'{text}" if text.startswith(("\t", "\r", "\n")) else text
+
+
+def _triples(seen: Observation) -> dict[str, float | None]:
+    ci = seen.volume_ci95_mm3 or (None, None)
+    left, back, up = seen.centroid_lps_mm or (None, None, None)
+    return {
+        "volume_ci95_low_mm3": ci[0],
+        "volume_ci95_high_mm3": ci[1],
+        "centroid_left_lps_mm": left,
+        "centroid_posterior_lps_mm": back,
+        "centroid_superior_lps_mm": up,
+    }
+
+
+def _change_cells(lesion: Lesion, exam_id: str) -> dict[str, Any]:
+    change = next((c for c in lesion.changes if c.to_exam == exam_id), None)
+    if change is None:
+        return {}
+    cells: dict[str, Any] = {}
+    for name in _CHANGE:
+        own = name.startswith(("volume_", "mass_", "density_"))
+        cells[name if own else f"change_{name}"] = getattr(change, name)
+    return cells | {
+        "change_parents": ";".join(change.parents),
+        "change_flags": ";".join(change.flags),
+    }
+
+
+def manifest_json(report: Report, settings_toml: str, folder: Path) -> str:
+    """``manifest.json``: what made the report, and every file with its size and hash.
+
+    No time stamp stands in it: the same input and settings give the same bytes.
+    """
+    entries = [file_entry(path, folder) for path in walk(folder)]
+    return (
+        json.dumps(
+            {
+                "schema_version": report.schema_version,
+                "software": report.software,
+                "python": platform.python_version(),
+                "libraries": {name: _version(name) for name in LIBRARIES},
+                "config_sha256": report.config_sha256,
+                "patient_key": report.patient_key,
+                "inputs": [
+                    {
+                        "exam_id": exam.exam_id,
+                        "study_instance_uid": exam.study_instance_uid,
+                        "series_instance_uid": exam.series_instance_uid,
+                    }
+                    for exam in report.exams
+                ],
+                "settings": tomllib.loads(settings_toml),
+                "files": entries,
+            },
+            indent=2,
+        )
+        + "\n"
+    )
+
+
+def file_entry(path: Path, folder: Path) -> dict[str, str | int]:
+    """Path relative to ``folder`` (with ``/``), size in bytes and SHA-256 of a file."""
+    return {
+        "path": PurePosixPath(path.relative_to(folder)).as_posix(),
+        "size_bytes": path.stat().st_size,
+        "sha256": sha256(path),
+    }
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def walk(folder: Path) -> Iterable[Path]:
+    """Every file under ``folder`` in a fixed order."""
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _version(library: str) -> str | None:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None

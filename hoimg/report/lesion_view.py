@@ -1,0 +1,310 @@
+"""What the page shows of one lesion, as texts and pictures; the template only lays it out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hoimg.geometry import Box
+from hoimg.report import words
+from hoimg.report.pictures import (
+    Encoding,
+    Picture,
+    draw,
+    extent_mm,
+    find_lesions,
+    inner_voxel,
+    side_for,
+)
+from hoimg.report.planes import PLANES
+from hoimg.report.plots import course
+from hoimg.report.reasons import missing_reason, reason_text
+from hoimg.results import Change, Exam, ExamImages, Lesion, Observation
+
+PICTURE_BUDGET = 6_500_000
+"""Bytes of pictures in one page, so that it stays below 10 MB with many lesions."""
+LOSSLESS_LESIONS = 10
+"""With more lesions than this the pictures are JPEG."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the numbers table.
+
+    Attributes:
+        title: Name with unit.
+        fields: The observation's fields behind it; the first one decides whether it is missing.
+        text: Makes the cell.
+        optional: Left out when no exam has a value.
+    """
+
+    title: str
+    fields: tuple[str, ...]
+    text: Callable[[Observation], str]
+    optional: bool = False
+
+
+def _plain(field: str, digits: int = 3, scale: float = 1.0) -> Callable[[Observation], str]:
+    def text(seen: Observation) -> str:
+        return words.number(getattr(seen, field) * scale, digits)
+
+    return text
+
+
+def _volume(seen: Observation) -> str:
+    return volume_text(seen)
+
+
+def _mean(seen: Observation) -> str:
+    spread = "" if seen.sd_hu is None else f" (SD {words.number(seen.sd_hu)})"
+    return words.number(seen.mean_hu) + spread
+
+
+def _yes_no(field: str) -> Callable[[Observation], str]:
+    return lambda seen: "yes" if getattr(seen, field) else "no"
+
+
+ROWS: tuple[Row, ...] = (
+    Row("Volume, cm³ (95 % interval)", ("volume_mm3",), _volume),
+    Row("Volume above the fixed threshold, cm³", ("threshold_volume_mm3",),
+        _plain("threshold_volume_mm3", scale=1e-3)),
+    Row("Mineral mass, HU·cm³", ("mineral_mass_hu_mm3",),
+        _plain("mineral_mass_hu_mm3", scale=1e-3)),
+    Row("Mineral mass, mg hydroxyapatite", ("mineral_mass_mg",), _plain("mineral_mass_mg"), True),
+    Row("Density: mean of mineral, HU", ("mean_hu",), _mean),
+    Row("Density: median, HU", ("median_hu",), _plain("median_hu")),
+    Row("Density: 95th percentile, HU", ("p95_hu",), _plain("p95_hu")),
+    Row("Local background, HU", ("background_hu",), _plain("background_hu")),
+    Row("Rim: cortex-like part of the surface", ("rim_fraction",), _plain("rim_fraction", 2)),
+    Row("Margin: edge width ÷ own cortex", ("edge_ratio",), _plain("edge_ratio")),
+    Row("Zone: shell minus core, HU", ("zone_contrast_hu",), _plain("zone_contrast_hu")),
+    Row("Core: marrow-like part", ("core_marrow_fraction",), _plain("core_marrow_fraction", 2)),
+    Row("Longest diameter, mm", ("max_diameter_mm",), _plain("max_diameter_mm")),
+    Row("Surface, cm²", ("surface_area_mm2",), _plain("surface_area_mm2", scale=1e-2)),
+    Row("Sphericity", ("sphericity",), _plain("sphericity", 2)),
+    Row("Distance to native bone, mm", ("distance_to_bone_mm",), _plain("distance_to_bone_mm")),
+    Row("Touches native bone", ("touches_bone",), _yes_no("touches_bone")),
+    Row("Cut by the field of view", ("touches_fov",), _yes_no("touches_fov")),
+    Row("Distance to metal, mm", ("distance_to_metal_mm",), _plain("distance_to_metal_mm"), True),
+    Row("Projected area, mm²", ("area_mm2",), _plain("area_mm2"), True),
+    Row("Density index of the film", ("density_index",), _plain("density_index"), True),
+    Row("Source of the pixel size", ("spacing_source",),
+        lambda seen: words.plain(str(seen.spacing_source)), True),
+)  # fmt: skip
+
+
+def volume_text(seen: Observation) -> str:
+    """``4.19 (3.98 to 4.40)`` in cm3; ``not measured`` for none."""
+    if seen.volume_mm3 is None:
+        return words.NOT_MEASURED
+    text = words.number(words.cm3(seen.volume_mm3))
+    if seen.volume_ci95_mm3 is None:
+        return f"{text} (interval {words.NOT_MEASURED})"
+    low, high = (words.number(words.cm3(v)) for v in seen.volume_ci95_mm3)
+    return f"{text} ({low} to {high})"
+
+
+def change_text(value: float | None, rc: float | None) -> str:
+    """``+42 % (RC 25 %: beyond)``; ``not measured`` for none."""
+    if value is None:
+        return words.NOT_MEASURED
+    if rc is None:
+        return f"{words.percent(value)} (RC unknown)"
+    verdict = "beyond" if abs(value) > rc else "within"
+    return f"{words.percent(value)} (RC {words.number(rc, 2)} %: {verdict})"
+
+
+class PictureMaker:
+    """Draws the pictures of all lesions of a report and keeps the page's size in bounds."""
+
+    def __init__(self, images: Mapping[str, ExamImages], lesions: int) -> None:
+        self._images = images
+        self._boxes = {exam_id: find_lesions(exam) for exam_id, exam in images.items()}
+        self._encoding: Encoding = "png" if lesions <= LOSSLESS_LESIONS else "jpeg"
+        self._spent = 0
+
+    def side_mm(self, lesion: Lesion) -> float:
+        """One side length for all pictures of a lesion, so that growth is seen as growth."""
+        extents = [
+            extent_mm(box, self._images[seen.exam_id].volume.grid.spacing_zyx_mm)
+            for seen in lesion.observations
+            if (box := self._box(seen)) is not None
+        ]
+        return side_for(max(extents, default=30.0))
+
+    def three_planes(self, seen: Observation, side_mm: float) -> list[Picture]:
+        """The three planes through the lesion; empty when there is nothing to draw."""
+        return [p for name in PLANES if (p := self._draw(seen, side_mm, name, "large"))]
+
+    def axial(self, seen: Observation, side_mm: float) -> Picture | None:
+        """A small axial slice through the lesion, or None."""
+        return self._draw(seen, side_mm, "axial", "small")
+
+    def _box(self, seen: Observation) -> Box | None:
+        return self._boxes.get(seen.exam_id, {}).get(seen.label or 0)
+
+    def _draw(self, seen: Observation, side_mm: float, name: Any, size: Any) -> Picture | None:
+        images = self._images.get(seen.exam_id)
+        if images is None or self._spent > PICTURE_BUDGET:
+            return None
+        box = self._box(seen)
+        center: Sequence[float]
+        if box is not None and seen.label is not None:
+            center = inner_voxel(images.lesions.array, box, seen.label)
+        elif seen.centroid_lps_mm is not None:
+            center = images.volume.grid.to_index_zyx(seen.centroid_lps_mm).tolist()
+        else:
+            return None
+        picture = draw(
+            images,
+            name,
+            (center[0], center[1], center[2]),
+            side_mm,
+            label=seen.label,
+            size=size,
+            encoding=self._encoding,
+        )
+        self._spent += picture.bytes
+        return picture
+
+
+def latest(lesion: Lesion) -> Observation:
+    """The observation that the label speaks of: of the named exam, else the last measured one."""
+    seen = lesion.observations
+    named = [o for o in seen if o.exam_id == lesion.maturity.exam_id]
+    measured = [o for o in seen if o.status == "measured"]
+    return (named or measured[-1:] or seen[-1:])[0]
+
+
+def lesion_view(
+    lesion: Lesion, number: int, exams: Mapping[str, Exam], maker: PictureMaker
+) -> dict[str, Any]:
+    """Everything the template shows of a lesion.
+
+    Args:
+        lesion: With at least one observation.
+        number: Position in the report, from 1; makes the anchor.
+        exams: By ``exam_id``.
+        maker: Draws the pictures.
+    """
+    now = latest(lesion)
+    side = maker.side_mm(lesion)
+    maturity = lesion.maturity
+    change = next((c for c in lesion.changes if c.to_exam == now.exam_id), None)
+    return {
+        "id": lesion.lesion_id,
+        "anchor": f"lesion-{number}",
+        "label": maturity.label,
+        "label_text": words.LABELS[maturity.label],
+        "sentence": maturity.summary or _sentence(lesion),
+        "reasons": [{"code": code, "text": reason_text(code)} for code in maturity.reasons],
+        "day": exams[now.exam_id].days_from_baseline,
+        "volume": volume_text(now),
+        "measured": now.volume_mm3 is not None,
+        "change": _change(change, exams) if change else None,
+        "followup": _followup(lesion),
+        "stage": maturity.stage_ledermann,
+        "stage_text": words.LEDERMANN.get(maturity.stage_ledermann or 0, ""),
+        "pictures": maker.three_planes(now, side),
+        "strip": [_strip(seen, exams, maker, side) for seen in lesion.observations],
+        "plot": course(
+            lesion.observations,
+            [exams[o.exam_id].days_from_baseline for o in lesion.observations],
+            lesion.lesion_id,
+        ),
+        "columns": [exams[o.exam_id] for o in lesion.observations],
+        "statuses": [words.STATUSES[o.status] for o in lesion.observations],
+        "rows": list(_rows(lesion.observations)),
+        "flags": [[reason_text(f) for f in o.flags] for o in lesion.observations],
+        "changes": [_change(c, exams) for c in lesion.changes],
+        "criteria": [_criterion(c) for c in maturity.criteria],
+        "tracking_uid": lesion.tracking_uid,
+    }
+
+
+def _sentence(lesion: Lesion) -> str:
+    reasons = words.join([reason_text(code) for code in lesion.maturity.reasons])
+    label = words.LABELS[lesion.maturity.label]
+    return f"{label}: {reasons}." if reasons else f"{label}."
+
+
+def _strip(
+    seen: Observation, exams: Mapping[str, Exam], maker: PictureMaker, side: float
+) -> dict[str, Any]:
+    return {
+        "day": exams[seen.exam_id].days_from_baseline,
+        "status": words.STATUSES[seen.status],
+        "volume": volume_text(seen),
+        "measured": seen.volume_mm3 is not None,
+        "picture": maker.axial(seen, side),
+    }
+
+
+def _rows(observations: Sequence[Observation]) -> Iterator[dict[str, Any]]:
+    for row in ROWS:
+        values = [getattr(seen, row.fields[0]) for seen in observations]
+        if row.optional and all(value is None for value in values):
+            continue
+        yield {
+            "title": row.title,
+            "cells": [
+                {"text": row.text(seen), "why": ""}
+                if value is not None
+                else {"text": _absent(seen), "why": missing_reason(row.fields[0], seen)}
+                for seen, value in zip(observations, values, strict=True)
+            ],
+        }
+
+
+def _absent(seen: Observation) -> str:
+    return words.STATUSES["absent"] if seen.status == "absent" else words.NOT_MEASURED
+
+
+def _change(change: Change, exams: Mapping[str, Exam]) -> dict[str, Any]:
+    density = words.signed(change.density_change_hu)
+    if change.density_change_hu is not None:
+        rc = change.density_rc_hu
+        verdict = "beyond" if rc is not None and abs(change.density_change_hu) > rc else "within"
+        density += " HU" + (f" (RC {words.number(rc)} HU: {verdict})" if rc is not None else "")
+    return {
+        "from_day": exams[change.from_exam].days_from_baseline,
+        "to_day": exams[change.to_exam].days_from_baseline,
+        "days": change.days,
+        "volume": change_text(change.volume_change_pct, change.volume_rc_pct),
+        "mass": change_text(change.mass_change_pct, change.mass_rc_pct),
+        "density": density,
+        "sign": words.CATEGORY_SIGNS[change.category],
+        "category": words.CATEGORIES[change.category],
+        "comparable": change.comparable,
+        "parents": change.parents,
+        "flags": [reason_text(flag) for flag in change.flags],
+    }
+
+
+def _criterion(criterion: Any) -> dict[str, Any]:
+    sign, text = words.RESULTS[criterion.result]
+    value = words.number(criterion.value)
+    unit = f" {criterion.unit}" if criterion.unit and criterion.value is not None else ""
+    return {
+        "id": criterion.id,
+        "name": criterion.name,
+        "value": value + unit,
+        "pass_at": criterion.pass_at,
+        "fail_at": criterion.fail_at,
+        "result": criterion.result,
+        "sign": sign,
+        "text": text,
+        "evidence": criterion.evidence,
+        "note": criterion.note,
+    }
+
+
+def _followup(lesion: Lesion) -> str:
+    maturity = lesion.maturity
+    parts = []
+    if maturity.earliest_informative_followup_day is not None:
+        parts.append(f"day {maturity.earliest_informative_followup_day}")
+    if maturity.earliest_informative_followup is not None:
+        parts.append(maturity.earliest_informative_followup.isoformat())
+    return f"{parts[0]} ({parts[1]})" if len(parts) == 2 else "".join(parts)
