@@ -121,8 +121,9 @@ def console_of(ctx: typer.Context) -> Console:
     return found if found is not None else Console()
 
 
-def configure_logging(console: Console) -> None:
-    """Send structlog and Python's warnings to standard error; only the command line does this.
+@contextmanager
+def logging_to(console: Console) -> Iterator[None]:
+    """Send logs and Python's warnings to the console while a command runs; only commands do this.
 
     Warnings of the libraries that read DICOM quote raw header values, which may name the patient,
     so they are shown only with ``-v``.
@@ -132,12 +133,13 @@ def configure_logging(console: Console) -> None:
 
     import structlog
 
-    level = logging.DEBUG if console.verbose else logging.WARNING
-    warnings.simplefilter("default" if console.verbose else "ignore")
-    logging.captureWarnings(True)
-    logging.basicConfig(
-        level=level if console.verbose else logging.ERROR, stream=console.stream, force=True
-    )
+    level = logging.INFO if console.verbose else logging.ERROR
+    handler = logging.StreamHandler(console.stream)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    former = root.level
+    root.addHandler(handler)
+    root.setLevel(level)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -148,3 +150,11 @@ def configure_logging(console: Console) -> None:
         logger_factory=structlog.PrintLoggerFactory(console.stream),
         cache_logger_on_first_use=False,
     )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("default" if console.verbose else "ignore")
+            yield
+    finally:
+        structlog.reset_defaults()
+        root.setLevel(former)
+        root.removeHandler(handler)

@@ -17,7 +17,7 @@ import typer
 from typer.main import get_command
 
 import hoimg
-from hoimg.cli.console import Console, configure_logging
+from hoimg.cli.console import Console, logging_to
 from hoimg.errors import HoimgError
 
 COMMANDS = ("report", "info", "explain", "simulate", "schema", "doctor")
@@ -78,7 +78,7 @@ def root(
     """
     console = Console(verbosity=1 if verbose else -1 if quiet else 0)
     ctx.obj = console
-    configure_logging(console)
+    ctx.with_resource(logging_to(console))
 
 
 for _name in COMMANDS:
