@@ -49,7 +49,7 @@ FINDINGS: dict[str, tuple[Level, str]] = {
     # files
     "identical_copies": ("info", "Nothing to do; one copy of each was used."),
     "unreadable_files": ("warning", "Copy or export the damaged files again."),
-    "skipped_files": ("info", "Nothing to do; these files are no DICOM images."),
+    "skipped_files": ("info", "Nothing to do."),
     # choice among series and studies
     "series_refused": ("warning", "See the findings of that series with 'hoimg info'."),
     "study_refused": ("warning", "See the findings of that study with 'hoimg info'."),

@@ -6,6 +6,9 @@ at its place; the volume stays int16 as long as every value is a whole number th
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
 _RLE = "1.2.840.10008.1.2.5"
 _PLUGINS = ("pylibjpeg", "pyjpegls", "gdcm")
+_RLE_PLUGINS = ("pylibjpeg", "pydicom")
 """In order of preference. GDCM never decodes RLE: it is ten times slower than pylibjpeg."""
 
 
@@ -106,10 +110,12 @@ def decode(dataset: Dataset, file: Path) -> NDArray[Any]:
         stored: NDArray[Any] = get_decoder(syntax).as_array(dataset, raw=True)[0]
         return stored
     reasons = []
-    decoder = get_decoder(syntax)
-    native = ("pydicom",) if syntax == _RLE else ()
-    for plugin in (*_PLUGINS, *native):
-        if plugin not in decoder.available_plugins or (syntax == _RLE and plugin == "gdcm"):
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError:  # a retired JPEG process; SimpleITK may still know it
+        decoder = None
+    for plugin in _RLE_PLUGINS if syntax == _RLE else _PLUGINS:
+        if decoder is None or plugin not in decoder.available_plugins:
             continue
         try:
             stored = decoder.as_array(dataset, raw=True, decoding_plugin=plugin)[0]
@@ -131,10 +137,25 @@ def _decode_with_itk(dataset: Dataset, file: Path) -> NDArray[Any]:
     """Stored values through GDCM inside SimpleITK, which has applied the rescale: undo it."""
     import SimpleITK as sitk
 
-    image = sitk.GetArrayFromImage(sitk.ReadImage(str(file)))[0].astype(np.float64)
+    with _codec_silenced():
+        image = sitk.GetArrayFromImage(sitk.ReadImage(str(file)))[0].astype(np.float64)
     stored = (image - float(dataset.RescaleIntercept)) / float(dataset.RescaleSlope)
     kind = np.int16 if dataset.PixelRepresentation else np.uint16
     return np.asarray(np.rint(stored).astype(kind))
+
+
+@contextmanager
+def _codec_silenced() -> Iterator[None]:
+    """Close stderr to the C library's remarks (libjpeg prints several lines per 12-bit slice)."""
+    kept = os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(null)
+        os.close(kept)
 
 
 def _guess_syntax(dataset: Dataset) -> Any:

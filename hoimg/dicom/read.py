@@ -65,7 +65,7 @@ def select_patient(
     for info in own:
         studies[info.study_uid].append(info)
     chosen: list[tuple[SeriesInfo, str, tuple[Finding, ...]]] = []
-    findings = list(inventory.findings)
+    findings = [*inventory.findings, *inventory.patient_findings.get(key, ())]
     for members in studies.values():
         picked = _choose(members, series)
         if picked is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -102,7 +102,6 @@ def scan(
         )
     if skipped:
         findings.append(finding("skipped_files", f"{skipped} file(s) are no DICOM images."))
-    findings += _identity_conflicts(headers)
     series.sort(key=lambda s: (s.patient_key, str(s.date), s.study_time, s.study_uid, s.series_uid))
     return Inventory(
         series=tuple(series),
@@ -110,6 +109,7 @@ def scan(
         files_seen=len(files),
         files_skipped=skipped,
         unreadable=tuple(damaged),
+        patient_findings=_identity_conflicts(headers),
         patient_ids={patient_key(_identity(h)): h.patient_id for h in headers},
     )
 
@@ -343,17 +343,15 @@ def _acquisition(members: Sequence[Header], grid: Grid | None) -> Acquisition:
     )
 
 
-def _identity_conflicts(headers: Sequence[Header]) -> list[Finding]:
-    """One PatientID with several birth dates or sexes: perhaps two people."""
-    people: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
+def _identity_conflicts(headers: Sequence[Header]) -> dict[str, tuple[Finding, ...]]:
+    """By patient key: one PatientID with several birth dates or sexes, perhaps two people."""
+    people: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for header in headers:
         if header.patient_id:
-            people[header.patient_id][header.person] += 1
-    clash = any(
-        len({person[field] for person in seen if person[field]}) > 1
-        for seen in people.values()
-        for field in (0, 1)
-    )
-    if not clash:
-        return []
-    return [finding("identity_conflict", "Birth date or sex differ under one patient ID.")]
+            people[patient_key(_identity(header))].add(header.person)
+    note = finding("identity_conflict", "Birth date or sex differ under one patient ID.")
+    return {
+        key: (note,)
+        for key, seen in people.items()
+        if any(len({person[i] for person in seen if person[i]}) > 1 for i in (0, 1))
+    }

@@ -122,6 +122,7 @@ class Inventory:
         files_seen: Number of regular files looked at.
         files_skipped: Number of files that are no DICOM (or a DICOMDIR).
         unreadable: Files that are DICOM but damaged in the header.
+        patient_findings: Patient key to what concerns the patient as a whole.
         patient_ids: Patient key to PatientID. For messages on the terminal only: never written.
     """
 
@@ -130,6 +131,7 @@ class Inventory:
     files_seen: int = 0
     files_skipped: int = 0
     unreadable: tuple[Path, ...] = ()
+    patient_findings: Mapping[str, tuple[Finding, ...]] = field(default_factory=dict)
     patient_ids: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property

@@ -1,0 +1,209 @@
+"""``hoimg info``: what is under the paths, what would be analysed and why, and what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
+    from rich.table import Table
+
+    from hoimg.dicom import Inventory, Patient, SeriesInfo
+    from hoimg.errors import HoimgError
+    from hoimg.results import Finding
+
+
+def info(
+    ctx: typer.Context,
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Files or folders, searched in full.")
+    ],
+    json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="TOML file of settings.", metavar="FILE")
+    ] = None,
+) -> None:
+    """Show patients, studies and series, the series chosen for analysis and why, and findings.
+
+    Ends with exit code 3 when nothing under the paths can be measured.
+
+    \b
+    Examples:
+      hoimg info scans/
+      hoimg info --json scans/ > scans.json
+    """
+    from hoimg.cli.console import console_of
+    from hoimg.dicom import scan
+    from hoimg.settings import read_settings
+
+    settings = read_settings(config)
+    with console_of(ctx).progress("Reading headers") as step:
+
+        def tell(done: int, total: int) -> None:
+            if done % max(total // 10, 1) == 0:
+                step(f"{done} of {total} files")
+
+        inventory = scan(paths, settings, on_progress=tell)
+    patients, refusals = _patients(inventory, paths)
+    if json:
+        from json import dumps
+
+        typer.echo(dumps(as_json(inventory, patients), indent=2))
+    elif inventory.series:
+        _print_tables(inventory, patients)
+    if not patients:
+        raise refusals[0]
+
+
+def as_json(inventory: Inventory, patients: dict[str, Patient]) -> dict[str, Any]:
+    """What ``hoimg info --json`` prints: no names, IDs, dates or paths.
+
+    Dates appear as days from the patient's first usable exam.
+    """
+    chosen = _chosen(patients)
+    return {
+        "files_seen": inventory.files_seen,
+        "files_skipped": inventory.files_skipped,
+        "files_unreadable": len(inventory.unreadable),
+        "findings": _findings(inventory.findings),
+        "patients": [
+            {
+                "patient_key": key,
+                "usable": key in patients,
+                "findings": _findings(patients[key].findings) if key in patients else [],
+                "studies": [
+                    {
+                        "study_instance_uid": uid,
+                        "series": [_series_json(s, chosen) for s in members],
+                    }
+                    for uid, members in _studies(inventory, key).items()
+                ],
+            }
+            for key in inventory.patient_keys
+        ],
+    }
+
+
+def _patients(
+    inventory: Inventory, paths: Sequence[Path]
+) -> tuple[dict[str, Patient], list[HoimgError]]:
+    """Each patient that can be analysed, and the refusals of the others."""
+    from hoimg.dicom.read import refusal, select_patient
+    from hoimg.errors import InputRefused
+
+    patients: dict[str, Patient] = {}
+    refusals: list[HoimgError] = []
+    for key in inventory.patient_keys:
+        try:
+            patients[key] = select_patient(inventory, paths, patient=key)
+        except InputRefused as error:
+            refusals.append(error)
+    return patients, refusals or [refusal((), inventory, paths)]
+
+
+def _studies(inventory: Inventory, key: str) -> dict[str, list[SeriesInfo]]:
+    studies: dict[str, list[SeriesInfo]] = {}
+    for series in inventory.series:
+        if series.patient_key == key:
+            studies.setdefault(series.study_uid, []).append(series)
+    return studies
+
+
+def _chosen(patients: dict[str, Patient]) -> dict[int, tuple[str, int, str]]:
+    """Identity of each chosen series to (exam_id, days, reason)."""
+    return {
+        id(exam.series): (
+            exam.exam_id,
+            exam.days_from_baseline,
+            exam.acquisition.series_choice or "",
+        )
+        for patient in patients.values()
+        for exam in patient.exams
+    }
+
+
+def _series_json(series: SeriesInfo, chosen: dict[int, tuple[str, int, str]]) -> dict[str, Any]:
+    exam = chosen.get(id(series))
+    return {
+        "series_instance_uid": series.series_uid,
+        "modality": series.modality,
+        "kind": series.kind,
+        "images": len(series.files),
+        "usable": series.usable,
+        "chosen": exam is not None,
+        "exam_id": exam[0] if exam else None,
+        "days_from_baseline": exam[1] if exam else None,
+        "series_choice": exam[2] if exam else None,
+        "acquisition": series.acquisition.model_dump(mode="json"),
+        "findings": _findings(series.findings),
+    }
+
+
+def _findings(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    return [f.model_dump(mode="json") for f in findings]
+
+
+def _print_tables(inventory: Inventory, patients: dict[str, Patient]) -> None:
+    import sys
+
+    from rich.console import Console as RichConsole
+
+    width = None if sys.stdout.isatty() else 140
+    out = RichConsole(file=sys.stdout, width=width, highlight=False, emoji=False, markup=False)
+    chosen = _chosen(patients)
+    for key in inventory.patient_keys:
+        out.print(_table(key, _studies(inventory, key), chosen))
+        for note in patients[key].findings if key in patients else ():
+            if note not in inventory.findings:
+                _print_finding(out, note)
+        for series in inventory.series:
+            if series.patient_key == key and id(series) in chosen:
+                exam_id, _, reason = chosen[id(series)]
+                out.print(f"{exam_id}: {reason}")
+        out.print()
+    for note in inventory.findings:
+        _print_finding(out, note)
+
+
+def _print_finding(out: RichConsole, note: Finding) -> None:
+    out.print(f"{note.level}: [{note.code}] {note.message} {note.fix or ''}")
+
+
+def _table(
+    key: str,
+    studies: dict[str, list[SeriesInfo]],
+    chosen: dict[int, tuple[str, int, str]],
+) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=f"Patient {key}", title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("study", "use", "type", "images", "slice mm", "step mm", "kernel", "kV"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("series")
+    table.add_column("findings", ratio=1)
+    for number, members in enumerate(studies.values(), 1):
+        for series in members:
+            exam = chosen.get(id(series))
+            use = f"day {exam[1]}" if exam else "could be" if series.usable else "no"
+            made = series.acquisition
+            step = None if made.spacing_zyx_mm is None else made.spacing_zyx_mm[0]
+            said = "; ".join(f"{f.code}: {f.message}" for f in series.findings)
+            kind = (
+                series.modality if series.kind == "volume" else f"{series.modality} {series.kind}"
+            )
+            cells = [str(number), use, kind.replace("_", " "), str(len(series.files))]
+            cells += [_number(made.slice_thickness_mm), _number(step)]
+            cells += [made.kernel or "-", _number(made.kvp), series.description or "-", said or "-"]
+            # Text, not markup: a header may hold anything, square brackets included.
+            table.add_row(*(Text(cell) for cell in cells), style="bold" if exam else None)
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:g}"
