@@ -387,6 +387,61 @@ class SerialSettings(_Section):
         source="engineering choice",
         status="default",
     )
+    max_match_gap_mm: float = threshold(
+        3.0,
+        unit="mm",
+        meaning="A point of a lesion farther than this from a lesion of another exam does not "
+        "count towards their being the same.",
+        source="engineering choice",
+        status="default",
+        gt=0,
+    )
+    min_match: float = threshold(
+        0.2,
+        unit="fraction",
+        meaning="Two lesions of different exams overlapping less are not the same lesion.",
+        source="engineering choice",
+        status="default",
+        gt=0,
+        le=1,
+    )
+    min_part: float = threshold(
+        0.5,
+        unit="fraction",
+        meaning="A lesion lying by at least this in one that is already matched merged into it, "
+        "or split off from it.",
+        source="engineering choice",
+        status="default",
+        gt=0,
+        le=1,
+    )
+    max_outside_view: float = threshold(
+        0.05,
+        unit="fraction",
+        meaning="A lesion whose place lies outside the other exam's view by more is not "
+        "measurable there, never resolved.",
+        source="engineering choice",
+        status="default",
+        ge=0,
+        lt=1,
+    )
+    registration_voxel_mm: float = threshold(
+        1.5,
+        unit="mm",
+        meaning="Grid on which exams are registered.",
+        source="engineering choice",
+        status="default",
+        ge=0.5,
+        le=5,
+    )
+    min_common_bone_mm3: float = threshold(
+        10_000.0,
+        unit="mm3",
+        meaning="A registration with less bone in the common view is rejected.",
+        source="engineering choice",
+        status="default",
+        ge=0,
+    )
 
 
 class MaturitySettings(_Section):

@@ -1,0 +1,147 @@
+"""``hoimg report``: one patient's CT folders into a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hoimg.cli.console import Console, console_of
+from hoimg.errors import UsageError
+
+if TYPE_CHECKING:
+    import datetime
+
+    from hoimg.results import PatientResult
+
+
+def report(
+    ctx: typer.Context,
+    paths: Annotated[
+        list[Path], typer.Argument(help="Folders or files of one patient: a study, or several.")
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for the report; made if absent.")
+    ],
+    patient: Annotated[
+        str | None, typer.Option("--patient", help="PatientID, where PATHS hold several patients.")
+    ] = None,
+    series: Annotated[
+        str | None,
+        typer.Option("--series", help="SeriesInstanceUID to analyse in its study."),
+    ] = None,
+    roi: Annotated[
+        Path | None,
+        typer.Option("--roi", help="Label map of a region: only mineral inside is called."),
+    ] = None,
+    seed: Annotated[
+        list[str] | None,
+        typer.Option("--seed", help="Point X,Y,Z in LPS mm: call the mineral there. Repeatable."),
+    ] = None,
+    skeleton: Annotated[
+        Path | None,
+        typer.Option(
+            "--skeleton", help="Native skeleton: a label map, or a TotalSegmentator folder."
+        ),
+    ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option("--mask", help="Label map of lesions to measure as they are."),
+    ] = None,
+    onset: Annotated[
+        str | None, typer.Option("--onset", help="Date of injury or first symptom, YYYY-MM-DD.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="Settings in TOML (see docs/methods).")
+    ] = None,
+) -> None:
+    """Find, measure, follow and stage the ossifications of one patient; write a report.
+
+    Examples:
+
+    \b
+      hoimg report scans/ -o report/
+      hoimg report 2024-01 2024-07 2025-02 -o report/ --onset 2023-11-30
+      hoimg report scan/ -o report/ --seed 62.5,-11,840.2
+    """
+    from hoimg.pipeline import analyze_patient, read_guidance
+    from hoimg.settings import read_settings
+
+    console = console_of(ctx)
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"{output}: is a file; name a folder with -o")
+    settings = read_settings(config)
+    guidance = read_guidance(
+        series_uid=series,
+        roi=roi,
+        seeds_lps_mm=[_point(text) for text in seed or []],
+        skeleton=skeleton,
+        mask=mask,
+    )
+    onset_date = None if onset is None else _date(onset)
+    from hoimg.dicom import read_patient
+    from hoimg.report import write_report
+
+    with console.progress("Reading") as step:
+        step("headers")
+        found = read_patient(paths, settings, patient=patient, series=series)
+    count = len(found.exams)
+    with console.progress(f"Analysing {count} exam(s)", total=2 * count - 1) as step:
+        result = analyze_patient(found, settings, guidance=guidance, onset=onset_date, on_step=step)
+    with console.progress("Writing") as step:
+        step("report")
+        page = write_report(result, output)
+    _print_table(result, page, console)
+
+
+def _point(text: str) -> tuple[float, float, float]:
+    try:
+        x, y, z = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"--seed {text}: give three numbers X,Y,Z in LPS mm") from error
+    return (x, y, z)
+
+
+def _date(text: str) -> datetime.date:
+    from datetime import date
+
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"--onset {text}: give a date as YYYY-MM-DD") from error
+
+
+def _print_table(result: PatientResult, page: Path, console: Console) -> None:
+    """The answer per lesion on standard output, and where the report lies."""
+    report = result.report
+    days = {e.exam_id: e.days_from_baseline for e in report.exams}
+    span = ", ".join(f"day {d}" for d in sorted(days.values()))
+    print(f"{len(report.exams)} exam(s): {span}")
+    if not report.lesions:
+        print("No ossification was called.")
+    else:
+        print(f"{'lesion':8}{'seen':14}{'volume at last exam':>28}  {'label':15}why")
+    for lesion in report.lesions:
+        measured = [o for o in lesion.observations if o.status == "measured"]
+        last = measured[-1] if measured else None
+        size = "not measured"
+        if last is not None and last.volume_mm3 is not None:
+            size = f"{last.volume_mm3 / 1000:.2f} mL"
+            if last.volume_ci95_mm3 is not None:
+                low, high = (v / 1000 for v in last.volume_ci95_mm3)
+                size += f" ({low:.2f}-{high:.2f})"
+        seen = f"day {', '.join(str(days[o.exam_id]) for o in measured)}"
+        why = "; ".join(reason.replace("_", " ") for reason in lesion.maturity.reasons)
+        print(f"{lesion.lesion_id:8}{seen:14}{size:>28}  {lesion.maturity.label:15}{why}")
+    counts: dict[str, int] = {}
+    for item in report.excluded:
+        counts[item.reason] = counts.get(item.reason, 0) + 1
+    if counts:
+        listed = ", ".join(f"{n} {reason}" for reason, n in sorted(counts.items()))
+        print(f"Left out, with reasons in the report: {listed}")
+    worst = [f for e in report.exams for f in e.findings if f.level != "info"]
+    for finding in worst[:5]:
+        console.say(f"{finding.level}: {finding.message}")
+    print(f"Report: {page}")
+    print("Imaging maturity for research use only; no advice to operate or to wait.")

@@ -1,0 +1,412 @@
+"""The one place where the stages are called in order: dicom, segment, measure, serial, maturity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hoimg
+from hoimg.errors import InputRefused, UsageError
+from hoimg.image import CTVolume, Mask
+from hoimg.results import (
+    Exam as ExamResult,
+)
+from hoimg.results import (
+    ExamImages,
+    Excluded,
+    Finding,
+    Lesion,
+    Observation,
+    PatientResult,
+    RegistrationSummary,
+    Report,
+)
+from hoimg.settings import Settings
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from hoimg.dicom import Exam, Patient
+    from hoimg.measure import ExamMeasurements
+    from hoimg.segment import Segmentation
+    from hoimg.serial import Registration, Track
+
+Step = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """What a reader gives for one exam, in that exam's patient space.
+
+    Attributes:
+        series_uid: The exam it speaks of; None when the patient has one exam.
+        roi: Only mineral inside is called, whatever it may be.
+        seeds_lps_mm: Points, LPS mm; only mineral within 5 mm of them is called.
+        skeleton: The native skeleton, instead of finding it.
+        mask: Lesions (one label each) to measure as they are, instead of segmenting.
+    """
+
+    series_uid: str | None = None
+    roi: Mask | None = None
+    seeds_lps_mm: tuple[tuple[float, float, float], ...] = ()
+    skeleton: Mask | None = None
+    mask: Mask | None = None
+
+    @property
+    def given(self) -> bool:
+        """Whether anything is given at all."""
+        return bool(self.seeds_lps_mm) or any(
+            m is not None for m in (self.roi, self.skeleton, self.mask)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ExamAnalysis:
+    """One exam after segmentation and measurement.
+
+    Attributes:
+        exam: As read.
+        volume: Its pixels, HU.
+        segmentation: Lesions, skeleton, exclusions.
+        measurements: An observation per lesion label, and the exam's references.
+    """
+
+    exam: Exam
+    volume: CTVolume
+    segmentation: Segmentation
+    measurements: ExamMeasurements
+
+
+def analyze_exam(
+    exam: Exam, settings: Settings | None = None, guidance: Guidance | None = None
+) -> ExamAnalysis:
+    """Read, segment and measure one exam.
+
+    Args:
+        exam: From :func:`hoimg.read_patient`.
+        settings: None for the defaults.
+        guidance: What a reader gave for this exam.
+
+    Raises:
+        InputRefused: when the pixels cannot be read, or a mask does not lie inside of the exam.
+    """
+    from hoimg.dicom import load_volume
+    from hoimg.measure import measure_exam
+    from hoimg.segment import segment_exam
+
+    settings = settings or Settings()
+    guidance = guidance or Guidance()
+    volume = load_volume(exam)
+    for name in ("roi", "skeleton", "mask"):
+        _check_covers(getattr(guidance, name), volume, name)
+    segmentation = segment_exam(
+        volume,
+        settings.segment,
+        kvp=exam.acquisition.kvp,
+        contrast=exam.acquisition.contrast,
+        skeleton=guidance.skeleton,
+        roi=guidance.roi,
+        seeds_lps_mm=guidance.seeds_lps_mm,
+    )
+    if guidance.mask is not None:
+        segmentation = _with_mask(segmentation, guidance.mask, volume)
+    measurements = measure_exam(
+        exam.exam_id,
+        volume,
+        segmentation.lesions,
+        skeleton=segmentation.skeleton,
+        metal=segmentation.metal,
+        body=segmentation.body,
+        settings=settings.measure,
+        acquisition=exam.acquisition.model_copy(update={"native_skeleton": segmentation.provider}),
+        flags=segmentation.lesion_flags,
+    )
+    return ExamAnalysis(exam, volume, segmentation, measurements)
+
+
+def analyze_patient(
+    patient: Patient,
+    settings: Settings | None = None,
+    *,
+    guidance: Guidance | None = None,
+    onset: date | None = None,
+    on_step: Step | None = None,
+) -> PatientResult:
+    """Analyse all exams of one patient and follow each lesion over them.
+
+    An exam whose pixels cannot be read does not stop the others: it stays in the report with its
+    finding, and every lesion is ``not_measurable`` there.
+
+    Args:
+        patient: From :func:`hoimg.read_patient`.
+        settings: None for the defaults.
+        guidance: Masks, seeds or a region for one exam.
+        onset: Date of injury or first symptom, if known (rule R5).
+        on_step: Called with a few words when a step starts.
+
+    Returns:
+        Everything that :func:`hoimg.write_report` writes.
+
+    Raises:
+        InputRefused: when no exam can be analysed.
+        UsageError: when guidance is given for a patient with several exams without naming one.
+    """
+    from hoimg.maturity import assess
+
+    settings = settings or Settings()
+    say = on_step or (lambda _words: None)
+    guided = _guided_exam(patient, guidance)
+    analyses: list[ExamAnalysis] = []
+    unread: dict[str, Finding] = {}
+    for exam in patient.exams:
+        say(f"{exam.exam_id}: finding and measuring")
+        try:
+            analyses.append(
+                analyze_exam(exam, settings, guidance if exam.exam_id == guided else None)
+            )
+        except InputRefused as refused:
+            if len(patient.exams) == 1:
+                raise
+            unread[exam.exam_id] = Finding(code=refused.code, level="error", message=str(refused))
+    if not analyses:
+        first = next(iter(unread.values()))
+        raise InputRefused(first.message, first.code)
+    registrations = _register_all(analyses, settings, say)
+    tracks = _track(patient.patient_key, analyses, registrations, settings)
+    days = {exam.exam_id: exam.days_from_baseline for exam in patient.exams}
+    onset_day = None
+    if onset is not None and patient.baseline_date is not None:
+        onset_day = (onset - patient.baseline_date).days
+    acquisitions = {a.exam.exam_id: a.measurements.acquisition for a in analyses}
+    lesions = []
+    for track in tracks:
+        observations = _complete(track.observations, patient, unread)
+        lesions.append(
+            Lesion(
+                lesion_id=track.lesion_id,
+                tracking_uid=track.tracking_uid,
+                observations=observations,
+                changes=track.changes,
+                maturity=assess(
+                    track.observations,
+                    track.changes,
+                    acquisitions,
+                    days,
+                    settings.maturity,
+                    baseline_date=patient.baseline_date,
+                    onset_day=onset_day,
+                ),
+            )
+        )
+    report = Report(
+        software=f"hoimg {hoimg.__version__}",
+        config_sha256=settings.sha256,
+        patient_key=patient.patient_key,
+        exams=[_exam_result(exam, patient, analyses, unread) for exam in patient.exams],
+        lesions=lesions,
+        excluded=[item for a in analyses for item in _excluded(a)],
+        registrations=[
+            RegistrationSummary(
+                from_exam=fixed,
+                to_exam=moving,
+                accepted=found.accepted,
+                bone_overlap=found.bone_overlap,
+                residual_mm=found.residual_mm,
+                reason=found.reason,
+            )
+            for (fixed, moving), found in registrations.items()
+        ],
+    )
+    images = {
+        a.exam.exam_id: ExamImages(
+            a.exam.exam_id,
+            a.volume,
+            a.segmentation.lesions,
+            a.segmentation.excluded,
+            a.exam.series.files,
+        )
+        for a in analyses
+    }
+    return PatientResult(report, images, settings.to_toml())
+
+
+def _guided_exam(patient: Patient, guidance: Guidance | None) -> str | None:
+    if guidance is None or not guidance.given:
+        return None
+    if guidance.series_uid is not None:
+        for exam in patient.exams:
+            if exam.series.series_uid == guidance.series_uid:
+                return exam.exam_id
+    elif len(patient.exams) == 1:
+        return patient.exams[0].exam_id
+    raise UsageError(
+        f"a mask, region or seed speaks of one exam, and there are {len(patient.exams)}: "
+        "name it with --series UID (see 'hoimg info')"
+    )
+
+
+def _check_covers(mask: Mask | None, volume: CTVolume, name: str) -> None:
+    from hoimg.image import resample_mask
+
+    if mask is None:
+        return
+    if not resample_mask(mask, volume.grid).array.any():
+        raise InputRefused(
+            f"--{name}: no voxel of it lies inside of the exam; is it from another scan?",
+            "mask_elsewhere",
+        )
+
+
+def _with_mask(segmentation: Segmentation, mask: Mask, volume: CTVolume) -> Segmentation:
+    """The reader's own outlines in place of the lesions found."""
+    import numpy as np
+
+    from hoimg.image import resample_mask
+
+    lesions = resample_mask(mask, volume.grid).array.astype(np.uint16)
+    inside = lesions > 0
+    excluded = np.where(inside, 0, segmentation.excluded.array).astype(np.uint16)
+    left = set(np.unique(excluded).tolist())
+    return replace(
+        segmentation,
+        lesions=Mask(lesions, volume.grid),
+        skeleton=Mask(segmentation.skeleton.array & ~inside, volume.grid),
+        excluded=Mask(excluded, volume.grid),
+        excluded_regions=[r for r in segmentation.excluded_regions if r.label in left],
+        lesion_flags={int(v): ["outline_given"] for v in np.unique(lesions[inside])},
+    )
+
+
+def _register_all(
+    analyses: Sequence[ExamAnalysis], settings: Settings, say: Step
+) -> dict[tuple[str, str], Registration]:
+    """Each exam onto the first; where that is rejected, also onto the one before it."""
+    from hoimg.serial import register
+
+    out: dict[tuple[str, str], Registration] = {}
+
+    def one(fixed: ExamAnalysis, moving: ExamAnalysis) -> Registration:
+        say(f"{moving.exam.exam_id}: registering to {fixed.exam.exam_id}")
+        return register(
+            fixed.volume,
+            fixed.segmentation.skeleton,
+            moving.volume,
+            moving.segmentation.skeleton,
+            settings.serial,
+        )
+
+    for position, moving in enumerate(analyses[1:], start=1):
+        first, before = analyses[0], analyses[position - 1]
+        pair = (first.exam.exam_id, moving.exam.exam_id)
+        out[pair] = one(first, moving)
+        if not out[pair].accepted and before is not first:
+            out[(before.exam.exam_id, moving.exam.exam_id)] = one(before, moving)
+    return out
+
+
+def _track(
+    patient_key: str,
+    analyses: Sequence[ExamAnalysis],
+    registrations: dict[tuple[str, str], Registration],
+    settings: Settings,
+) -> list[Track]:
+    from hoimg.serial import ExamLesions, track
+
+    exams = [
+        ExamLesions(
+            exam_id=a.exam.exam_id,
+            days=a.exam.days_from_baseline,
+            acquisition=a.measurements.acquisition,
+            lesions=a.segmentation.lesions,
+            observations=a.measurements.observations,
+        )
+        for a in analyses
+    ]
+    return track(exams, registrations, settings.serial, patient_key=patient_key)
+
+
+def _complete(
+    observations: Sequence[Observation], patient: Patient, unread: dict[str, Finding]
+) -> list[Observation]:
+    """One observation per exam, those included whose pixels could not be read."""
+    known = {o.exam_id: o for o in observations}
+    for exam_id in unread:
+        known[exam_id] = Observation(
+            exam_id=exam_id, status="not_measurable", flags=["exam_unreadable"]
+        )
+    return [known[e.exam_id] for e in patient.exams if e.exam_id in known]
+
+
+def _exam_result(
+    exam: Exam,
+    patient: Patient,
+    analyses: Sequence[ExamAnalysis],
+    unread: dict[str, Finding],
+) -> ExamResult:
+    analysis = next((a for a in analyses if a.exam.exam_id == exam.exam_id), None)
+    findings = list(exam.findings)
+    if exam is patient.exams[0]:
+        findings += patient.findings  # about files and studies that gave no exam
+    acquisition = exam.acquisition
+    if analysis is not None:
+        findings += analysis.segmentation.findings
+        acquisition = analysis.measurements.acquisition
+    elif exam.exam_id in unread:
+        findings.append(unread[exam.exam_id])
+    return ExamResult(
+        exam_id=exam.exam_id,
+        modality=exam.modality,
+        study_instance_uid=exam.study_uid,
+        series_instance_uid=exam.series.series_uid,
+        days_from_baseline=exam.days_from_baseline,
+        acquisition=acquisition,
+        findings=findings,
+    )
+
+
+def _excluded(analysis: ExamAnalysis) -> list[Excluded]:
+    return [
+        Excluded(
+            exam_id=analysis.exam.exam_id,
+            label=region.label,
+            reason=region.reason,
+            volume_mm3=region.volume_mm3,
+            centroid_lps_mm=region.centroid_lps_mm,
+            note=region.note,
+        )
+        for region in analysis.segmentation.excluded_regions
+    ]
+
+
+def read_guidance(
+    *,
+    series_uid: str | None = None,
+    roi: Path | None = None,
+    seeds_lps_mm: Sequence[tuple[float, float, float]] = (),
+    skeleton: Path | None = None,
+    mask: Path | None = None,
+) -> Guidance:
+    """Read what a reader gives from files (label maps in NIfTI or NRRD).
+
+    Args:
+        series_uid: The exam that it speaks of.
+        roi: Label map of a region; every label counts.
+        seeds_lps_mm: Points, LPS mm.
+        skeleton: Label map, or a folder of one mask per bone.
+        mask: Label map, one label per lesion.
+
+    Raises:
+        InputRefused: a file cannot be read or is no label map.
+    """
+    from hoimg.dicom.masks import read_skeleton
+    from hoimg.image import read_mask
+
+    return Guidance(
+        series_uid=series_uid,
+        roi=None if roi is None else read_mask(roi),
+        seeds_lps_mm=tuple(seeds_lps_mm),
+        skeleton=None if skeleton is None else read_skeleton(skeleton),
+        mask=None if mask is None else read_mask(mask),
+    )

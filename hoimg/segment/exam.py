@@ -1,0 +1,304 @@
+"""The stage itself: an exam in, lesions and everything that was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hoimg.attenuation import hu_at_kvp
+from hoimg.geometry import Box, Grid
+from hoimg.image import CTVolume, Mask, resample_mask
+from hoimg.results import Finding
+from hoimg.segment.body import body_mask, metal_mask
+from hoimg.segment.candidates import Candidate, find_candidates
+from hoimg.segment.exclude import Place, exclusion
+from hoimg.segment.features import features_of
+from hoimg.segment.morphology import (
+    close_mm,
+    dilate_mm,
+    distance_mm,
+    fill_holes,
+    label_components,
+    remove_small,
+    smooth_mm,
+)
+from hoimg.segment.native import Native, divide
+from hoimg.segment.outline import outline
+from hoimg.segment.symmetry import Mirror, mirror_skeleton
+from hoimg.segment.types import ExcludedRegion, Segmentation
+from hoimg.segment.working import Working, make_working
+from hoimg.settings import SegmentSettings
+
+Bool = NDArray[np.bool_]
+LISTED_MM3 = 60.0
+"""Smaller specks are noise or a single voxel's calcium; they are not listed one by one."""
+
+
+def segment_exam(
+    volume: CTVolume,
+    settings: SegmentSettings | None = None,
+    *,
+    kvp: float | None = None,
+    contrast: bool | None = None,
+    skeleton: Mask | None = None,
+    roi: Mask | None = None,
+    seeds_lps_mm: Sequence[Sequence[float]] = (),
+) -> Segmentation:
+    """Find ectopic mineral apart from the native skeleton.
+
+    Args:
+        volume: The exam, HU.
+        settings: Section ``segment``; None for the defaults.
+        kvp: Tube voltage, for the mineral threshold; None counts as 120 kV.
+        contrast: Whether the header names a contrast agent; None counts as no.
+        skeleton: A native skeleton to use instead of finding one, on any grid (any label).
+        roi: Only candidates that overlap this region are called, and there none is excluded for
+            what it may be (guided use); on any grid.
+        seeds_lps_mm: Points in LPS mm; the candidates within 5 mm of them are called, others not.
+
+    Returns:
+        Label maps on the exam's own grid. An empty lesion map is a result, not an error.
+    """
+    settings = settings or SegmentSettings()
+    working = make_working(volume, settings.working_mm)
+    spacing = working.spacing_zyx_mm
+    body = body_mask(working.hu, spacing)
+    findings: list[Finding] = []
+    if not body.any():
+        findings.append(
+            Finding(
+                code="no_body_found",
+                level="warning",
+                message="No patient-like region was found in the scan.",
+                fix="Check that the series is a CT in Hounsfield units.",
+            )
+        )
+    peak = _peaks(volume, working, settings.metal_hu)
+    metal, streaks = metal_mask(working.hu, peak, body, spacing)
+    mineral_hu = hu_at_kvp(settings.mineral_hu_120kvp, kvp)
+    calm = smooth_mm(working.hu, 0.7, spacing)
+    dense = remove_small((calm > mineral_hu) & ~metal, 30.0 / working.voxel_mm3)
+    given = None if skeleton is None else resample_mask(skeleton, working.grid).array > 0
+    mirror = None if given is not None else mirror_skeleton(working, body, metal)
+    native = divide(dense & body, working, settings, mirror=mirror, given=given)
+    if given is None and mirror is None:
+        findings.append(
+            Finding(
+                code="no_other_side",
+                level="info",
+                message="The scan has no usable other side; the skeleton was found by shape alone.",
+                fix="A lesion joined to bone may be missed; give --skeleton or --seed.",
+            )
+        )
+    judge = _Judge(volume, working, body, metal, streaks, native, mirror, settings)
+    guided = _guidance(working.grid, roi, seeds_lps_mm)
+    called: list[Candidate] = []
+    left: list[tuple[Bool, Box, str, str]] = []
+    for candidate in find_candidates(working, native, body, metal, streaks, settings):
+        if guided is not None and (guided[candidate.box] & candidate.mask).any():
+            called.append(candidate)
+            continue
+        verdict = judge.verdict(candidate, bool(contrast))
+        if guided is not None and verdict is None:
+            verdict = ("unassessed", "outside of the region or seeds that were given")
+        if verdict is None:
+            called.append(candidate)
+        else:
+            left.append((candidate.mask, candidate.box, *verdict))
+    left += _listed(native.explained, "native_bone", "has a partner on the other side")
+    left += _listed(metal, "metal", f"above {settings.metal_hu:.0f} HU")
+    left += _listed(
+        dense & ~dilate_mm(body, 2.0, spacing) & ~metal, "outside_body", "outside of the body"
+    )
+    return _finish(volume, working, body, metal, native, called, left, findings, settings)
+
+
+class _Judge:
+    """Measures a candidate's place and features and asks the exclusion rules."""
+
+    def __init__(
+        self,
+        volume: CTVolume,
+        working: Working,
+        body: Bool,
+        metal: Bool,
+        streaks: Bool,
+        native: Native,
+        mirror: Mirror | None,
+        settings: SegmentSettings,
+    ) -> None:
+        self.working, self.body, self.streaks = working, body, streaks
+        self.native, self.mirror, self.settings = native, mirror, settings
+        self.metal_mm = distance_mm(metal, working.spacing_zyx_mm)
+        self.depth_mm = volume.grid.size_zyx[0] * volume.grid.spacing_zyx_mm[0]
+
+    def verdict(self, candidate: Candidate, contrast: bool) -> tuple[str, str] | None:
+        box, mask = candidate.box, candidate.mask
+        ignore = self.native.bone[box] | (self.streaks[box] & ~mask)
+        features = features_of(self.working.hu[box], mask, ignore, self.working.spacing_zyx_mm)
+        return exclusion(features, self._place(candidate, contrast), self.settings)
+
+    def _place(self, candidate: Candidate, contrast: bool) -> Place:
+        box, mask = candidate.box, candidate.mask
+        step = self.working.spacing_zyx_mm[0]
+        slices = np.flatnonzero(mask.any(axis=(1, 2))) + box[0].start
+        last = self.working.hu.shape[0] - 1
+        from_start, from_end = slices[0] * step, (last - slices[-1]) * step
+        inward = slices[-1] * step if from_start <= from_end else (last - slices[0]) * step
+        mirror_mm, mirrored = float("nan"), 0.0
+        if self.mirror is not None:
+            near = self.mirror.distance_mm[box][mask]
+            mirror_mm = float(np.median(near))
+            mirrored = float((near <= self.settings.mirror_loose_mm).mean())
+        bone = distance_mm(mask, self.working.spacing_zyx_mm)[self.native.bone[box]]
+        return Place(
+            attached=candidate.attached,
+            metal_mm=float(self.metal_mm[box][mask].min()),
+            scan_end_mm=float(min(from_start, from_end)),
+            inward_mm=float(inward),
+            mirror_mm=mirror_mm,
+            mirrored=mirrored,
+            bone_mm=float(bone.min()) if bone.size else float("inf"),
+            outside_body=float((~self.body[box][mask]).mean()),
+            contrast=contrast,
+            streaked=float(self.streaks[box][mask].mean()),
+        )
+
+
+def _peaks(volume: CTVolume, working: Working, limit_hu: float) -> Bool:
+    """Working voxels that hold a native voxel above the limit."""
+    fz, fy, fx = working.factors
+    mz, my, mx = working.hu.shape
+    out = np.zeros(working.hu.shape, dtype=bool)
+    for k in range(mz):
+        slab = volume.hu[k * fz : (k + 1) * fz, : my * fy, : mx * fx] > limit_hu
+        out[k] = slab.reshape(fz, my, fy, mx, fx).any(axis=(0, 2, 4))
+    return out
+
+
+def _guidance(grid: Grid, roi: Mask | None, seeds_lps_mm: Sequence[Sequence[float]]) -> Bool | None:
+    if roi is None and not seeds_lps_mm:
+        return None
+    inside = np.zeros(grid.size_zyx, dtype=bool)
+    if roi is not None:
+        inside |= resample_mask(roi, grid).array > 0
+    for point in seeds_lps_mm:
+        index = np.rint(grid.to_index_zyx(point)).astype(int)
+        if (index >= 0).all() and (index < np.asarray(grid.size_zyx)).all():
+            inside[tuple(index)] = True
+    return dilate_mm(inside, 5.0, grid.spacing_zyx_mm) if seeds_lps_mm else inside
+
+
+def _listed(mask: Bool, reason: str, note: str) -> list[tuple[Bool, Box, str, str]]:
+    """Each component of a mask as an excluded piece."""
+    from scipy import ndimage as ndi
+
+    labels, count = label_components(mask)
+    out = []
+    for label, box in enumerate(ndi.find_objects(labels, max_label=count), start=1):
+        if box is not None:
+            out.append((labels[box] == label, box, reason, note))
+    return out
+
+
+def _finish(
+    volume: CTVolume,
+    working: Working,
+    body: Bool,
+    metal: Bool,
+    native: Native,
+    called: list[Candidate],
+    left: list[tuple[Bool, Box, str, str]],
+    findings: list[Finding],
+    settings: SegmentSettings,
+) -> Segmentation:
+    """Everything on the native grid."""
+    size = volume.grid.size_zyx
+    skeleton = _native_skeleton(volume, working, native, called)
+    metal_full = working.to_native(metal, size)
+    lesions = np.zeros(size, dtype=np.uint16)
+    flags: dict[int, list[str]] = {}
+    drawn = sorted(called, key=lambda c: -int(c.mask.sum()))
+    for candidate in drawn:
+        box = working.native_box(candidate.box, size)
+        rough = _upsampled(candidate.mask, working, box)
+        forbidden = skeleton[box] & ~rough
+        if candidate.attached:
+            forbidden = working.to_native(native.expected, size)[box] & skeleton[box] & ~rough
+        forbidden = forbidden | metal_full[box] | (lesions[box] > 0)
+        mask = outline(
+            volume.hu[box], rough, forbidden, volume.grid.spacing_zyx_mm, settings.group_mm
+        )
+        if mask.sum() * volume.grid.voxel_volume_mm3 < 0.5 * settings.min_lesion_mm3:
+            left.append((candidate.mask, candidate.box, "too_small", "after outlining"))
+            continue
+        label = len(flags) + 1
+        lesions[box][mask] = label
+        flags[label] = ["attached_to_bone"] if candidate.attached else []
+    skeleton &= lesions == 0
+    excluded, regions = _excluded_map(volume, working, left, lesions)
+    return Segmentation(
+        lesions=Mask(lesions, volume.grid),
+        excluded=Mask(excluded, volume.grid),
+        skeleton=Mask(skeleton, volume.grid),
+        metal=Mask(metal_full, volume.grid),
+        body=Mask(working.to_native(body, size), volume.grid),
+        lesion_flags=flags,
+        excluded_regions=regions,
+        provider=native.provider,
+        findings=findings,
+    )
+
+
+def _upsampled(mask: Bool, working: Working, box: Box) -> Bool:
+    size = (
+        box[0].stop - box[0].start,
+        box[1].stop - box[1].start,
+        box[2].stop - box[2].start,
+    )
+    z, y, x = (slice(0, n) for n in size)
+    out: Bool = working.to_native(mask, size)[z, y, x]
+    return out
+
+
+def _native_skeleton(
+    volume: CTVolume, working: Working, native: Native, called: list[Candidate]
+) -> Bool:
+    """Native bone with its marrow, on the native grid, without what was called a lesion."""
+    spacing = working.spacing_zyx_mm
+    bone = native.bone | native.explained
+    taken = np.zeros_like(bone)
+    for candidate in called:
+        taken[candidate.box] |= candidate.mask
+    bone = bone & ~taken
+    solid = fill_holes(close_mm(bone, 3.0, spacing), per_slice=True) & ~taken
+    size = volume.grid.size_zyx
+    return working.to_native(solid, size)
+
+
+def _excluded_map(
+    volume: CTVolume,
+    working: Working,
+    left: list[tuple[Bool, Box, str, str]],
+    lesions: NDArray[np.uint16],
+) -> tuple[NDArray[np.uint16], list[ExcludedRegion]]:
+    size = volume.grid.size_zyx
+    out = np.zeros(size, dtype=np.uint16)
+    regions: list[ExcludedRegion] = []
+    voxel = volume.grid.voxel_volume_mm3
+    for mask, box, reason, note in sorted(left, key=lambda item: -int(item[0].sum())):
+        if mask.sum() * working.voxel_mm3 < LISTED_MM3 or len(regions) >= 65_000:
+            continue
+        native_box = working.native_box(box, size)
+        free = _upsampled(mask, working, native_box) & (out[native_box] == 0)
+        free &= lesions[native_box] == 0
+        if not free.any():
+            continue
+        label = len(regions) + 1
+        out[native_box][free] = label
+        index = np.argwhere(free).mean(axis=0) + [s.start for s in native_box]
+        x, y, z = (float(v) for v in volume.grid.to_lps_mm(index))
+        regions.append(ExcludedRegion(label, reason, float(free.sum()) * voxel, (x, y, z), note))
+    return out, regions

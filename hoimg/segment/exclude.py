@@ -1,0 +1,136 @@
+"""Why a candidate is not called ossification: rules on physical features, first match decides.
+
+Each rule is an engineering default found on the tuning cases; each exclusion carries its numbers
+so that a reader can overrule it. The names are those of ``report.json``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hoimg.segment.features import Features
+from hoimg.settings import SegmentSettings
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a candidate lies, beside its own features.
+
+    Attributes:
+        attached: It stands on native bone.
+        metal_mm: Distance to metal, mm; inf without metal.
+        scan_end_mm: Distance to the first or last slice, mm.
+        inward_mm: How far it reaches into the scan from there, mm.
+        mirror_mm: Median distance of its voxels to mirrored bone, mm; nan without another side.
+        mirrored: Fraction of it that lies within the loose tolerance of mirrored bone.
+        bone_mm: Distance to native bone, mm.
+        outside_body: Fraction outside of the body mask.
+        contrast: Whether the header names a contrast agent.
+        streaked: Fraction inside a streak zone.
+    """
+
+    attached: bool
+    metal_mm: float
+    scan_end_mm: float
+    inward_mm: float
+    mirror_mm: float
+    mirrored: float
+    bone_mm: float
+    outside_body: float
+    contrast: bool
+    streaked: float
+
+
+Rule = Callable[[Features, Place, SegmentSettings], str | None]
+
+
+def outside_body(_f: Features, p: Place, _s: SegmentSettings) -> str | None:
+    """Table, clothing, electrodes."""
+    if p.outside_body > 0.5:
+        return f"{100 * p.outside_body:.0f} % lies outside of the body"
+    return None
+
+
+def metal(_f: Features, p: Place, _s: SegmentSettings) -> str | None:
+    """Metal, or so close to it that HU cannot be trusted to say what it is."""
+    if p.metal_mm < 2.0 or p.streaked > 0.5:
+        return f"{p.metal_mm:.0f} mm from metal, {100 * p.streaked:.0f} % in its streak zone"
+    return None
+
+
+def too_small(f: Features, _p: Place, s: SegmentSettings) -> str | None:
+    """Below the size at which shape can be judged."""
+    if f.volume_mm3 < s.min_lesion_mm3:
+        return f"{f.volume_mm3:.0f} mm3, less than {s.min_lesion_mm3:.0f}"
+    return None
+
+
+def scan_end(f: Features, p: Place, s: SegmentSettings) -> str | None:
+    """Cut off by the first or last slice, and not clearly more than that: unassessed."""
+    if p.scan_end_mm <= s.scan_end_mm and (p.inward_mm < 15.0 or f.soft_shell < 0.8 or p.attached):
+        return f"reaches {p.inward_mm:.0f} mm into the scan from its end: unassessed, not negative"
+    return None
+
+
+def native_bone(f: Features, p: Place, _s: SegmentSettings) -> str | None:
+    """A piece with a partner on the other side; ribs and processes; a thin skin on bone."""
+    length_ratio = f.length_mm / max(f.breadth_mm, 1.0)
+    if p.mirrored > 0.8 and f.length_mm > 20 and length_ratio > 2.5:
+        return f"long and thin, {100 * p.mirrored:.0f} % within 8 mm of mirrored bone"
+    if f.inscribed_mm <= 4.6 and length_ratio > 3.0 and f.length_mm > 25 and f.mean_hu > 180:
+        return f"rib-like: {f.length_mm:.0f} mm long, {length_ratio:.1f} times its breadth"
+    if p.attached and f.inscribed_mm < 2.9:
+        return f"thin layer on bone ({2 * f.inscribed_mm:.0f} mm)"
+    if p.attached and f.soft_shell < 0.5:
+        return f"only {100 * f.soft_shell:.0f} % of its surroundings is soft tissue"
+    return None
+
+
+def contrast(f: Features, p: Place, _s: SegmentSettings) -> str | None:
+    """Enhanced lumen: large or evenly dense, without rim or marrow, below 500 HU."""
+    even = f.core_sd_hu < 0.16 * f.core_hu and f.core_hu >= 0.95 * f.rim_hu
+    if p.contrast and 110 < f.core_hu < 500 and even and f.inscribed_mm > 2.5:
+        return f"evenly dense ({f.core_hu:.0f} +- {f.core_sd_hu:.0f} HU) under contrast"
+    return None
+
+
+def stone_or_bowel(f: Features, p: Place, _s: SegmentSettings) -> str | None:
+    """Dense small body with its densest part in the middle, or dense content next to gas."""
+    if f.gas_near > 0.12 and not p.attached:
+        return f"{100 * f.gas_near:.0f} % gas around"
+    small = f.volume_mm3 < 1500.0 and not p.attached
+    if small and f.peak_hu > 380 and f.core_hu > 1.02 * f.rim_hu:
+        return f"{f.volume_mm3:.0f} mm3 with centre {f.core_hu:.0f} over rim {f.rim_hu:.0f} HU"
+    return None
+
+
+def vascular(f: Features, p: Place, _s: SegmentSettings) -> str | None:
+    """Plates and tubes of wall calcium: too thin to hold a core, free of bone."""
+    if p.attached:
+        return None
+    if f.volume_mm3 < 1500.0 and f.inscribed_mm < 2.6:
+        return f"thin plate ({2 * f.inscribed_mm:.1f} mm), {f.length_mm:.0f} mm long"
+    return None
+
+
+RULES: dict[str, Rule] = {
+    "outside_body": outside_body,
+    "metal": metal,
+    "scan_end": scan_end,
+    "vascular": vascular,
+    "stone_or_bowel": stone_or_bowel,
+    "too_small": too_small,
+    "contrast": contrast,
+    "native_bone": native_bone,
+}
+"""In the order in which they are asked."""
+
+
+def exclusion(f: Features, p: Place, settings: SegmentSettings) -> tuple[str, str] | None:
+    """The first rule that excludes a candidate: ``(reason, numbers)``, or None for a lesion."""
+    for reason, rule in RULES.items():
+        note = rule(f, p, settings)
+        if note is not None:
+            return reason, note
+    return None

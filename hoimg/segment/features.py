@@ -1,0 +1,107 @@
+"""Physical features of one candidate, each in mm or HU, from a small crop around it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hoimg.segment.morphology import distance_mm
+
+Bool = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the exclusion rules look at.
+
+    Attributes:
+        volume_mm3: Volume of the filled candidate.
+        inscribed_mm: Radius of the largest sphere inside it.
+        length_mm: Extent along its longest principal axis (4 standard deviations).
+        breadth_mm: The same along the middle axis.
+        soft_shell: Fraction of the layer 1.5-3.5 mm outside that is soft tissue (-150 to 130 HU).
+        gas_near: Fraction of the layer 2-7 mm outside that is gas (below -300 HU).
+        peak_hu: 98th percentile inside.
+        mean_hu: Mean inside.
+        rim_hu: Mean of the outermost 2 mm.
+        core_hu: Mean of what is deeper than half of the inscribed radius.
+        core_sd_hu: Standard deviation there.
+        surround_hu: Median of the soft layer outside.
+        fat_near: Fraction of the layer 2-7 mm outside that is fat (-150 to -30 HU).
+    """
+
+    volume_mm3: float
+    inscribed_mm: float
+    length_mm: float
+    breadth_mm: float
+    soft_shell: float
+    gas_near: float
+    peak_hu: float
+    mean_hu: float
+    rim_hu: float
+    core_hu: float
+    core_sd_hu: float
+    surround_hu: float
+    fat_near: float
+
+
+def features_of(
+    hu: NDArray[np.float32],
+    mask: Bool,
+    ignore: Bool,
+    spacing_zyx_mm: Sequence[float],
+) -> Features:
+    """Compute the features of one candidate.
+
+    Args:
+        hu: float32 crop, HU, with at least 8 mm around the candidate where the scan has it.
+        mask: The candidate, filled, in the same crop.
+        ignore: Voxels that do not count as surroundings (other candidates, native bone for a
+            candidate attached to it).
+        spacing_zyx_mm: Spacing.
+    """
+    outside = distance_mm(mask, spacing_zyx_mm)
+    inside = distance_mm(~np.pad(mask, 1), spacing_zyx_mm)[1:-1, 1:-1, 1:-1]
+    voxel = float(np.prod(spacing_zyx_mm))
+    radius = float(inside.max())
+    half_voxel = 0.5 * float(np.mean(spacing_zyx_mm))
+    extents = extents_mm(mask, spacing_zyx_mm)
+    shell = (outside > 1.5) & (outside <= 3.5 + half_voxel) & ~ignore
+    wide = (outside > 2.0) & (outside <= 7.0) & ~ignore
+    around = hu[wide]
+    soft = around[(around > -150) & (around < 130)]
+    values = hu[mask]
+    rim = hu[mask & (inside <= 2.0 + half_voxel)]
+    core = hu[mask & (inside >= 0.5 * radius)]
+    return Features(
+        volume_mm3=float(mask.sum()) * voxel,
+        inscribed_mm=radius,
+        length_mm=extents[0],
+        breadth_mm=extents[1],
+        soft_shell=_fraction((hu[shell] > -150) & (hu[shell] < 130)),
+        gas_near=_fraction(around < -300),
+        peak_hu=float(np.percentile(values, 98)),
+        mean_hu=float(values.mean()),
+        rim_hu=float(rim.mean()) if rim.size else float(values.mean()),
+        core_hu=float(core.mean()),
+        core_sd_hu=float(core.std()),
+        surround_hu=float(np.median(soft)) if soft.size else float("nan"),
+        fat_near=_fraction((around > -150) & (around < -30)),
+    )
+
+
+def _fraction(hits: NDArray[np.bool_]) -> float:
+    return float(hits.mean()) if hits.size else 0.0
+
+
+def extents_mm(mask: Bool, spacing_zyx_mm: Sequence[float]) -> tuple[float, float]:
+    """Four standard deviations of a mask along its two longest principal axes, mm."""
+    points_mm = np.argwhere(mask) * np.asarray(spacing_zyx_mm)
+    if len(points_mm) < 4:
+        return (0.0, 0.0)
+    values = np.linalg.eigvalsh(np.cov(points_mm.T))[::-1]
+    longest, middle = np.sqrt(np.maximum(values[:2], 0)) * 4
+    return (float(longest), float(middle))

@@ -1,0 +1,185 @@
+"""Where each bone is expected from the patient's other side: the mirrored scan, laid on the scan.
+
+The scan is flipped left to right, registered to itself (affine, then a smooth deformable step on
+bone alone) and its bone, brought over, is what the native skeleton should be on this side. After
+the first trial in ``docs/methods/segment.md``: registering bone-only intensity leaves 2.4 % of the
+bone farther than 3 mm from its partner, against 4.1 % with all intensities.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hoimg.image import to_sitk
+from hoimg.segment.morphology import close_mm, distance_mm, fill_holes, smooth_mm
+from hoimg.segment.working import Working
+
+REGISTRATION_SPACING_MM = 3.0
+BONE_HU = 160.0
+MIN_AGREEMENT = 0.6
+"""Least fraction of this side's bone that must lie within 4 mm of mirrored bone; below it the scan
+has no usable other side (one limb, a rotated or one-sided field of view)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Mirror:
+    """The mirrored skeleton on the working grid.
+
+    Attributes:
+        distance_mm: float32, distance to mirrored solid bone (cortex and marrow).
+        faint_distance_mm: float32, distance to anything that is denser than soft tissue on the
+            other side (> 90 HU smoothed): calcified cartilage, enhanced vessel, weak bone.
+        agreement: Fraction of this scan's bone within 4 mm of mirrored bone.
+    """
+
+    distance_mm: NDArray[np.float32]
+    faint_distance_mm: NDArray[np.float32]
+    agreement: float
+
+
+def mirror_skeleton(
+    working: Working, body: NDArray[np.bool_], metal: NDArray[np.bool_]
+) -> Mirror | None:
+    """Register the scan's mirror image to it and bring its bone over.
+
+    Args:
+        working: The exam at about 1.5 mm.
+        body: The patient on the same grid.
+        metal: Metal on the same grid; it is painted as bone, so that a nail in one femur does not
+            pull the registration.
+
+    Returns:
+        The mirrored skeleton, or None where there is no usable other side.
+    """
+    import SimpleITK as sitk
+
+    cleaned = np.where(body, np.minimum(working.hu, 1500), -1000).astype(np.float32)
+    cleaned[metal] = 400
+    full = to_sitk(cleaned, working.grid)
+    spacing = [max(REGISTRATION_SPACING_MM, s) for s in full.GetSpacing()]
+    coarse = _resample(full, spacing)
+    axis = _left_right_axis(working)
+    flipped = _flipped(coarse, axis)
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(
+        1
+    )  # the sum's order must not depend on cores
+    try:
+        affine = _affine(coarse, flipped)
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(0)
+        moved = sitk.Resample(flipped, coarse, affine, sitk.sitkLinear, -1000.0)
+        field = _demons(coarse, moved)
+    except RuntimeError:  # ITK: no overlap, singular metric
+        return None
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(0)
+    warp = sitk.DisplacementFieldTransform(field)
+    both = sitk.CompositeTransform([affine, warp])  # applied last to first: warp, then affine
+    partner = sitk.GetArrayFromImage(sitk.Resample(flipped, coarse, both, sitk.sitkLinear, -1000.0))
+    step = tuple(coarse.GetSpacing()[::-1])
+    solid = fill_holes(close_mm(partner > BONE_HU, 3.0, step), per_slice=True)
+    faint = smooth_mm(partner, 2.0, step) > 90
+    own = sitk.GetArrayFromImage(coarse) > 250
+    to_solid = distance_mm(solid, step)
+    if not own.any() or not solid.any():
+        return None
+    agreement = float((to_solid[own] <= 4.0).mean())
+    if agreement < MIN_AGREEMENT:
+        return None
+    return Mirror(
+        _onto(to_solid, coarse, full),
+        _onto(distance_mm(faint, step), coarse, full),
+        agreement,
+    )
+
+
+def _left_right_axis(working: Working) -> int:
+    """The array's xyz axis that runs closest to the patient's left-right."""
+    return int(np.argmax(np.abs(np.asarray(working.grid.direction)[0])))
+
+
+def _resample(image, spacing):  # type: ignore[no-untyped-def]
+    import SimpleITK as sitk
+
+    size = [
+        max(1, round(n * s / t))
+        for n, s, t in zip(image.GetSize(), image.GetSpacing(), spacing, strict=True)
+    ]
+    exact = [n * s / m for n, s, m in zip(image.GetSize(), image.GetSpacing(), size, strict=True)]
+    start = image.TransformContinuousIndexToPhysicalPoint(
+        [0.5 * (e / s - 1) for e, s in zip(exact, image.GetSpacing(), strict=True)]
+    )
+    smooth = sitk.SmoothingRecursiveGaussian(image, [0.4 * e for e in exact])
+    return sitk.Resample(
+        smooth, size, sitk.Transform(), sitk.sitkLinear, start, exact, image.GetDirection(), -1000.0
+    )
+
+
+def _flipped(image, axis):  # type: ignore[no-untyped-def]
+    """The image reversed along one of its axes, on the same grid."""
+    import SimpleITK as sitk
+
+    array = sitk.GetArrayFromImage(image)
+    out = sitk.GetImageFromArray(np.ascontiguousarray(np.flip(array, axis=2 - axis)))
+    out.CopyInformation(image)
+    return out
+
+
+def _affine(fixed, moving):  # type: ignore[no-untyped-def]
+    import SimpleITK as sitk
+
+    def clipped(image):  # type: ignore[no-untyped-def]
+        return sitk.Clamp(image, sitk.sitkFloat32, -200.0, 700.0)
+
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsCorrelation()
+    method.SetMetricSamplingStrategy(method.REGULAR)
+    method.SetMetricSamplingPercentage(0.1)
+    method.SetInterpolator(sitk.sitkLinear)
+    method.SetOptimizerAsRegularStepGradientDescent(2.0, 0.01, 80, 0.5)
+    method.SetOptimizerScalesFromPhysicalShift()
+    method.SetShrinkFactorsPerLevel([4, 2])
+    method.SetSmoothingSigmasPerLevel([4.0, 2.0])
+    method.SetSmoothingSigmasAreSpecifiedInPhysicalUnits(True)
+    start = sitk.CenteredTransformInitializer(
+        clipped(fixed) + 200.0,
+        clipped(moving) + 200.0,
+        sitk.AffineTransform(3),
+        sitk.CenteredTransformInitializerFilter.MOMENTS,
+    )
+    method.SetInitialTransform(start, inPlace=False)
+    found = method.Execute(clipped(fixed), clipped(moving))
+    return found
+
+
+def _demons(fixed, moving):  # type: ignore[no-untyped-def]
+    """A smooth displacement field (physical mm) by symmetric-forces demons on bone alone."""
+    import SimpleITK as sitk
+
+    def bone(image):  # type: ignore[no-untyped-def]
+        return sitk.Clamp(image, sitk.sitkFloat32, 100.0, 350.0)
+
+    demons = sitk.FastSymmetricForcesDemonsRegistrationFilter()
+    demons.SetStandardDeviations(1.3)
+    demons.SetSmoothDisplacementField(True)
+    demons.SetNumberOfIterations(40)
+    half = _resample(bone(fixed), [2 * s for s in fixed.GetSpacing()])
+    half_moving = sitk.Resample(bone(moving), half, sitk.Transform(), sitk.sitkLinear, 100.0)
+    rough = demons.Execute(half, half_moving)
+    start = sitk.Resample(
+        rough, fixed, sitk.Transform(), sitk.sitkLinear, 0.0, sitk.sitkVectorFloat64
+    )
+    return demons.Execute(bone(fixed), bone(moving), start)
+
+
+def _onto(array: NDArray[np.float32], coarse, full) -> NDArray[np.float32]:  # type: ignore[no-untyped-def]
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(np.minimum(array, 100).astype(np.float32))
+    image.CopyInformation(coarse)
+    out: NDArray[np.float32] = sitk.GetArrayFromImage(
+        sitk.Resample(image, full, sitk.Transform(), sitk.sitkLinear, 100.0)
+    )
+    return out
