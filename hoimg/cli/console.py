@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     import typer
 
 PATIENCE_S = 2.0
-"""Work shorter than this shows no progress."""
+"""Work shorter than this shows no progress; off a terminal, lines are this far apart."""
+VERBOSE_PATIENCE_S = 0.2
 
 Step = Callable[[str], None]
 
@@ -58,8 +59,8 @@ class Console:
     def progress(self, title: str, total: int | None = None) -> Iterator[Step]:
         """Show how far a piece of work has come; call the given function at each step's start.
 
-        A bar on a terminal; elsewhere plain lines, the first after two seconds, so that short
-        work stays silent and a log file stays readable.
+        A bar on a terminal; elsewhere plain lines at least two seconds apart (0.2 with ``-v``),
+        so that short work stays silent and a log file stays readable.
 
         Args:
             title: What is being done, e.g. ``Analysing 4 exams``.
@@ -98,16 +99,18 @@ class Console:
             yield step
 
     def _lines(self, title: str, total: int | None) -> Step:
-        begun = time.monotonic()
+        patience = VERBOSE_PATIENCE_S if self.verbose else PATIENCE_S
+        begun = last = time.monotonic()
         started = 0
 
         def step(message: str) -> None:
-            nonlocal started
+            nonlocal last, started
             started += 1
-            elapsed = time.monotonic() - begun
-            if elapsed >= PATIENCE_S or self.verbose:
+            now = time.monotonic()
+            if now - last >= patience:
+                last = now
                 of = "" if total is None else f"/{total}"
-                self._line(f"{title}: {started}{of} {message} ({elapsed:.0f} s)")
+                self._line(f"{title}: {started}{of} {message} ({now - begun:.0f} s)")
 
         return step
 

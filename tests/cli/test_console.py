@@ -40,24 +40,24 @@ def clock(monkeypatch, *times):
 
 def test_short_work_stays_silent_and_long_work_is_told(monkeypatch):
     stream = io.StringIO()
-    # Begun at 0; steps at 1.9 s, at the limit, and past it.
-    clock(monkeypatch, 0.0, 1.9, 2.0, 61.2)
-    with Console(0, stream).progress("Analysing", 3) as step:
-        step("one")
-        step("two")
-        step("three")
+    # Begun at 0; steps just before the limit, at it, too soon after that line, and later.
+    clock(monkeypatch, 0.0, 1.9, 2.0, 3.9, 61.2)
+    with Console(0, stream).progress("Analysing", 4) as step:
+        for name in ("one", "two", "three", "four"):
+            step(name)
     assert stream.getvalue().splitlines() == [
-        "hoimg: Analysing: 2/3 two (2 s)",
-        "hoimg: Analysing: 3/3 three (61 s)",
+        "hoimg: Analysing: 2/4 two (2 s)",
+        "hoimg: Analysing: 4/4 four (61 s)",
     ]
 
 
-def test_with_v_every_step_is_told_and_without_a_total_only_counted(monkeypatch):
+def test_with_v_more_is_told_and_without_a_total_steps_are_counted(monkeypatch):
     stream = io.StringIO()
-    clock(monkeypatch, 0.0, 0.0)
+    clock(monkeypatch, 0.0, 0.1, 0.2)
     with Console(1, stream).progress("Reading") as step:
         step("a")
-    assert stream.getvalue() == "hoimg: Reading: 1 a (0 s)\n"
+        step("b")
+    assert stream.getvalue() == "hoimg: Reading: 2 b (0 s)\n"
 
 
 def test_quiet_work_shows_nothing():
