@@ -21,15 +21,18 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --editable .
+	@echo 'Installing into $(VENV): a minute or two the first time'
+	@$(PIP) --editable .
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --editable '.[test]'
+	@echo 'Installing into $(VENV): a minute or two the first time'
+	@$(PIP) --editable '.[test]'
 	@touch $@ $(VENV)/.run
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --editable '.[dev]'
+	@echo 'Installing into $(VENV): a minute or two the first time'
+	@$(PIP) --editable '.[dev]'
 	@touch $@ $(VENV)/.test $(VENV)/.run
 
 demo: $(VENV)/.run
