@@ -222,7 +222,7 @@ class MeasureSettings(_Section):
         status="default",
     )
     rim_material_hu: float = threshold(
-        1000.0,
+        1200.0,
         unit="HU at 120 kVp",
         meaning="Density of a compact shell, assumed when a thin shell's outer boundary is corrected for blur.",
         source="compact bone reads 800-1500 HU",

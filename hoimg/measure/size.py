@@ -1,0 +1,227 @@
+"""The half-maximum envelope: the primary size.
+
+From the mask's own surface, lines along the normals find where HU falls half way from the local
+rim plateau to the local soft tissue. The surface moves there, twice; then two known effects of
+blur are taken back (a thin rim's half-height lies outside, that of a convex surface inside the
+true boundary). Where the surface lies on native bone, at the end of the scan, or where no edge is
+visible, the mask's surface stands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hoimg.geometry import Triple
+from hoimg.measure.blur import half_height_shift
+from hoimg.measure.profiles import DISTANCES_MM, Edges, line_points, outside_base, read_edges
+from hoimg.measure.surface import Mesh, mesh_of_mask
+from hoimg.measure.view import LesionView
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+FWHM_PER_SIGMA = 2.3548
+FLANK_PER_SIGMA = 1.69
+"""10-90 % width of the flank of a Gaussian peak in sigma (that of a step edge is 2.56): no blur
+can be wider than the sharpest edges seen, so it bounds the point spread at this lesion."""
+
+MIN_CONTRAST_HU = 40.0
+"""Below this above soft tissue nothing is called an edge."""
+
+PATCH_MM = 1.2
+"""Radius over which neighbouring profiles are averaged, against noise."""
+
+
+@dataclass(frozen=True, eq=False)
+class Envelope:
+    """A lesion's surface and what was read across it.
+
+    Attributes:
+        mesh: The half-maximum surface, corrected.
+        edges: Readings per vertex; distances relative to the final surface's vertices.
+        profiles: HU ``(n, k)`` at ``DISTANCES_MM`` from ``read_mesh``'s vertices.
+        read_mesh: Surface on which the profiles were read (the half-height itself).
+        free: Vertices away from native bone and the scan's end.
+        seen: Vertices whose boundary the image shows.
+        foreign: ``(n, k)``, samples in bone, other lesions, metal or air.
+        sigma_mm: Blur along each vertex's normal, mm.
+        contact: Vertices on native bone.
+    """
+
+    mesh: Mesh
+    edges: Edges
+    profiles: NDArray[np.float32]
+    read_mesh: Mesh
+    free: Bools
+    seen: Bools
+    foreign: Bools
+    sigma_mm: Floats
+    contact: Bools
+
+    @property
+    def volume_mm3(self) -> float:
+        """V_env, mm3."""
+        return self.mesh.volume_mm3
+
+
+def half_maximum_envelope(
+    view: LesionView,
+    *,
+    background_hu: float,
+    fwhm_zyx_mm: Triple,
+    contact_distance_mm: Floats | None = None,
+    contact_mm: float = 1.0,
+    rim_material_hu: float = 1200.0,
+    noise_hu: float = 0.0,
+) -> Envelope | None:
+    """Find the half-maximum envelope of the lesion in ``view``.
+
+    Args:
+        view: The lesion's crop, with at least 7 mm round the mask where the scan allows.
+        background_hu: Soft tissue, used where none can be read beside the surface.
+        fwhm_zyx_mm: The scan's point spread along the array axes.
+        contact_distance_mm: Unused samples aside, distance of each vertex of
+            ``mesh_of_mask(view.lesion, ...)`` to native bone, mm; None means no bone near.
+        contact_mm: Vertices this close to bone are attached to it.
+        rim_material_hu: Density of compact rim in this scan, HU.
+        noise_hu: Noise SD of a voxel, HU.
+
+    Returns:
+        The envelope, or None for an empty mask.
+    """
+    start = mesh_of_mask(view.lesion, view.spacing_mm, view.start)
+    if start is None:
+        return None
+    n = len(start.points)
+    contact = (
+        np.zeros(n, bool) if contact_distance_mm is None else contact_distance_mm <= contact_mm
+    )
+    free = ~contact & ~_at_the_end(view, start)
+    noise_floor = max(MIN_CONTRAST_HU, 2.0 * noise_hu)
+
+    first = _read(view, start, background_hu, fwhm_zyx_mm, reach_mm=2.5, depth_mm=3.0)
+    mesh = start.moved(_shift(first, start, free, noise_floor))
+    second = _read(view, mesh, background_hu, fwhm_zyx_mm, reach_mm=1.5, depth_mm=3.0)
+    mesh = mesh.moved(_shift(second, mesh, free, noise_floor))
+    last = _read(view, mesh, background_hu, fwhm_zyx_mm, reach_mm=1.0, depth_mm=3.0)
+    edges = last.edges
+    seen = free & np.isfinite(edges.half_mm) & (edges.peak_hu - edges.base_hu >= noise_floor)
+    move = _shift(last, mesh, free, noise_floor)
+    sigma = _bounded(last.sigma_mm, edges, seen)
+    back = half_height_shift(
+        edges.peak_hu - edges.base_hu,
+        edges.inner_hu - edges.base_hu,
+        edges.thickness_mm,
+        rim_material_hu - edges.base_hu,
+        sigma,
+    )
+    # Averaged like the edge itself; only where the image placed the boundary.
+    trust = seen.astype(float)
+    times = mesh.rounds_for(2.0)
+    weight = mesh.average(trust, times)
+    back = mesh.average(np.where(seen, back, 0.0), times) / np.maximum(weight, 0.5)
+    curved = np.clip(sigma**2 * mesh.mean_curvature, -0.5, 0.5) * np.minimum(weight * 2.0, 1.0)
+    final = mesh.moved(np.where(free, move - back + curved, 0.0))
+    return Envelope(
+        mesh=final,
+        edges=edges,
+        profiles=last.profiles,
+        read_mesh=mesh,
+        free=free,
+        seen=seen,
+        foreign=last.foreign,
+        sigma_mm=sigma,
+        contact=contact,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Reading:
+    edges: Edges
+    profiles: NDArray[np.float32]
+    foreign: Bools
+    sigma_mm: Floats
+
+
+def _read(
+    view: LesionView,
+    mesh: Mesh,
+    background_hu: float,
+    fwhm_zyx_mm: Triple,
+    *,
+    reach_mm: float,
+    depth_mm: float,
+) -> _Reading:
+    normals = mesh.normals
+    lines = line_points(mesh.points, normals)
+    profiles = view.sample_hu(lines)
+    outside = DISTANCES_MM > 0
+    foreign = np.zeros(profiles.shape, bool)
+    foreign[:, outside] = view.pick(view.foreign, lines[:, outside]) != 0
+    sigma = directional_sigma(normals, fwhm_zyx_mm)
+    smooth = mesh.average(profiles, mesh.rounds_for(PATCH_MM))
+    here = np.zeros(len(normals))
+    base, count = outside_base(smooth, foreign, here, 0.75 + 2.0 * sigma)
+    enough = (count >= 4).astype(float)
+    times = mesh.rounds_for(3.0)
+    weight = mesh.average(enough, times)
+    local = mesh.average(np.where(enough > 0, base, 0.0), times) / np.maximum(weight, 1e-6)
+    base = np.where(weight > 0.05, local, background_hu)
+    edges = read_edges(
+        smooth,
+        base,
+        here,
+        depth_mm=np.maximum(depth_mm, 2.5 * sigma),
+        reach_mm=reach_mm,
+        blocked=foreign,
+    )
+    return _Reading(edges, profiles, foreign, sigma)
+
+
+def directional_sigma(normals: Floats, fwhm_zyx_mm: Triple) -> Floats:
+    """Blur sigma along unit vectors ``(n, 3)`` (zyx) of an axis-aligned Gaussian, mm."""
+    sigma = np.asarray(fwhm_zyx_mm) / FWHM_PER_SIGMA
+    along: Floats = np.sqrt((normals**2 * sigma**2).sum(axis=1))
+    return along
+
+
+def _shift(reading: _Reading, mesh: Mesh, free: Bools, noise_floor: float) -> Floats:
+    """How far each vertex moves to reach the half-height, averaged over neighbours, mm."""
+    edges = reading.edges
+    contrast = edges.peak_hu - edges.base_hu
+    good = free & np.isfinite(edges.half_mm) & (contrast >= noise_floor)
+    if not good.any():
+        return np.zeros(len(good))
+    # Between floccules the nearest edge lies deep inside; the hull of a patchy lesion must not
+    # be drawn in to it, so a move inwards there ends after half a millimetre.
+    typical = float(np.percentile(contrast[good], 90))
+    strong = good & (contrast >= 0.5 * typical)
+    patchy = np.count_nonzero(strong) < 0.6 * max(np.count_nonzero(free), 1)
+    move = np.clip(np.where(good, edges.half_mm, 0.0), -0.5 if patchy else -2.5, 2.5)
+    times = mesh.rounds_for(PATCH_MM)
+    weight = mesh.average(good.astype(float), times)
+    smooth = mesh.average(np.where(good, move, 0.0), times) / np.maximum(weight, 0.5)
+    return np.where(free, smooth, 0.0)
+
+
+def _bounded(sigma_mm: Floats, edges: Edges, seen: Bools) -> Floats:
+    """Blur no wider than the sharpest quarter of this lesion's own edges allows."""
+    widths = edges.width_mm[seen & np.isfinite(edges.width_mm)]
+    if widths.size < 20:
+        return sigma_mm
+    limit = float(np.percentile(widths, 25)) / FLANK_PER_SIGMA
+    return np.minimum(sigma_mm, limit)
+
+
+def _at_the_end(view: LesionView, mesh: Mesh) -> Bools:
+    """Vertices within one voxel of the end of the scan or of voxels never measured."""
+    index = mesh.points / np.asarray(view.spacing_mm)
+    last = np.asarray(view.size_of_exam) - 1.0
+    cut = ((index < 0.5) | (index > last - 0.5)).any(axis=1)
+    if view.invalid is not None:
+        out = view.pick(view.invalid, mesh.points + mesh.normals * max(view.spacing_mm))
+        cut |= out.astype(bool)
+    return np.asarray(cut)
