@@ -21,3 +21,5 @@ autodoc_typehints = "signature"
 # Fields stand in the class text under "Attributes"; as members they would be listed twice.
 napoleon_use_ivar = True
 napoleon_google_docstring = True
+# Two classes are called Exam: what was read (hoimg.dicom) and what is reported (hoimg.results).
+suppress_warnings = ["ref.python"]
