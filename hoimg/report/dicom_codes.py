@@ -142,7 +142,7 @@ MATURITY_LABELS: dict[str, Coded] = {
 STATUS = _own("HO-STATUS", "Lesion status at this exam")
 STATUS_VALUES: dict[str, Coded] = {
     "measured": _own("HO-MEASURED", "Present and measured"),
-    "not_measurable": _own("HO-NOT-MEASURABLE", "Present or in view, not measurable"),
+    "not_measurable": _own("HO-UNMEASURABLE", "Present or in view, not measurable"),
     "absent": _own("HO-ABSENT", "Absent at this exam"),
     "none_found": _own("HO-NONE-FOUND", "No heterotopic ossification found"),
 }

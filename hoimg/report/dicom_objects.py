@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import tempfile
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ import numpy as np
 
 from hoimg.errors import InputRefused
 from hoimg.geometry import bounding_box
-from hoimg.report.dicom_context import ObjectContext, Segment
+from hoimg.report.dicom_context import ObjectContext, Segment, unspoken
 from hoimg.report.dicom_source import SourceSeries, read_source
 from hoimg.results import Exam, ExamImages, PatientResult, Report
 
@@ -83,9 +82,7 @@ def _exam_objects(report: Report, exam: Exam, images: ExamImages) -> list[tuple[
     content = _content_sha256(report, exam, crop, (box, source))
     context = ObjectContext(report, exam, source, segments, content)
     objects: list[tuple[str, Dataset]] = []
-    with warnings.catch_warnings():
-        # pydicom's warnings quote the values they complain about, names and birth dates included
-        warnings.simplefilter("ignore")
+    with unspoken():
         segmentation = build_segmentation(context, labels, start, stop) if segments else None
         if segmentation is not None:
             objects.append((SEG_NAME, segmentation))
@@ -162,8 +159,7 @@ def _write(dataset: Dataset, path: Path) -> Path:
     dataset.preamble = b"\0" * 128
     handle, name = tempfile.mkstemp(prefix=".hoimg-", suffix=".part", dir=path.parent)
     try:
-        with os.fdopen(handle, "wb") as stream, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with os.fdopen(handle, "wb") as stream, unspoken():
             dcmwrite(stream, dataset, enforce_file_format=True)
         Path(name).chmod(0o644)
         Path(name).replace(path)

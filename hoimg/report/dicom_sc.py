@@ -21,8 +21,8 @@ _LINE = 24
 _COLUMNS: tuple[tuple[str, int], ...] = (
     ("Lesion", 110),
     ("Status", 150),
-    ("Volume mm³ (95 % interval)", 270),
-    ("Mass HU·mm³", 130),
+    ("Volume mm3 (95 % interval)", 270),
+    ("Mass HU mm3", 130),
     ("Mean HU", 90),
     ("SD HU", 80),
     ("Median HU", 100),
@@ -30,7 +30,7 @@ _COLUMNS: tuple[tuple[str, int], ...] = (
     ("Rim", 70),
     ("Imaging maturity", 200),
 )
-_NONE = "—"
+_NONE = "-"
 """A value that does not exist; never a zero."""
 
 
@@ -85,7 +85,8 @@ def render_table(context: ObjectContext) -> NDArray[np.uint8]:
     """The summary as an 8-bit grey picture, ``(rows, columns)``, black on white.
 
     Meaning is carried by words alone, so it reads the same for every eye. It holds no
-    name, number or date of the patient: those stand in the object's header only.
+    name, number, date or UID of the patient: those stand in the object's header only, where a
+    de-identifier finds them.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -98,11 +99,7 @@ def render_table(context: ObjectContext) -> NDArray[np.uint8]:
     ]
     wide = (WIDTH_PX - 2 * _MARGIN) // (FONT_PX // 2)
     foot = textwrap.wrap(report.statement, wide)
-    foot += textwrap.wrap(
-        f"{report.software}; configuration {report.config_sha256}; "
-        f"series {exam.series_instance_uid}",
-        wide,
-    )
+    foot += textwrap.wrap(f"{report.software}; configuration {report.config_sha256}", wide)
     notes = [textwrap.wrap(note, wide - 8) for _, note in rows]
     lines = len(head) + 1 + max(len(rows), 1) + sum(map(len, notes)) + 2 + len(foot)
     picture = Image.new("L", (WIDTH_PX, lines * _LINE + 2 * _MARGIN), 255)
@@ -181,6 +178,7 @@ def build_summary_image(context: ObjectContext, start: int, stop: int) -> Datase
     )
     # a table has no direction in the patient; highdicom demands one, DICOM takes an empty value
     dataset.PatientOrientation = None
+    dataset.Laterality = None  # which side the table speaks of is not known
     dataset.BurnedInAnnotation = "NO"
     dataset.DerivationDescription = "Table of measurements. " + RESEARCH_USE
     items = []

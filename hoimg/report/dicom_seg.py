@@ -92,8 +92,26 @@ def build_segmentation(
     dataset.DimensionOrganizationSequence[0].DimensionOrganizationUID = organization
     for index in dataset.DimensionIndexSequence:
         index.DimensionOrganizationUID = organization
+    _name_segment_per_frame(dataset)
     context.place_in_study(dataset, "SEG")
     return dataset
+
+
+def _name_segment_per_frame(dataset: Dataset) -> None:
+    """Say of every frame which segment it shows, also where there is one segment only.
+
+    DICOM lets a single segment be named once for all frames, and highdicom does so, but readers
+    (highdicom's own references among them) look for it at the frame.
+    """
+    shared = dataset.SharedFunctionalGroupsSequence[0]
+    if "SegmentIdentificationSequence" not in shared:
+        return
+    number = shared.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+    del shared.SegmentIdentificationSequence
+    for frame in dataset.PerFrameFunctionalGroupsSequence:
+        item = type(frame)()
+        item.ReferencedSegmentNumber = number
+        frame.SegmentIdentificationSequence = [item]
 
 
 def _segment_numbers(planes: NDArray[Any], context: ObjectContext) -> NDArray[Any]:

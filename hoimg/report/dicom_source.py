@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 
 from hoimg.errors import InputRefused
 from hoimg.geometry import Grid
-from hoimg.report.dicom_context import derive_uid
+from hoimg.report.dicom_context import derive_uid, unspoken
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -136,9 +135,7 @@ def read_source(files: Sequence[Path], grid: Grid) -> SourceSeries:
             planes do not lie on the grid (code ``dicom_source_unreadable`` or
             ``dicom_source_misaligned``).
     """
-    with warnings.catch_warnings():
-        # pydicom's warnings quote the values they complain about, names and birth dates included
-        warnings.simplefilter("ignore")
+    with unspoken():
         raw = [_read_header(Path(path)) for path in files]
         _check_one_series(raw, files)
         frames = _frames_of(raw, files[0])
