@@ -17,7 +17,8 @@ from hoimg.dicom.types import SeriesInfo
 KernelClass = Literal["soft", "unknown", "sharp"]
 
 COVERAGE_TOLERANCE = 0.9
-"""Series that cover at least this share of the longest one count as equally long."""
+"""Series that cover at least this share of the longest one, or lack at most one of its slice
+steps (thick slices reach further at both ends), count as equally long."""
 _SIEMENS = re.compile(r"^[A-Z][A-Z]?(\d{2})[A-Z]?(\\|/|$)")
 _TOSHIBA = re.compile(r"^FC(\d{2})")
 _SHARP_WORDS = ("BONE", "EDGE", "LUNG", "SHARP", "ULTRA")
@@ -60,8 +61,9 @@ def choose_series(candidates: Sequence[SeriesInfo]) -> tuple[SeriesInfo, str]:
     if len(candidates) == 1:
         return candidates[0], "the only usable CT series of the study"
     originals = [s for s in candidates if s.original] or list(candidates)
-    longest = max(s.coverage_mm for s in originals)
-    long_enough = [s for s in originals if s.coverage_mm >= COVERAGE_TOLERANCE * longest]
+    longest = max(originals, key=lambda s: s.coverage_mm)
+    least = min(COVERAGE_TOLERANCE * longest.coverage_mm, longest.coverage_mm - _step(longest))
+    long_enough = [s for s in originals if s.coverage_mm >= least]
     best = min(long_enough, key=_rank)
     reasons = []
     if best.original and len(originals) < len(candidates):
@@ -76,9 +78,13 @@ def choose_series(candidates: Sequence[SeriesInfo]) -> tuple[SeriesInfo, str]:
     return best, f"chosen of {len(candidates)} usable CT series: " + ", ".join(reasons)
 
 
-def _thickness(series: SeriesInfo) -> float:
+def _step(series: SeriesInfo) -> float:
     assert series.grid is not None
-    return series.acquisition.slice_thickness_mm or series.grid.spacing_zyx_mm[0]
+    return series.grid.spacing_zyx_mm[0]
+
+
+def _thickness(series: SeriesInfo) -> float:
+    return series.acquisition.slice_thickness_mm or _step(series)
 
 
 def _rank(series: SeriesInfo) -> tuple[int, int, bool, float, int, str]:

@@ -23,7 +23,6 @@ FINDINGS: dict[str, tuple[Level, str]] = {
     "no_pixel_spacing": ("error", "Export the original CT images, which state their pixel size."),
     "no_position": ("error", "Export the original CT images, which state their position."),
     "slice_too_thick": ("error", "Give a thinner reconstruction (1.5 mm or less is best)."),
-    "orientation_conflict": ("error", "Convert the DICOM series again, or give the DICOM itself."),
     # pixels of a CT series
     "truncated_files": ("error", "Copy or export the named files again."),
     "not_hounsfield": ("error", "Give the original CT series in Hounsfield units."),
@@ -43,7 +42,6 @@ FINDINGS: dict[str, tuple[Level, str]] = {
     "secondary_capture": ("info", "Nothing to do; screen captures are never measured."),
     "derived_image": ("info", "Nothing to do; projections and maps are never measured."),
     "not_an_image": ("info", "Nothing to do."),
-    "odd_images": ("info", "Nothing to do unless these images were wanted."),
     "radiograph_not_measured": ("warning", "Give a CT; radiographs are listed, not measured."),
     "modality_not_supported": ("warning", "Give a CT; other modalities carry no HU."),
     # files

@@ -305,7 +305,8 @@ def _truncated(path: Path, rest: int, syntax: str, pixels: int, bits: int) -> bo
     ``rest`` is the number of bytes from the start of the pixel data element to the file's end.
     """
     if syntax in ("", *_NATIVE):
-        return rest < 8 + pixels * bits // 8
+        element = 8 if syntax in ("", _NATIVE[0]) else 12  # tag, VR and length before the pixels
+        return rest < element + pixels * bits // 8
     if syntax == _DEFLATED:
         return False
     with path.open("rb") as stream:

@@ -53,10 +53,10 @@ class SeriesInfo:
 
     @property
     def coverage_mm(self) -> float:
-        """Length covered along the slice axis, mm; 0 where there is no volume."""
+        """Distance from the first to the last slice, mm; 0 where there is no volume."""
         if self.grid is None:
             return 0.0
-        return self.grid.size_zyx[0] * self.grid.spacing_zyx_mm[0]
+        return (self.grid.size_zyx[0] - 1) * self.grid.spacing_zyx_mm[0]
 
     @property
     def errors(self) -> tuple[Finding, ...]:

@@ -80,14 +80,17 @@ def agrees_with_nifti(volume: CTVolume, image: nib.Nifti1Image) -> None:
     """Compare through physical space: converters may flip axes, the voxels may not move."""
     data = np.asanyarray(image.dataobj)
     assert data.size == volume.hu.size
-    zyx = np.indices(volume.hu.shape).reshape(3, -1).T
+    # Every voxel of a small volume; of a real one every fifth along a row and down a column.
+    every = 1 if volume.hu.size < 1e5 else 5
+    axes = [np.arange(0, n, 1 if a == 0 else every) for a, n in enumerate(volume.hu.shape)]
+    zyx = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     lps = volume.grid.to_lps_mm(zyx)
     ras = lps * (-1, -1, 1)
     inverse = np.linalg.inv(image.affine)
     ijk = ras @ inverse[:3, :3].T + inverse[:3, 3]
     assert np.abs(ijk - np.rint(ijk)).max() < 0.01
     i, j, k = np.rint(ijk).astype(int).T
-    np.testing.assert_array_equal(data[i, j, k], volume.hu.reshape(-1))
+    np.testing.assert_array_equal(data[i, j, k], volume.hu[tuple(zyx.T)])
 
 
 @pytest.mark.parametrize("name", ["axial", "prone", "sagittal", "coronal", "oblique"])
