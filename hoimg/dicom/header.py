@@ -45,6 +45,7 @@ _UID = re.compile(r"[0-9]+(\.[0-9]+)+")
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 _LOSSY = tuple(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 52, 53, 54, 55, 56, 81, 203))
+_CT_IMAGES = "1.2.840.10008.5.1.4.1.1.2"
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _SEQUENCE_END = b"\xfe\xff\xdd\xe0"
 MAX_INFLATED = 512 * 2**20
@@ -143,11 +144,14 @@ def read_header(path: Path) -> Header | None:
         if not preamble and not sop_class:
             return None
         syntax = str(meta.get("TransferSyntaxUID", ""))
-        return _header(path, size - offset, dataset, sop_class, syntax)
+        header = _header(path, size - offset, dataset, sop_class, syntax)
     except (DamagedFile, OSError):
         raise
     except Exception as error:  # a parser fed with garbage may raise anything; the caller counts it
         raise DamagedFile(type(error).__name__) from error
+    if header.rows is None and (sop_class == "" or sop_class.startswith(_CT_IMAGES)):
+        raise DamagedFile("ends within the header")  # pydicom takes a cut for the end
+    return header
 
 
 def patient_key(identity: str) -> str:

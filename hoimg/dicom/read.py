@@ -147,7 +147,7 @@ def _the_patient(inventory: Inventory, roots: Sequence[Path], wanted: str | None
         more = f" and {len(keys) - 8} more" if len(keys) > 8 else ""
         raise UsageError(
             f"{_name(roots)}: {len(keys)} patients ({named}{more}); "
-            "choose one with --patient ID, or run 'hoimg batch' for all"
+            "analyse one at a time with --patient ID"
         )
     return keys[0]
 

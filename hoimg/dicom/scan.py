@@ -210,8 +210,8 @@ def _spacing_key(header: Header) -> str:
 
 def _kind(header: Header) -> str:
     words = set(header.image_type)
-    if header.modality not in _IMAGES and not (header.modality == "" and header.rows):
-        return "object"
+    if header.rows is None or header.modality not in ("", *_IMAGES):
+        return "object"  # CT raw data and vendor reports carry the modality CT without pixels
     if header.sop_class.startswith(_SECONDARY_CAPTURE):
         return "secondary_capture"
     if header.modality in _RADIOGRAPHS:

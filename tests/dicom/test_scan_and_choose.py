@@ -78,6 +78,7 @@ def test_clutter_is_counted_and_folders_are_searched(tmp_path: Path) -> None:
     assert patient.unused == ()
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of pydicom, while the test writes it
 def test_a_dicomdir_is_no_image_and_its_references_are_not_followed(tmp_path: Path) -> None:
     write_ct(tmp_path / "scan")
     path = write_slice(tmp_path / "DICOMDIR", noise()[0], None, cosines=None)
@@ -369,6 +370,7 @@ def test_exam_ids_stay_unique_where_short_hashes_collide() -> None:
         exam_ids([(0, "CT", "1.2"), (0, "CT", "1.2")])
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of pydicom, while the test writes it
 def test_other_dates_stand_in_and_a_missing_one_is_refused_only_among_several(
     tmp_path: Path,
 ) -> None:
@@ -408,7 +410,7 @@ def two_patients(folder: Path) -> None:
 
 def test_several_patients_are_named_and_one_can_be_chosen(tmp_path: Path) -> None:
     two_patients(tmp_path)
-    with pytest.raises(UsageError, match=r"2 patients .*--patient ID.*hoimg batch") as caught:
+    with pytest.raises(UsageError, match=r"2 patients .*with --patient ID") as caught:
         read_patient(tmp_path)
     assert "ANNA" in str(caught.value)
     assert "BERT" in str(caught.value)
@@ -488,6 +490,29 @@ def test_a_cut_off_file_is_named(tmp_path: Path, missing: int) -> None:
     error = refused(tmp_path)
     assert error.code == "truncated_files"
     assert files[3].name in str(error)
+
+
+@pytest.mark.parametrize("kept", [133, 200, 300, 420])
+def test_files_cut_off_in_the_header_are_named(tmp_path: Path, kept: int) -> None:
+    files = write_ct(tmp_path / "cut")
+    for file in files:
+        file.write_bytes(file.read_bytes()[:kept])
+    assert len(scan(tmp_path).unreadable) == 6
+    error = refused(tmp_path)
+    assert error.code == "truncated_files"
+    assert "and 5 more" in str(error)
+    write_ct(tmp_path / "good", series="1.2.9")
+    patient = read_patient(tmp_path)
+    assert codes(patient.findings) == ["unreadable_files"]
+
+
+def test_vendor_objects_of_modality_ct_are_no_images(tmp_path: Path) -> None:
+    write_ct(tmp_path / "good")
+    raw = "1.2.840.10008.5.1.4.1.1.66"
+    gone = ("Rows", "Columns", "PixelSpacing")
+    write_slice(tmp_path / "raw", noise()[0], None, SOPClassUID=raw, drop=gone, number=70)
+    patient = read_patient(tmp_path)
+    assert codes(patient.unused[0].findings) == ["not_an_image"]
 
 
 def test_a_cut_off_compressed_file_is_named(tmp_path: Path, real_data: Path) -> None:
