@@ -1,1 +1,25 @@
-"""serial."""
+"""Exams of one patient over time: registration, matched lesions, changes.
+
+``register`` places one exam onto another by their bones and checks the result, ``track`` follows
+lesions through all exams, ``compare`` says what changed between two of them against the
+repeatability. Thresholds of maturity are not known here.
+"""
+
+from hoimg.serial.change import LONG_INTERVAL, comparability, compare
+from hoimg.serial.registration import Registration, register
+from hoimg.serial.repeatability import rc_density_hu, rc_mass_pct, rc_volume_pct
+from hoimg.serial.tracking import ExamLesions, Track, track
+
+__all__ = [
+    "LONG_INTERVAL",
+    "ExamLesions",
+    "Registration",
+    "Track",
+    "comparability",
+    "compare",
+    "rc_density_hu",
+    "rc_mass_pct",
+    "rc_volume_pct",
+    "register",
+    "track",
+]

@@ -1,0 +1,168 @@
+"""Which lesion of one exam lies where a lesion of another exam lay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from hoimg.geometry import Grid
+from hoimg.image import Mask
+from hoimg.serial.registration import Registration
+from hoimg.serial.surface import Matrix4, Points, inside, move, thin
+from hoimg.settings import SerialSettings
+
+MOST_POINTS = 4000
+"""A lesion is carried by at most this many of its voxels, evenly chosen."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cloud:
+    """A lesion as points: an even choice of its voxel centres, LPS mm."""
+
+    label: int
+    points_lps_mm: Points
+    voxels: int
+
+    @property
+    def centroid_lps_mm(self) -> Points:
+        """Mean of the points."""
+        mean: Points = self.points_lps_mm.mean(axis=0)
+        return mean
+
+
+@dataclass
+class Matches:
+    """The outcome of :func:`match`.
+
+    Attributes:
+        same: Earlier index to later label, one to one.
+        merged: Earlier index to the later label it lies in, where another lesion already is.
+        split: Later label to the earlier index it lies in, where another lesion already is.
+    """
+
+    same: dict[int, int] = field(default_factory=dict)
+    merged: dict[int, int] = field(default_factory=dict)
+    split: dict[int, int] = field(default_factory=dict)
+
+
+def clouds(lesions: Mask) -> dict[int, Cloud]:
+    """Every label of a label map as points; one pass over the map, then crops."""
+    from scipy.ndimage import find_objects
+
+    array = lesions.array.astype(np.uint8) if lesions.array.dtype == bool else lesions.array
+    found: dict[int, Cloud] = {}
+    if not array.any():
+        return found
+    for label, box in enumerate(find_objects(array), start=1):
+        if box is None:
+            continue
+        index = np.argwhere(array[box] == label)
+        start = np.array([s.start for s in box])
+        points = lesions.grid.to_lps_mm(thin(index, MOST_POINTS) + start)
+        found[label] = Cloud(label, points, len(index))
+    return found
+
+
+def transform_between(
+    start: str, end: str, registrations: Mapping[tuple[str, str], Registration]
+) -> Matrix4 | None:
+    """4x4 from points of one exam to points of another through accepted registrations.
+
+    Registrations may be used backwards and chained; the path with the fewest of them is taken.
+
+    Returns:
+        The matrix, or None when no accepted registration connects the two.
+    """
+    import networkx as nx
+
+    if start == end:
+        return np.eye(4)
+    graph: Any = nx.DiGraph()
+    graph.add_nodes_from((start, end))
+    for (fixed, moving), found in registrations.items():
+        if found.accepted:
+            graph.add_edge(fixed, moving, matrix=found.matrix_lps)
+            if (moving, fixed) not in registrations:
+                graph.add_edge(moving, fixed, matrix=np.linalg.inv(found.matrix_lps))
+    try:
+        path = nx.shortest_path(graph, start, end)
+    except nx.NetworkXNoPath:
+        return None
+    matrix = np.eye(4)
+    for a, b in pairwise(path):
+        matrix = graph.edges[a, b]["matrix"] @ matrix
+    return matrix
+
+
+def fraction_outside(view: Grid, cloud: Cloud, matrix: Matrix4) -> float:
+    """Fraction of a lesion's points that fall outside another exam's view."""
+    return float(1 - inside(view, move(matrix, cloud.points_lps_mm)).mean())
+
+
+def match(
+    earlier: Sequence[tuple[Cloud, Matrix4]],
+    later: Iterable[Cloud],
+    settings: SerialSettings,
+) -> Matches:
+    """Match lesions one to one by overlap, then find merges and splits among what is left.
+
+    Args:
+        earlier: Lesions seen before, each with the matrix into the later exam.
+        later: Lesions of the later exam.
+        settings: ``max_match_gap_mm``, ``min_match``, ``min_part``.
+
+    Returns:
+        Matches. A point counts fully where it falls onto the other lesion and less with distance
+        up to ``max_match_gap_mm``; the overlap of two lesions is the larger of the two fractions,
+        so that a lesion that grew round its old self still matches.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    targets = list(later)
+    found = Matches()
+    if not earlier or not targets:
+        return found
+    forward = np.zeros((len(earlier), len(targets)))
+    back = np.zeros_like(forward)
+    for i, (cloud, matrix) in enumerate(earlier):
+        moved = move(matrix, cloud.points_lps_mm)
+        for j, target in enumerate(targets):
+            forward[i, j], back[i, j] = _overlaps(moved, target.points_lps_mm, settings)
+    score = np.maximum(forward, back)
+    # A tie between a fragment and the main part goes to the larger common part.
+    weight = score * (score >= settings.min_match) + 0.5 * np.minimum(forward, back)
+    for i, j in zip(*linear_sum_assignment(-weight), strict=True):
+        if score[i, j] >= settings.min_match:
+            found.same[int(i)] = targets[j].label
+    taken = {label: i for i, label in found.same.items()}
+    for i in range(len(earlier)):
+        j = int(forward[i].argmax())
+        inside_it = forward[i, j] >= settings.min_part
+        if i not in found.same and inside_it and targets[j].label in taken:
+            found.merged[i] = targets[j].label
+    for j, target in enumerate(targets):
+        i = int(back[:, j].argmax())
+        if target.label not in taken and back[i, j] >= settings.min_part and i in found.same:
+            found.split[target.label] = i
+    return found
+
+
+def _overlaps(moved: Points, target: Points, settings: SerialSettings) -> tuple[float, float]:
+    from scipy.spatial import cKDTree
+
+    gap = settings.max_match_gap_mm
+    low, high = moved.min(axis=0), moved.max(axis=0)
+    if (target.min(axis=0) > high + gap).any() or (target.max(axis=0) < low - gap).any():
+        return 0.0, 0.0
+    return _share(cKDTree(target), moved, gap), _share(cKDTree(moved), target, gap)
+
+
+def _share(tree: Any, points: Points, gap_mm: float) -> float:
+    # Points are a thinned lesion: distances within it count as none, hence half the gap is free.
+    distance, _ = tree.query(points, distance_upper_bound=gap_mm)
+    weight = np.clip(2 - 2 * distance / gap_mm, 0, 1)
+    return float(np.where(np.isfinite(distance), weight, 0.0).mean())
