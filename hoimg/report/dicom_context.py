@@ -88,6 +88,7 @@ class ObjectContext:
         report: The whole report.
         exam: The exam in it.
         source: The series that it was read from.
+        images: Clean headers of the source images that the objects cite.
         segments: Lesions that have voxels in this exam, in order of their number.
         content_sha256: Hash of everything that the objects say, so that another content never goes
             out under the same instance UID.
@@ -96,17 +97,17 @@ class ObjectContext:
     report: Report
     exam: Exam
     source: SourceSeries
+    images: tuple[Dataset, ...]
     segments: tuple[Segment, ...]
     content_sha256: str
 
     def series_uid(self, kind: str) -> str:
         """Series Instance UID of the objects of a kind (``SEG``, ``SR``, ``SC``)."""
-        first = self.source.images[0]
         return derive_uid(
             "series",
             kind,
-            first.StudyInstanceUID,
-            first.SeriesInstanceUID,
+            self.source.study_uid,
+            self.source.series_uid,
             self.report.config_sha256,
         )
 

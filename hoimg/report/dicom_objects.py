@@ -73,21 +73,27 @@ def _exam_objects(report: Report, exam: Exam, images: ExamImages) -> list[tuple[
             f"{exam.exam_id}: the label map is on another grid than the exam; resample it first",
             "dicom_source_misaligned",
         )
-    source = read_source(images.source_files, images.lesions.grid)
+    source = read_source(
+        images.source_files,
+        images.lesions.grid,
+        study_uid=exam.study_instance_uid,
+        series_uid=exam.series_instance_uid,
+    )
     labels = images.lesions.array
     box = bounding_box(labels > 0)
     start, stop = (0, 1) if box is None else (box[0].start, box[0].stop)
     segments = () if box is None else _segments(report, exam.exam_id, np.unique(labels[box]))
     crop = np.ascontiguousarray(labels[box] if box else labels[:0], dtype=np.uint16)
     content = _content_sha256(report, exam, crop, (box, source))
-    context = ObjectContext(report, exam, source, segments, content)
     objects: list[tuple[str, Dataset]] = []
     with unspoken():
+        cited = source.plane_images(start, stop)
+        context = ObjectContext(report, exam, source, cited, segments, content)
         segmentation = build_segmentation(context, labels, start, stop) if segments else None
         if segmentation is not None:
             objects.append((SEG_NAME, segmentation))
-        objects.append((SR_NAME, build_measurement_report(context, segmentation, start, stop)))
-        objects.append((SC_NAME, build_summary_image(context, start, stop)))
+        objects.append((SR_NAME, build_measurement_report(context, segmentation)))
+        objects.append((SC_NAME, build_summary_image(context)))
     return objects
 
 
@@ -137,7 +143,7 @@ def _content_sha256(
             for lesion in report.lesions
         ],
         "box": repr(box),
-        "images": [str(image.SOPInstanceUID) for image in source.images],
+        "images": [str(header.SOPInstanceUID) for header in source.headers],
     }
     digest.update(json.dumps(said, sort_keys=True).encode())
     digest.update(crop.tobytes())

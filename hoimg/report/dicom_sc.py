@@ -149,13 +149,11 @@ def _fit(draw: Any, text: str, font: Any, width: int) -> str:
     return text + "…"
 
 
-def build_summary_image(context: ObjectContext, start: int, stop: int) -> Dataset:
+def build_summary_image(context: ObjectContext) -> Dataset:
     """A Secondary Capture of the exam's table.
 
     Args:
         context: The exam.
-        start: First array plane with a lesion; with ``stop`` it bounds the images cited.
-        stop: One past the last array plane with a lesion.
 
     Returns:
         The dataset, ready to be written.
@@ -164,14 +162,13 @@ def build_summary_image(context: ObjectContext, start: int, stop: int) -> Datase
     from pydicom import Dataset
     from pydicom.uid import ExplicitVRLittleEndian
 
-    first = context.source.images[0]
     dataset: Dataset = SCImage(
         pixel_array=render_table(context),
         photometric_interpretation="MONOCHROME2",
         bits_allocated=8,
         coordinate_system="PATIENT",
         patient_orientation=("L", "P"),
-        study_instance_uid=first.StudyInstanceUID,
+        study_instance_uid=context.source.study_uid,
         transfer_syntax_uid=ExplicitVRLittleEndian,
         **context.naming("SC"),
         **context.equipment(),
@@ -182,13 +179,13 @@ def build_summary_image(context: ObjectContext, start: int, stop: int) -> Datase
     dataset.BurnedInAnnotation = "NO"
     dataset.DerivationDescription = "Table of measurements. " + RESEARCH_USE
     items = []
-    for image in context.source.plane_images(start, stop):
+    for image in context.images:
         item = Dataset()
         item.ReferencedSOPClassUID = image.SOPClassUID
         item.ReferencedSOPInstanceUID = image.SOPInstanceUID
         items.append(item)
     series = Dataset()
-    series.SeriesInstanceUID = first.SeriesInstanceUID
+    series.SeriesInstanceUID = context.source.series_uid
     series.ReferencedInstanceSequence = items
     dataset.ReferencedSeriesSequence = [series]
     dataset.SourceImageSequence = items

@@ -50,8 +50,7 @@ def build_segmentation(
         SegmentDescription,
     )
 
-    source = context.source
-    of_frame = source.plane_of_frame
+    of_frame = context.source.plane_of_frame
     # planes outside the lesions are dropped before anything looks at their voxels; a multi-frame
     # source is one image and keeps them all, in the order of its frames
     planes = labels_zyx[start:stop] if of_frame is None else labels_zyx[list(of_frame)]
@@ -78,7 +77,7 @@ def build_segmentation(
         for segment in context.segments
     ]
     dataset: Dataset = Segmentation(
-        source_images=list(source.plane_images(start, stop)),
+        source_images=list(context.images),
         pixel_array=_segment_numbers(planes, context),
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=descriptions,

@@ -56,6 +56,18 @@ IDENTITY_KEYWORDS = (
 )
 """Patient and study attributes that are repeated as the source headers have them, and no others."""
 
+BLANK_KEYWORDS = (
+    "PatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+)
+"""What highdicom wants to find in a source header; blank until the finished object gets its own."""
+
 _DATES = ("StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate")
 _REFERENCE_KEYWORDS = (
     "SOPClassUID",
@@ -85,31 +97,7 @@ _GEOMETRY_KEYWORDS = (
 
 
 @dataclass(frozen=True, eq=False)
-class SourceSeries:
-    """The series that an exam was read from.
-
-    Attributes:
-        identity: Patient and study attributes, decoded, as the source has them.
-        images: Clean header per file: in order of the array's z axis, or the one multi-frame file.
-        plane_of_frame: For a multi-frame file the array plane of each of its frames, in frame
-            order; None for single-frame files.
-        date: Date of the study, ``YYYYMMDD``.
-        time: Time of the study, ``HHMMSS``.
-    """
-
-    identity: Dataset
-    images: tuple[Dataset, ...]
-    plane_of_frame: tuple[int, ...] | None
-    date: str
-    time: str
-
-    def plane_images(self, start: int, stop: int) -> tuple[Dataset, ...]:
-        """Headers of the files that hold the array planes ``start`` to ``stop - 1``."""
-        return self.images if self.plane_of_frame is not None else self.images[start:stop]
-
-
-@dataclass(frozen=True, eq=False)
-class _Frames:
+class Frames:
     """Geometry of all frames of a series: ``(n, 3)`` positions and what they share."""
 
     positions_lps_mm: NDArray[np.float64]
@@ -120,12 +108,55 @@ class _Frames:
     size_yx: tuple[int, int]
 
 
-def read_source(files: Sequence[Path], grid: Grid) -> SourceSeries:
+@dataclass(frozen=True, eq=False)
+class SourceSeries:
+    """The series that an exam was read from.
+
+    Attributes:
+        identity: Patient and study attributes, decoded, as the source has them.
+        study_uid: Study Instance UID; the given one where the header has none that is valid.
+        series_uid: Series Instance UID, in the same way.
+        headers: Header per file: in order of the array's z axis, or the one multi-frame file.
+        frames: Geometry of all frames.
+        grid: Grid of the array.
+        plane_of_frame: For a multi-frame file the array plane of each of its frames, in frame
+            order; None for single-frame files.
+        date: Date of the study, ``YYYYMMDD``.
+        time: Time of the study, ``HHMMSS``.
+    """
+
+    identity: Dataset
+    study_uid: str
+    series_uid: str
+    headers: tuple[Dataset, ...]
+    frames: Frames
+    grid: Grid
+    plane_of_frame: tuple[int, ...] | None
+    date: str
+    time: str
+
+    def plane_images(self, start: int, stop: int) -> tuple[Dataset, ...]:
+        """Clean headers of the files that hold the array planes ``start`` to ``stop - 1``.
+
+        They have references and geometry, and no patient: highdicom copies, checks and quotes what
+        it is given.
+        """
+        if self.plane_of_frame is not None:
+            return (_multiframe_header(self),)
+        return tuple(_plane_header(self, header) for header in self.headers[start:stop])
+
+
+def read_source(
+    files: Sequence[Path], grid: Grid, *, study_uid: str = "", series_uid: str = ""
+) -> SourceSeries:
     """Read the headers of a series and prove that ``grid`` is the grid of its pixels.
 
     Args:
         files: The DICOM files of one series, in any order: one per plane, or one multi-frame file.
         grid: Grid of the array that was read from them.
+        study_uid: Taken where the header has no valid Study Instance UID; derived from the files'
+            own UIDs where this is none either.
+        series_uid: The same for the series.
 
     Returns:
         The series with its files in order of the array's z axis.
@@ -140,15 +171,20 @@ def read_source(files: Sequence[Path], grid: Grid) -> SourceSeries:
         _check_one_series(raw, files)
         frames = _frames_of(raw, files[0])
         planes = _planes_on_grid(frames, grid, files[0].parent)
-        identity = _identity(raw[0])
-        if "NumberOfFrames" in raw[0] and "PerFrameFunctionalGroupsSequence" in raw[0]:
-            images: tuple[Dataset, ...] = (_multiframe_header(raw[0], frames, grid),)
-            of_frame: tuple[int, ...] | None = tuple(int(p) for p in planes)
-        else:
-            order = np.argsort(planes)
-            images = tuple(_plane_header(raw[i], frames, grid) for i in order)
-            of_frame = None
-        return SourceSeries(identity, images, of_frame, *_moment(raw[0]))
+        order: list[int] = np.argsort(planes).tolist()
+        of_frame: tuple[int, ...] | None = None
+        if "PerFrameFunctionalGroupsSequence" in raw[0]:
+            order, of_frame = [0], tuple(int(plane) for plane in planes)
+        headers = tuple(raw[i] for i in order)
+        for header in headers:
+            _name_instance(header)
+        study = _uid(headers[0], "StudyInstanceUID", study_uid)
+        series = _uid(headers[0], "SeriesInstanceUID", series_uid)
+        identity = _identity(headers[0])
+        identity.StudyInstanceUID = study
+        return SourceSeries(
+            identity, study, series, headers, frames, grid, of_frame, *_moment(headers[0])
+        )
 
 
 def _read_header(path: Path) -> Dataset:
@@ -158,7 +194,6 @@ def _read_header(path: Path) -> Dataset:
     wanted: list[Any] = ["SpecificCharacterSet", *dict.fromkeys(tags)]
     try:
         header = dcmread(path, stop_before_pixels=True, force=True, specific_tags=wanted)
-        header.decode()
     except Exception as error:
         # a damaged header fails in as many ways as it has fields: one refusal for all of them,
         # and without the error's own text, which may quote the patient
@@ -167,8 +202,7 @@ def _read_header(path: Path) -> Dataset:
             "keep the source files in place until the report is written",
             "dicom_source_unreadable",
         ) from None
-    needed = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Rows")
-    missing = [keyword for keyword in needed if not header.get(keyword)]
+    missing = [keyword for keyword in ("Rows", "Columns") if not header.get(keyword)]
     if missing:
         raise InputRefused(
             f"{path.name}: is no DICOM image ({', '.join(missing)} missing)",
@@ -177,11 +211,34 @@ def _read_header(path: Path) -> Dataset:
     return header
 
 
+def _name_instance(header: Dataset) -> None:
+    """Fill in the instance's class and UID where a careless de-identifier has emptied them."""
+    from pydicom.uid import UID, CTImageStorage
+
+    meta = getattr(header, "file_meta", {})
+    if not header.get("SOPClassUID"):
+        header.SOPClassUID = meta.get("MediaStorageSOPClassUID") or CTImageStorage
+    if not UID(str(header.get("SOPInstanceUID") or "")).is_valid:
+        named = UID(str(meta.get("MediaStorageSOPInstanceUID") or ""))
+        place = str(header.get("ImagePositionPatient"))
+        series = str(header.get("SeriesInstanceUID"))
+        header.SOPInstanceUID = named if named.is_valid else derive_uid("image", series, place)
+
+
+def _uid(header: Dataset, keyword: str, given: str) -> str:
+    from pydicom.uid import UID
+
+    for text in (str(header.get(keyword) or ""), given):
+        if UID(text).is_valid:
+            return text
+    return derive_uid(keyword, str(header.SOPInstanceUID))
+
+
 def _check_one_series(raw: Sequence[Dataset], files: Sequence[Path]) -> None:
     def key(header: Dataset) -> tuple[str, str, int, int]:
         return (
-            str(header.StudyInstanceUID),
-            str(header.SeriesInstanceUID),
+            str(header.get("StudyInstanceUID")),
+            str(header.get("SeriesInstanceUID")),
             int(header.Rows),
             int(header.Columns),
         )
@@ -195,7 +252,7 @@ def _check_one_series(raw: Sequence[Dataset], files: Sequence[Path]) -> None:
             )
 
 
-def _frames_of(raw: Sequence[Dataset], first: Path) -> _Frames:
+def _frames_of(raw: Sequence[Dataset], first: Path) -> Frames:
     try:
         if "PerFrameFunctionalGroupsSequence" in raw[0]:
             places, measures, orientations = _functional_groups(raw[0])
@@ -217,7 +274,7 @@ def _frames_of(raw: Sequence[Dataset], first: Path) -> _Frames:
             "dicom_source_misaligned",
         )
     thickness = measures.get("SliceThickness")
-    return _Frames(
+    return Frames(
         positions,
         directions[0, :3],
         directions[0, 3:],
@@ -240,7 +297,7 @@ def _functional_groups(header: Dataset) -> tuple[list[Any], Dataset, list[Any]]:
     return places, group(frames[0], "PixelMeasuresSequence"), turns
 
 
-def _planes_on_grid(frames: _Frames, grid: Grid, folder: Path) -> NDArray[np.intp]:
+def _planes_on_grid(frames: Frames, grid: Grid, folder: Path) -> NDArray[np.intp]:
     """Array plane of each frame, after checking three corners of every frame against the grid."""
     rows, columns = frames.size_yx
     across = frames.row_lps * frames.spacing_yx_mm[1] * (columns - 1)
@@ -269,6 +326,7 @@ def _identity(header: Dataset) -> Dataset:
     from pydicom import Dataset
 
     kept = Dataset()
+    header.decode()
     for keyword in IDENTITY_KEYWORDS:
         if keyword in header:
             kept.add(header[keyword])
@@ -291,43 +349,41 @@ def _moment(header: Dataset) -> tuple[str, str]:
     return date, time[:6] if valid else "000000"
 
 
-def _clean(header: Dataset) -> Dataset:
-    """References without identity: highdicom copies, checks and *logs* what it is given."""
+def _clean(source: SourceSeries, header: Dataset) -> Dataset:
+    """References and blank identity; highdicom insists that the attributes exist."""
     from pydicom import Dataset
 
     kept = Dataset()
     for keyword in _REFERENCE_KEYWORDS:
         if keyword in header:
             kept.add(header[keyword])
-    kept.StudyInstanceUID = header.StudyInstanceUID
+    kept.StudyInstanceUID, kept.SeriesInstanceUID = source.study_uid, source.series_uid
     if not kept.get("FrameOfReferenceUID"):
-        kept.FrameOfReferenceUID = derive_uid("frame of reference", header.SeriesInstanceUID)
+        kept.FrameOfReferenceUID = derive_uid("frame of reference", source.series_uid)
     if not kept.get("Modality"):
         kept.Modality = "CT"
-    for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex"):
-        setattr(kept, keyword, "")
-    for keyword in ("StudyID", "StudyDate", "StudyTime", "AccessionNumber"):
+    for keyword in BLANK_KEYWORDS:
         setattr(kept, keyword, "")
     return kept
 
 
-def _plane_header(header: Dataset, frames: _Frames, grid: Grid) -> Dataset:
-    kept = _clean(header)
+def _plane_header(source: SourceSeries, header: Dataset) -> Dataset:
+    kept, frames = _clean(source, header), source.frames
     kept.ImagePositionPatient = header.ImagePositionPatient
     # the first slice's cosines for all: highdicom demands that they agree to the last digit
     kept.ImageOrientationPatient = _numbers([*frames.row_lps, *frames.column_lps])
-    kept.PixelSpacing = header.PixelSpacing
-    kept.SliceThickness, kept.SpacingBetweenSlices = _slice_numbers(frames, grid)
+    kept.PixelSpacing = _numbers(frames.spacing_yx_mm)
+    kept.SliceThickness, kept.SpacingBetweenSlices = _slice_numbers(frames, source.grid)
     return kept
 
 
-def _multiframe_header(header: Dataset, frames: _Frames, grid: Grid) -> Dataset:
+def _multiframe_header(source: SourceSeries) -> Dataset:
     from pydicom import Dataset
 
-    kept = _clean(header)
+    kept, frames = _clean(source, source.headers[0]), source.frames
     shared, measures, turn = Dataset(), Dataset(), Dataset()
     measures.PixelSpacing = _numbers(frames.spacing_yx_mm)
-    measures.SliceThickness, measures.SpacingBetweenSlices = _slice_numbers(frames, grid)
+    measures.SliceThickness, measures.SpacingBetweenSlices = _slice_numbers(frames, source.grid)
     turn.ImageOrientationPatient = _numbers([*frames.row_lps, *frames.column_lps])
     shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [turn]
     kept.SharedFunctionalGroupsSequence = [shared]
@@ -341,7 +397,7 @@ def _multiframe_header(header: Dataset, frames: _Frames, grid: Grid) -> Dataset:
     return kept
 
 
-def _slice_numbers(frames: _Frames, grid: Grid) -> tuple[Any, Any]:
+def _slice_numbers(frames: Frames, grid: Grid) -> tuple[Any, Any]:
     step = grid.spacing_zyx_mm[0]
     thickness = frames.thickness_mm if frames.thickness_mm > 0 else step
     pair = _numbers([thickness, step])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hoimg.report import dicom_codes as codes
 from hoimg.report.dicom_context import MANUFACTURER, MODEL, ObjectContext, derive_uid
+from hoimg.report.dicom_source import BLANK_KEYWORDS
 from hoimg.results import Change, Lesion, Observation
 
 if TYPE_CHECKING:
@@ -37,16 +38,12 @@ def measured_items(
     return items
 
 
-def build_measurement_report(
-    context: ObjectContext, segmentation: Dataset | None, start: int, stop: int
-) -> Dataset:
+def build_measurement_report(context: ObjectContext, segmentation: Dataset | None) -> Dataset:
     """A Comprehensive 3D SR with one measurement group per lesion of the exam.
 
     Args:
         context: The exam.
         segmentation: Its Segmentation, or None when it has no lesion with voxels.
-        start: First array plane with a lesion; with ``stop`` it bounds the images cited.
-        stop: One past the last array plane with a lesion.
 
     Returns:
         The dataset, ready to be written. An exam without lesions says so in a group of its own.
@@ -80,7 +77,7 @@ def build_measurement_report(
         title=codes.REPORT_TITLE.to_dicom(),
     )
     content[0].ContentSequence.append(_comment(context.report.statement))
-    images = list(context.source.plane_images(start, stop))
+    images = list(context.images)
     evidence = images if segmentation is None else [_bare(segmentation), *images]
     dataset: Dataset = Comprehensive3DSR(
         evidence=evidence,
@@ -230,8 +227,6 @@ def _bare(segmentation: Dataset) -> Dataset:
     kept = Dataset()
     for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
         setattr(kept, keyword, segmentation[keyword].value)
-    for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex"):
-        setattr(kept, keyword, "")
-    for keyword in ("StudyID", "StudyDate", "StudyTime", "AccessionNumber"):
+    for keyword in BLANK_KEYWORDS:
         setattr(kept, keyword, "")
     return kept

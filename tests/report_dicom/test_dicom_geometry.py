@@ -237,7 +237,7 @@ def test_grid_may_be_off_by_less_than_the_tolerance_only(tmp_path: Path, axis: i
     inside = [0.0, 0.0, 0.0]
     inside[axis] = PLANE_TOLERANCE - 0.01
     kept = read_source(series.files, moved(series.grid, tuple(inside)))
-    assert [str(i.SOPInstanceUID) for i in kept.images] == [
+    assert [str(i.SOPInstanceUID) for i in kept.headers] == [
         f"{SERIES_UID}.{k}" for k in range(1, 8)
     ]
     outside = [0.0, 0.0, 0.0]
