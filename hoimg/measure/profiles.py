@@ -137,7 +137,8 @@ def outside_base(
 
 def _first(flags: Bools) -> NDArray[np.intp]:
     """Index of the first true value of each row; the row's length when there is none."""
-    return np.where(flags.any(axis=1), flags.argmax(axis=1), flags.shape[1])
+    first = np.where(flags.any(axis=1), flags.argmax(axis=1), flags.shape[1])
+    return np.asarray(first, np.intp)
 
 
 def _crossing(

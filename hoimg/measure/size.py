@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hoimg.geometry import Triple
 from hoimg.measure.blur import half_height_shift
 from hoimg.measure.profiles import DISTANCES_MM, Edges, line_points, outside_base, read_edges
-from hoimg.measure.surface import Mesh, mesh_of_mask
+from hoimg.measure.surface import Mesh
 from hoimg.measure.view import LesionView
 
 Floats = NDArray[np.float64]
@@ -69,6 +69,7 @@ class Envelope:
 
 def half_maximum_envelope(
     view: LesionView,
+    start: Mesh,
     *,
     background_hu: float,
     fwhm_zyx_mm: Triple,
@@ -76,25 +77,20 @@ def half_maximum_envelope(
     contact_mm: float = 1.0,
     rim_material_hu: float = 1200.0,
     noise_hu: float = 0.0,
-) -> Envelope | None:
+) -> Envelope:
     """Find the half-maximum envelope of the lesion in ``view``.
 
     Args:
         view: The lesion's crop, with at least 7 mm round the mask where the scan allows.
+        start: The mask's own surface, from :func:`hoimg.measure.surface.mesh_of_mask`.
         background_hu: Soft tissue, used where none can be read beside the surface.
         fwhm_zyx_mm: The scan's point spread along the array axes.
-        contact_distance_mm: Unused samples aside, distance of each vertex of
-            ``mesh_of_mask(view.lesion, ...)`` to native bone, mm; None means no bone near.
+        contact_distance_mm: Distance of each vertex of ``start`` to native bone, mm; None means
+            no bone near.
         contact_mm: Vertices this close to bone are attached to it.
         rim_material_hu: Density of compact rim in this scan, HU.
         noise_hu: Noise SD of a voxel, HU.
-
-    Returns:
-        The envelope, or None for an empty mask.
     """
-    start = mesh_of_mask(view.lesion, view.spacing_mm, view.start)
-    if start is None:
-        return None
     n = len(start.points)
     contact = (
         np.zeros(n, bool) if contact_distance_mm is None else contact_distance_mm <= contact_mm
@@ -199,7 +195,7 @@ def _shift(reading: _Reading, mesh: Mesh, free: Bools, noise_floor: float) -> Fl
     # be drawn in to it, so a move inwards there ends after half a millimetre.
     typical = float(np.percentile(contrast[good], 90))
     strong = good & (contrast >= 0.5 * typical)
-    patchy = np.count_nonzero(strong) < 0.6 * max(np.count_nonzero(free), 1)
+    patchy = np.count_nonzero(strong) < 0.6 * max(int(np.count_nonzero(free)), 1)
     move = np.clip(np.where(good, edges.half_mm, 0.0), -0.5 if patchy else -2.5, 2.5)
     times = mesh.rounds_for(PATCH_MM)
     weight = mesh.average(good.astype(float), times)

@@ -70,20 +70,20 @@ class Mesh:
     def vertex_area(self) -> Floats:
         """Area that belongs to each vertex, mm2, ``(n,)``."""
         third = np.linalg.norm(self._face_vectors, axis=1) / 6.0
-        return np.bincount(
-            self.faces.ravel(), np.repeat(third, 3), minlength=len(self.points)
-        )
+        total = np.bincount(self.faces.ravel(), np.repeat(third, 3), minlength=len(self.points))
+        return np.asarray(total, np.float64)
 
     @cached_property
     def normals(self) -> Floats:
         """Outward unit normals at the vertices, averaged over neighbours, ``(n, 3)``."""
         flat = self.faces.ravel()
         vectors = np.repeat(self._face_vectors, 3, axis=0)
-        total = np.stack(
+        summed = np.stack(
             [np.bincount(flat, vectors[:, i], minlength=len(self.points)) for i in range(3)], axis=1
         )
-        total = self.average(total, 2)
-        return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
+        total = self.average(summed, 2)
+        units: Floats = total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
+        return units
 
     @cached_property
     def _edges(self) -> NDArray[np.intp]:

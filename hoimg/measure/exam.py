@@ -1,0 +1,221 @@
+"""All lesions of one exam, measured one crop at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hoimg.attenuation import hu_at_kvp
+from hoimg.geometry import Box, Triple, margin_voxels
+from hoimg.image import CTVolume, Mask
+from hoimg.measure.cortex import Cortex, own_cortex
+from hoimg.measure.lesion import LesionNumbers, References, measure_lesion
+from hoimg.measure.psf import fallback_fwhm, muscle_noise, skin_fwhm
+from hoimg.measure.view import LesionView
+from hoimg.results import Acquisition, Observation
+from hoimg.settings import MeasureSettings
+
+CROP_MARGIN_MM = 12.0
+
+
+@dataclass(frozen=True, eq=False)
+class ExamMeasurements:
+    """The numbers of one exam.
+
+    Attributes:
+        observations: By label value.
+        acquisition: The exam's acquisition with noise, point spread and own cortex filled in.
+        references: What the numbers were measured against.
+    """
+
+    observations: dict[int, Observation]
+    acquisition: Acquisition
+    references: References
+
+
+def measure_exam(
+    exam_id: str,
+    volume: CTVolume,
+    lesions: Mask,
+    *,
+    skeleton: Mask,
+    metal: Mask,
+    body: Mask,
+    settings: MeasureSettings,
+    acquisition: Acquisition,
+    flags: Mapping[int, list[str]] | None = None,
+) -> ExamMeasurements:
+    """Measure every lesion of an exam.
+
+    Args:
+        exam_id: Written into every observation.
+        volume: The exam, HU.
+        lesions: Label map on the exam's grid; each value is one lesion's filled envelope.
+        skeleton: Native bone, filled, bool, same grid.
+        metal: Metal and cement, bool, same grid.
+        body: The patient, filled, bool, same grid.
+        settings: Named thresholds.
+        acquisition: How the exam was made; missing spacing is taken from the grid.
+        flags: Flags of segmentation per label, passed on.
+
+    Returns:
+        Observations by label, the completed acquisition and the references.
+
+    Raises:
+        ValueError: when a mask lies on another grid than the volume.
+    """
+    from scipy import ndimage
+
+    for name, mask in (
+        ("lesions", lesions), ("skeleton", skeleton), ("metal", metal), ("body", body)
+    ):  # fmt: skip
+        if not mask.grid.same_as(volume.grid):
+            raise ValueError(f"{name}: the mask lies on another grid than the volume")
+    spacing = volume.grid.spacing_zyx_mm
+    labels = lesions.array.astype(np.uint8) if lesions.array.dtype == bool else lesions.array
+    references = exam_references(
+        volume,
+        labels,
+        _binary(skeleton),
+        _binary(metal),
+        _binary(body),
+        settings,
+        acquisition,
+    )
+    observations: dict[int, Observation] = {}
+    for label, box in enumerate(ndimage.find_objects(labels), start=1):
+        if box is None:
+            continue
+        scene = _Scene(volume, labels, skeleton.array, metal.array, label, box)
+        numbers = measure_lesion(
+            scene.view(CROP_MARGIN_MM),
+            settings,
+            references,
+            bone_within=partial(scene.mask_within, "skeleton"),
+            metal_within=partial(scene.mask_within, "metal"),
+        )
+        observations[label] = _observation(
+            exam_id, label, numbers, volume, list((flags or {}).get(label, []))
+        )
+    filled = acquisition.model_copy(
+        update={
+            "noise_hu": references.noise_hu,
+            "psf_fwhm_zyx_mm": references.measured_fwhm_zyx_mm,
+            "cortex_hu": references.cortex.peak_hu if references.cortex else None,
+            "spacing_zyx_mm": acquisition.spacing_zyx_mm or spacing,
+            "size_zyx": acquisition.size_zyx or volume.grid.size_zyx,
+        }
+    )
+    return ExamMeasurements(observations, filled, references)
+
+
+def exam_references(
+    volume: CTVolume,
+    labels: NDArray[Any],
+    skeleton: NDArray[np.bool_],
+    metal: NDArray[np.bool_],
+    body: NDArray[np.bool_],
+    settings: MeasureSettings,
+    acquisition: Acquisition,
+) -> References:
+    """Noise, point spread and own cortex of an exam, from a few slabs of it."""
+    spacing = volume.grid.spacing_zyx_mm
+    slice_mm = max(acquisition.slice_thickness_mm or 0.0, spacing[0])
+    has_metal = bool(metal.any())
+    measured = skin_fwhm(volume.hu, spacing, body, slice_mm=slice_mm)
+    fwhm = measured or fallback_fwhm(spacing, slice_mm)
+    cortex: Cortex | None = own_cortex(
+        volume.hu,
+        spacing,
+        skeleton,
+        labels,
+        fwhm_zyx_mm=fwhm,
+        matched_mm=settings.matched_cortex_mm,
+        metal=metal if has_metal else None,
+    )
+    return References(
+        noise_hu=muscle_noise(volume.hu, spacing, body),
+        fwhm_zyx_mm=fwhm,
+        measured_fwhm_zyx_mm=measured,
+        cortex=cortex,
+        slice_mm=slice_mm,
+        kvp=acquisition.kvp,
+        threshold_hu=hu_at_kvp(settings.threshold_hu_120kvp, acquisition.kvp),
+        rim_material_hu=hu_at_kvp(settings.rim_material_hu, acquisition.kvp),
+        has_bone=bool(skeleton.any()),
+        has_metal=has_metal,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Scene:
+    """One lesion's place in the exam; cuts crops of any margin."""
+
+    volume: CTVolume
+    labels: NDArray[Any]
+    skeleton: NDArray[Any]
+    metal: NDArray[Any]
+    label: int
+    box: Box
+
+    def crop_box(self, margin_mm: float) -> Box:
+        """The lesion's box widened by ``margin_mm`` and clipped to the exam."""
+        more = margin_voxels(margin_mm, self.volume.grid.spacing_zyx_mm)
+        z, y, x = (
+            slice(max(s.start - m, 0), min(s.stop + m, n))
+            for s, m, n in zip(self.box, more, self.labels.shape, strict=True)
+        )
+        return (z, y, x)
+
+    def view(self, margin_mm: float) -> LesionView:
+        """Everything that the measurements may look at."""
+        box = self.crop_box(margin_mm)
+        lesion = self.labels[box] == self.label
+        metal = self.metal[box] != 0
+        other = ((self.labels[box] != 0) & ~lesion) | metal
+        invalid = None if self.volume.valid is None else ~self.volume.valid[box]
+        z, y, x = self.labels.shape
+        return LesionView(
+            hu=np.asarray(self.volume.hu[box], np.float32),
+            lesion=lesion,
+            bone=(self.skeleton[box] != 0) & ~lesion,
+            other=other if invalid is None else other | (invalid & ~lesion),
+            metal=metal,
+            spacing_mm=self.volume.grid.spacing_zyx_mm,
+            start=(box[0].start, box[1].start, box[2].start),
+            full_size=(z, y, x),
+            invalid=invalid,
+        )
+
+    def mask_within(
+        self, name: str, margin_mm: float
+    ) -> tuple[NDArray[np.bool_], tuple[int, int, int]]:
+        """Skeleton or metal within ``margin_mm`` of the lesion, and the crop's first index."""
+        box = self.crop_box(margin_mm)
+        array = self.skeleton if name == "skeleton" else self.metal
+        return (array[box] != 0), (box[0].start, box[1].start, box[2].start)
+
+
+def _binary(mask: Mask) -> NDArray[np.bool_]:
+    return mask.array if mask.array.dtype == bool else mask.array != 0
+
+
+def _observation(
+    exam_id: str, label: int, numbers: LesionNumbers, volume: CTVolume, given: list[str]
+) -> Observation:
+    spacing: Triple = volume.grid.spacing_zyx_mm
+    centroid = volume.grid.to_lps_mm(numbers.centroid_mm / np.asarray(spacing))
+    flags = given + [flag for flag in numbers.flags if flag not in given]
+    return Observation(
+        exam_id=exam_id,
+        status="measured",
+        label=label,
+        centroid_lps_mm=(float(centroid[0]), float(centroid[1]), float(centroid[2])),
+        flags=flags,
+        **numbers.values,
+    )

@@ -1,0 +1,173 @@
+"""Maturity features: RIM, EDGE, ZONE and CORE, from profiles across the surface.
+
+Each is relative to the patient's own cortex in the same scan where there is one
+(:mod:`hoimg.measure.cortex`), so that resolution and kernel cancel as far as they can.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hoimg.measure.density import DepthMap
+from hoimg.measure.profiles import DISTANCES_MM, STEP_MM
+from hoimg.measure.size import Envelope
+from hoimg.settings import MeasureSettings
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Features:
+    """Maturity features; None where unrated, the reason in ``flags``.
+
+    Attributes:
+        rim_fraction: RIM, share of the free surface with a cortex-like peak.
+        edge_ratio: EDGE, median 10-90 % width over that of the own cortex.
+        zone_contrast_hu: ZONE, mean of the outer zone minus mean of the core, HU.
+        core_marrow_fraction: CORE, marrow-like share of the enclosed core.
+        profiles: Number of profiles behind RIM and EDGE.
+        edge_width_mm: Median 10-90 % width, mm.
+        flags: Reasons.
+    """
+
+    rim_fraction: float | None
+    edge_ratio: float | None
+    zone_contrast_hu: float | None
+    core_marrow_fraction: float | None
+    profiles: int
+    edge_width_mm: float | None
+    flags: tuple[str, ...]
+
+
+def features_of(
+    envelope: Envelope,
+    depths: DepthMap,
+    voxel_mm3: float,
+    settings: MeasureSettings,
+    *,
+    slice_mm: float,
+    cortex_peak_hu: float | None,
+    cortex_width_mm: float | None,
+) -> Features:
+    """Measure RIM, EDGE, ZONE and CORE.
+
+    Args:
+        envelope: The lesion's surface and the profiles across it.
+        depths: Its voxels with their depth.
+        voxel_mm3: Volume of a voxel.
+        settings: Named thresholds.
+        slice_mm: Effective slice thickness (the larger of thickness and distance).
+        cortex_peak_hu: Own cortex at matched thickness; None when there is none in view.
+        cortex_width_mm: Its 10-90 % outer width; None likewise.
+    """
+    flags: list[str] = []
+    rated = envelope.free & np.isfinite(envelope.edges.peak_hu)
+    count = int(np.count_nonzero(rated))
+    rim: float | None = None
+    edge: float | None = None
+    width: float | None = None
+    too_thick = slice_mm > settings.rim_max_slice_mm + 1e-3
+    if too_thick:
+        flags.append("rim_unrated_slice_thickness")
+    elif count < settings.rim_min_profiles:
+        flags.append("rim_unrated_few_profiles")
+    else:
+        if cortex_peak_hu is None:
+            flags.append("rim_without_cortex_reference")
+        rim = rim_fraction(envelope, rim_threshold(settings, cortex_peak_hu))
+        width = edge_width(envelope, settings)
+        if cortex_width_mm is None:
+            flags.append("edge_unrated_no_cortex")
+        else:
+            edge = width / cortex_width_mm
+    zone, core_flags = zone_contrast(envelope, depths, voxel_mm3, settings)
+    flags += core_flags
+    core: float | None = None
+    if not core_flags:
+        if rim is None:
+            flags.append("core_unrated_without_rim")
+        elif rim < settings.core_enclosed_rim:
+            core = 0.0
+            flags.append("core_not_enclosed")
+        else:
+            core = marrow_fraction(depths, settings)
+    return Features(rim, edge, zone, core, count, width, tuple(flags))
+
+
+def rim_threshold(settings: MeasureSettings, cortex_peak_hu: float | None) -> float:
+    """Peak HU from which a profile is cortex-like."""
+    if cortex_peak_hu is None:
+        return settings.rim_peak_fallback_hu
+    return max(settings.rim_peak_fraction * cortex_peak_hu, settings.rim_peak_floor_hu)
+
+
+def rim_fraction(envelope: Envelope, threshold_hu: float) -> float:
+    """Share of the free surface (by area) whose profile peaks at or above ``threshold_hu``."""
+    peak = envelope.edges.peak_hu
+    area = envelope.mesh.vertex_area
+    rated = envelope.free & np.isfinite(peak)
+    hit = rated & (np.nan_to_num(peak, nan=-np.inf) >= threshold_hu)
+    return float(area[hit].sum() / area[rated].sum())
+
+
+def edge_width(envelope: Envelope, settings: MeasureSettings) -> float:
+    """Median 10-90 % width of the free surface's profiles, mm.
+
+    A profile that rises less than ``edge_min_contrast_hu`` above soft tissue, or that never falls
+    to a tenth of its height, has no margin: it counts with ``edge_wide_mm``. Profiles cut short by
+    bone or another lesion count for nothing.
+    """
+    edges = envelope.edges
+    contrast = edges.peak_hu - edges.base_hu
+    beside = envelope.foreign[:, DISTANCES_MM < 3.0].any(axis=1)
+    rated = envelope.free & np.isfinite(edges.peak_hu)
+    no_edge = ~np.isfinite(edges.width_mm) | (contrast < settings.edge_min_contrast_hu)
+    width = np.where(no_edge, settings.edge_wide_mm, edges.width_mm)
+    use = rated & ~(beside & ~np.isfinite(edges.width_mm))
+    chosen = np.minimum(width[use if use.any() else rated], settings.edge_wide_mm)
+    return float(np.median(chosen))
+
+
+def zone_contrast(
+    envelope: Envelope, depths: DepthMap, voxel_mm3: float, settings: MeasureSettings
+) -> tuple[float | None, list[str]]:
+    """Mean of the outer zone minus mean of the core, HU.
+
+    What blur carries out across the boundary is added back to the outer zone: its mean is the
+    integral of the profile's excess from two sigma outside to ``rim_depth_mm`` inside, over that
+    depth. Otherwise every sharp, solid lesion would seem darker outside than inside.
+    """
+    core = _core(depths, settings)
+    if np.count_nonzero(core) * voxel_mm3 < settings.core_min_mm3:
+        return None, ["core_too_small"]
+    edges = envelope.edges
+    rated = envelope.free & np.isfinite(edges.half_mm)
+    if np.count_nonzero(rated) < settings.rim_min_profiles:
+        return None, ["zone_unrated_few_profiles"]
+    s = DISTANCES_MM[None, :]
+    # The true surface in the frame of the profiles: where the final mesh's vertex lies.
+    moved = np.einsum(
+        "ij,ij->i", envelope.mesh.points - envelope.read_mesh.points, envelope.read_mesh.normals
+    )
+    relative = s - moved[:, None]
+    inside = relative >= -settings.rim_depth_mm
+    spilled = (relative <= (2.0 * envelope.sigma_mm + STEP_MM)[:, None]) & ~envelope.foreign
+    excess = (envelope.profiles - edges.base_hu[:, None]) * (inside & spilled)
+    shell = edges.base_hu + excess.sum(axis=1) * STEP_MM / settings.rim_depth_mm
+    area = envelope.mesh.vertex_area
+    mean_shell = float((shell * area)[rated].sum() / area[rated].sum())
+    return mean_shell - float(depths.hu[core].mean()), []
+
+
+def marrow_fraction(depths: DepthMap, settings: MeasureSettings) -> float:
+    """Share of core voxels between ``core_marrow_low_hu`` and ``core_marrow_high_hu``."""
+    hu = depths.hu[_core(depths, settings)]
+    like = (hu >= settings.core_marrow_low_hu) & (hu <= settings.core_marrow_high_hu)
+    return float(like.mean())
+
+
+def _core(depths: DepthMap, settings: MeasureSettings) -> NDArray[np.bool_]:
+    return np.asarray(depths.own & (depths.depth_mm >= settings.core_depth_mm))

@@ -1,0 +1,231 @@
+"""One lesion: the measurements in order, and the flags that say what could not be measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hoimg.attenuation import hu_at_kvp
+from hoimg.geometry import Triple
+from hoimg.measure.background import local_background
+from hoimg.measure.cortex import Cortex
+from hoimg.measure.density import density_of, depth_map
+from hoimg.measure.features import features_of
+from hoimg.measure.psf import fallback_fwhm
+from hoimg.measure.relation import (
+    MaskWithin,
+    distance_to,
+    nearest_mm,
+    surface_points,
+    touches,
+    touches_scan_end,
+)
+from hoimg.measure.shape import shape_of
+from hoimg.measure.size import half_maximum_envelope
+from hoimg.measure.surface import mesh_of_mask
+from hoimg.measure.uncertainty import volume_interval
+from hoimg.measure.view import LesionView
+from hoimg.settings import MeasureSettings
+
+USUAL_BACKGROUND_HU = 40.0
+"""Muscle with some fat, where no soft tissue can be read round a lesion; always flagged."""
+
+USUAL_NOISE_HU = 15.0
+
+
+@dataclass(frozen=True)
+class References:
+    """What the lesions of an exam are measured against.
+
+    Attributes:
+        noise_hu: Noise SD in muscle, HU; None when not measurable.
+        fwhm_zyx_mm: Point spread used.
+        measured_fwhm_zyx_mm: The same when it was measured in the scan, else None.
+        cortex: The patient's own cortex, or None.
+        slice_mm: Larger of slice thickness and slice distance.
+        kvp: Tube voltage, kV.
+        threshold_hu: Fixed mineral threshold at this tube voltage.
+        rim_material_hu: Density of compact rim at this tube voltage.
+        has_bone: Whether the exam holds native bone.
+        has_metal: Whether the exam holds metal.
+    """
+
+    noise_hu: float | None
+    fwhm_zyx_mm: Triple
+    measured_fwhm_zyx_mm: Triple | None
+    cortex: Cortex | None
+    slice_mm: float
+    kvp: float | None
+    threshold_hu: float
+    rim_material_hu: float
+    has_bone: bool
+    has_metal: bool
+
+
+@dataclass(frozen=True, eq=False)
+class LesionNumbers:
+    """The numbers of one lesion.
+
+    Attributes:
+        values: By field name of :class:`hoimg.results.Observation`.
+        centroid_mm: Centre, mm zyx in the array's frame.
+        flags: What could not be measured, and why.
+    """
+
+    values: Mapping[str, Any]
+    centroid_mm: NDArray[np.float64]
+    flags: tuple[str, ...]
+
+
+def plain_references(
+    spacing_mm: Triple,
+    settings: MeasureSettings | None = None,
+    *,
+    fwhm_zyx_mm: Triple | None = None,
+    slice_mm: float | None = None,
+    kvp: float | None = None,
+    noise_hu: float | None = None,
+    cortex: Cortex | None = None,
+) -> References:
+    """References for scripts that measure a single lesion without an exam around it."""
+    chosen = settings or MeasureSettings()
+    thick = max(slice_mm or 0.0, spacing_mm[0])
+    return References(
+        noise_hu=noise_hu,
+        fwhm_zyx_mm=fwhm_zyx_mm or fallback_fwhm(spacing_mm, thick),
+        measured_fwhm_zyx_mm=fwhm_zyx_mm,
+        cortex=cortex,
+        slice_mm=thick,
+        kvp=kvp,
+        threshold_hu=hu_at_kvp(chosen.threshold_hu_120kvp, kvp),
+        rim_material_hu=hu_at_kvp(chosen.rim_material_hu, kvp),
+        has_bone=False,
+        has_metal=False,
+    )
+
+
+def measure_lesion(
+    view: LesionView,
+    settings: MeasureSettings,
+    references: References,
+    *,
+    bone_within: MaskWithin | None = None,
+    metal_within: MaskWithin | None = None,
+) -> LesionNumbers:
+    """Measure the lesion in ``view``.
+
+    Args:
+        view: The lesion's crop.
+        settings: Named thresholds.
+        references: Noise, point spread, own cortex of the exam.
+        bone_within: Gives native bone to a margin round the lesion; None: only that in the view.
+        metal_within: The same for metal.
+
+    Returns:
+        Numbers and flags.
+
+    Raises:
+        ValueError: when the view holds no voxel of the lesion.
+    """
+    flags: list[str] = ["not_calibrated"]
+    spacing = view.spacing_mm
+    noise = USUAL_NOISE_HU if references.noise_hu is None else references.noise_hu
+    background = local_background(view)
+    start = mesh_of_mask(view.lesion, spacing, view.start)
+    if start is None:
+        raise ValueError("the view holds no voxel of the lesion: there is nothing to measure")
+    bone_points = surface_points(view.bone, spacing, view.start)
+    contact_distance = nearest_mm(start.points, bone_points, 10.0) if len(bone_points) else None
+    envelope = half_maximum_envelope(
+        view,
+        start,
+        background_hu=USUAL_BACKGROUND_HU if background is None else background,
+        fwhm_zyx_mm=references.fwhm_zyx_mm,
+        contact_distance_mm=contact_distance,
+        contact_mm=settings.contact_mm,
+        rim_material_hu=references.rim_material_hu,
+        noise_hu=noise,
+    )
+    if background is None:
+        flags.append("background_not_measurable")
+        base = USUAL_BACKGROUND_HU
+    else:
+        base = background
+    depths = depth_map(view, envelope.mesh, envelope.sigma_mm)
+    density = density_of(
+        depths, view.voxel_mm3, background_hu=base, threshold_hu=references.threshold_hu
+    )
+    if density.mean_hu is None:
+        flags.append("no_mineral_voxels")
+    cortex = references.cortex
+    features = features_of(
+        envelope,
+        depths,
+        view.voxel_mm3,
+        settings,
+        slice_mm=references.slice_mm,
+        cortex_peak_hu=None if cortex is None else cortex.matched_peak_hu,
+        cortex_width_mm=None if cortex is None else cortex.width_mm,
+    )
+    flags += features.flags
+    shape = shape_of(envelope.mesh)
+    in_contact = touches(view, view.bone)
+    bone = distance_to(
+        envelope.mesh.points,
+        bone_within or (lambda _: (view.bone, view.start)),
+        spacing,
+        name="bone",
+        present=references.has_bone or bool(view.bone.any()),
+        radius_mm=settings.search_radius_mm,
+    )
+    metal = distance_to(
+        envelope.mesh.points,
+        metal_within or (lambda _: (view.metal, view.start)),
+        spacing,
+        name="metal",
+        present=references.has_metal or bool(view.metal.any()),
+        radius_mm=settings.search_radius_mm,
+    )
+    flags += [found.reason for found in (bone, metal) if found.reason]
+    at_end = touches_scan_end(view)
+    if at_end:
+        flags.append("touches_fov")
+    if not envelope.seen.any():
+        flags.append("boundary_from_mask_only")
+    interval = volume_interval(
+        envelope,
+        spacing_zyx_mm=spacing,
+        fwhm_zyx_mm=references.fwhm_zyx_mm,
+        noise_hu=noise,
+        boundary_sd_fraction=settings.boundary_sd_fraction,
+        segmentation_sd_voxels=settings.segmentation_sd_voxels,
+    )
+    values: dict[str, Any] = {
+        "volume_mm3": shape.volume_mm3,
+        "volume_ci95_mm3": interval,
+        "threshold_volume_mm3": density.threshold_volume_mm3,
+        "mineral_mass_hu_mm3": None if background is None else density.mass_hu_mm3,
+        "mineral_mass_mg": None,
+        "mean_hu": density.mean_hu,
+        "sd_hu": density.sd_hu,
+        "median_hu": density.median_hu,
+        "p95_hu": density.p95_hu,
+        "rim_fraction": features.rim_fraction,
+        "edge_ratio": features.edge_ratio,
+        "zone_contrast_hu": features.zone_contrast_hu,
+        "core_marrow_fraction": features.core_marrow_fraction,
+        "max_diameter_mm": shape.max_diameter_mm,
+        "surface_area_mm2": shape.surface_area_mm2,
+        "sphericity": min(shape.sphericity, 1.0),
+        "distance_to_bone_mm": 0.0 if in_contact else bone.value_mm,
+        "touches_bone": in_contact,
+        "touches_fov": at_end,
+        "distance_to_metal_mm": metal.value_mm,
+        "background_hu": background,
+        "rim_profiles": features.profiles,
+    }
+    return LesionNumbers(values, shape.centroid_mm, tuple(flags))
