@@ -299,7 +299,8 @@ def _header(path: Path, rest: int, ds: Dataset, sop_class: str, syntax: str) -> 
         and "ModalityLUTSequence" not in ds,
         rescale_type=_text(ds, "RescaleType").strip().upper(),
         lossy=_text(ds, "LossyImageCompression") == "01" or syntax in _LOSSY,
-        truncated=plain and _truncated(path, rest, syntax, (rows or 0) * (columns or 0), bits),
+        truncated=plain
+        and _truncated(path, rest, syntax, frames * (rows or 0) * (columns or 0), bits),
     )
 
 

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hoimg.dicom.enhanced import read_frames
 from hoimg.dicom.header import quiet_pydicom
 from hoimg.dicom.types import Exam
 from hoimg.errors import InputRefused
 from hoimg.image import CTVolume
+from hoimg.settings import IntakeSettings
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -47,8 +49,12 @@ def load_volume(exam: Exam) -> CTVolume:
     hu: NDArray[Any] = np.empty(shape, dtype=np.int16)
     valid: NDArray[np.bool_] | None = None
     with quiet_pydicom():
-        for z, file in enumerate(series.files):
-            values, padding = read_slice(file, shape[1:])
+        slices = (
+            _enhanced_slices(series.files[0], shape)
+            if len(series.files) == 1
+            else (read_slice(file, shape[1:]) for file in series.files)
+        )
+        for z, (values, padding) in enumerate(slices):
             if hu.dtype == np.int16 and not _fits_int16(values):
                 hu = hu.astype(np.float32)
             hu[z] = values
@@ -97,8 +103,35 @@ def read_slice(
     return stored.astype(np.float64) * slope + intercept, padding
 
 
+def _enhanced_slices(
+    file: Path, shape_zyx: tuple[int, int, int]
+) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_] | None]]:
+    """HU and padding of each frame of an enhanced CT file, in the order of the grid's z axis."""
+    from pydicom import dcmread
+
+    try:
+        frames = read_frames(file)
+        dataset = dcmread(file)
+        stored = decode(dataset, file)
+    except InputRefused:
+        raise
+    except Exception as error:  # parsers and codecs raise anything on damaged data; named below
+        raise InputRefused(
+            f"{file}: cannot be read as an enhanced CT ({type(error).__name__}); export it again",
+            "pixels_unreadable",
+        ) from error
+    if frames is None or stored.shape != shape_zyx:
+        raise InputRefused(
+            f"{file}: holds {stored.shape} pixels where {shape_zyx} belong; export it again",
+            "pixels_unreadable",
+        )
+    for frame in frames.geometry(shape_zyx[1:], IntakeSettings()).order:
+        values = stored[frame].astype(np.float64) * frames.slopes[frame]
+        yield values + frames.intercepts[frame], _padding(dataset, stored[frame])
+
+
 def decode(dataset: Dataset, file: Path) -> NDArray[Any]:
-    """Stored values ``[y, x]`` by the first decoder that succeeds.
+    """Stored values ``[y, x]``, or ``[frame, y, x]``, by the first decoder that can.
 
     Raises:
         InputRefused: when none does; the message names the file and the compression.

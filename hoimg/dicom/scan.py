@@ -14,6 +14,7 @@ from pathlib import Path
 
 from hoimg.dicom.checks import ORIENTATION_TOLERANCE, check_geometry, duplicate_positions
 from hoimg.dicom.copies import drop_identical
+from hoimg.dicom.enhanced import Frames, read_frames
 from hoimg.dicom.findings import finding
 from hoimg.dicom.header import DamagedFile, Header, patient_key, quiet_pydicom, read_header
 from hoimg.dicom.types import Inventory, SeriesInfo
@@ -136,6 +137,7 @@ def describe(members: Sequence[Header], settings: IntakeSettings) -> SeriesInfo:
     kind = _kind(members[0])
     findings: list[Finding] = []
     grid: Grid | None = None
+    frames: Frames | None = None
     kept = list(members)
     if kind == "volume":
         kept, copies = drop_identical(members)
@@ -158,12 +160,16 @@ def describe(members: Sequence[Header], settings: IntakeSettings) -> SeriesInfo:
             kept = [kept[i] for i in geometry.order]
         elif len(kept) < settings.min_slices:
             findings.append(finding("too_few_slices", f"Only {len(kept)} slice(s)."))
+    elif kind == "multiframe":
+        frames, grid, found = _check_enhanced(members, settings)
+        findings += found
     else:
         findings.append(_why_no_volume(members[0], kind, len(members)))
     if any(h.made_up_uids for h in members):
         findings.append(
             finding("missing_uids", "Study or series UID is missing or malformed; one was derived.")
         )
+    kind = "volume" if frames is not None else kind
     usable = kind == "volume" and not any(f.level == "error" for f in findings)
     first = kept[0]
     return SeriesInfo(
@@ -175,7 +181,7 @@ def describe(members: Sequence[Header], settings: IntakeSettings) -> SeriesInfo:
         date=next((h.date for h in kept if h.date), None),
         files=tuple(h.path for h in kept),
         grid=grid if usable else None,
-        acquisition=_acquisition(kept, grid if usable else None),
+        acquisition=_acquisition(kept, grid if usable else None, frames),
         findings=tuple(findings),
         usable=usable,
         kind=kind,
@@ -229,8 +235,6 @@ def _kind(header: Header) -> str:
 
 def _why_no_volume(header: Header, kind: str, count: int) -> Finding:
     what = f"{count} image(s)"
-    if kind == "multiframe":
-        return finding("multiframe_not_supported", "An enhanced (multi-frame) CT object.")
     if kind == "object":
         return finding("not_an_image", f"{count} object(s) of modality {header.modality or '?'}.")
     if kind == "radiograph":
@@ -325,13 +329,38 @@ def _check_content(members: Sequence[Header]) -> list[Finding]:
     return found
 
 
-def _acquisition(members: Sequence[Header], grid: Grid | None) -> Acquisition:
+def _check_enhanced(
+    members: Sequence[Header], settings: IntakeSettings
+) -> tuple[Frames | None, Grid | None, list[Finding]]:
+    """Checks of an enhanced CT file; one that is spread over several files is refused."""
+    header = members[0]
+    refused = [finding("multiframe_not_supported", "A multi-frame CT object of unknown layout.")]
+    if len(members) > 1 or header.sop_class not in _ENHANCED or not header.plain:
+        return None, None, refused
+    try:
+        frames = read_frames(header.path)
+    except Exception:  # a damaged sequence may raise anything; the file is refused by name
+        frames = None
+    if frames is None:
+        return None, None, refused
+    found = []
+    if header.truncated:
+        found.append(finding("truncated_files", "The multi-frame file is cut off."))
+    if header.lossy:
+        found.append(finding("lossy_compression", "The frames were compressed with loss."))
+    geometry = frames.geometry((header.rows or 1, header.columns or 1), settings)
+    return frames, geometry.grid, [*found, *geometry.findings]
+
+
+def _acquisition(
+    members: Sequence[Header], grid: Grid | None, frames: Frames | None
+) -> Acquisition:
     first = members[0]
     currents = sorted(h.tube_current_ma for h in members if h.tube_current_ma)
     return Acquisition(
-        kvp=first.kvp,
-        kernel=first.kernel,
-        slice_thickness_mm=first.thickness_mm,
+        kvp=first.kvp if frames is None else frames.kvp,
+        kernel=first.kernel if frames is None else frames.kernel,
+        slice_thickness_mm=first.thickness_mm if frames is None else frames.thickness_mm,
         spacing_zyx_mm=None if grid is None else grid.spacing_zyx_mm,
         size_zyx=None if grid is None else grid.size_zyx,
         contrast=any(h.contrast for h in members) if first.modality == "CT" else None,

@@ -23,13 +23,15 @@ class SeriesInfo:
         modality: As in the header, e.g. ``CT``.
         description: Series description, cleaned, at most 64 characters.
         date: Date of the study; None when no file states one.
-        files: For a usable series in the order of the array's z axis, else sorted by path.
+        files: For a usable series in the order of the array's z axis (an enhanced CT is one
+            file), else sorted by path.
         grid: Where the voxels lie; None when the images do not form a volume.
         acquisition: How the images were made.
         findings: Outcome of every check.
         usable: Whether this is a CT volume that can be measured.
         kind: ``volume``, ``localizer``, ``secondary_capture``, ``derived_image``,
-            ``radiograph``, ``other_image`` or ``object`` (SEG, SR, dose report ...).
+            ``radiograph``, ``multiframe`` (unreadable layout), ``other_image`` or ``object``
+            (SEG, SR, dose report ...).
         original: Whether the header calls the images original and axial (not reformatted).
         study_time: Six digits as in the header, to order studies of one day; may be empty.
         bad_files: Files that are truncated or damaged.

@@ -143,7 +143,7 @@ BAD_SERIES = {
     "localizer": {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]},
     "derived_image": {"ImageType": ["DERIVED", "SECONDARY", "MIP"]},
     "secondary_capture": {"SOPClassUID": SecondaryCaptureImageStorage},
-    "multiframe_not_supported": {"SOPClassUID": EnhancedCTImageStorage, "NumberOfFrames": 9},
+    "multiframe_not_supported": {"SOPClassUID": EnhancedCTImageStorage},
     "modality_not_supported": {"Modality": "MR"},
     "radiograph_not_measured": {"Modality": "DX"},
     "not_an_image": {"Modality": "SEG"},
