@@ -24,7 +24,12 @@ def explain(
     report: Annotated[Path, typer.Argument(help="A report folder or its report.json.")],
     lesion: Annotated[str, typer.Argument(help="Which lesion, for example L1.")],
 ) -> None:
-    """Print every number behind one lesion's label, in plain words."""
+    """Print every number behind one lesion's label, in plain words.
+
+    \b
+    Example:
+      hoimg explain report/ L1
+    """
     for line in explain_lines(read_report(report), lesion):
         typer.echo(line)
 

@@ -6,7 +6,12 @@ import json
 
 
 def schema() -> None:
-    """Print the JSON Schema of report.json on stdout."""
+    """Print the JSON Schema of report.json on standard output.
+
+    \b
+    Example:
+      hoimg schema > report.schema.json
+    """
     import typer
 
     from hoimg.results import Report
