@@ -236,7 +236,7 @@ class MeasureSettings(_Section):
         status="default",
     )
     edge_min_contrast_hu: float = threshold(
-        100.0,
+        200.0,
         unit="HU",
         meaning="Surface profiles that rise less above soft tissue have no margin and count as wide.",
         source="engineering choice",
@@ -325,10 +325,11 @@ class SerialSettings(_Section):
         status="default",
     )
     max_residual_mm: float = threshold(
-        1.5,
+        1.0,
         unit="mm",
         meaning="A registration with a larger median bone-surface distance is rejected.",
-        source="engineering choice",
+        source="engineering choice; 0.35-0.5 measured for one patient re-positioned, 1.0-1.2 for "
+        "mirrored exams and a patient scaled by 3 %",
         status="default",
     )
     seed: int = threshold(
@@ -435,11 +436,11 @@ class SerialSettings(_Section):
         le=5,
     )
     min_bone_correlation: float = threshold(
-        0.75,
+        0.8,
         unit="correlation coefficient",
         meaning="A registration whose bones' HU agree less is rejected: mirrored exams and other "
         "patients can overlap well and still differ inside and at the ends.",
-        source="engineering choice; 0.93-0.98 measured for one patient re-positioned, up to 0.72 "
+        source="engineering choice; 0.93-0.98 measured for one patient re-positioned, about 0.75 "
         "for a patient scaled by 3 %, 0.25 mirrored",
         status="default",
         ge=0,

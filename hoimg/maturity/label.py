@@ -24,6 +24,9 @@ from hoimg.settings import MaturitySettings
 STILL_A_PRIOR = frozenset({"too_small_to_judge"})
 """Gate failures that leave the exam fit to be the prior of a later one."""
 
+WITHOUT_FOLLOWUP = frozenset({"resolved", "merged_into_another", "red_flag_reverse_zoning"})
+"""Reasons after which no follow-up date is named for this lesion."""
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -153,7 +156,9 @@ def stage(evidence: Evidence, label: Label, reasons: Sequence[str]) -> int | Non
     seen here.
     """
     rated = "unrated" not in (evidence.r1, evidence.r2)
-    if evidence.gate_reasons or evidence.r6 == "fail" or not rated or "resolved" in reasons:
+    if evidence.gate_reasons or evidence.r6 == "fail" or not rated:
+        return None
+    if {"resolved", "merged_into_another"}.intersection(reasons):
         return None
     if evidence.r1 == "fail" and evidence.r2 == "fail":
         return 2
@@ -191,6 +196,8 @@ def _after(
             [*reasons, "not_in_view_later"],
             f"not in view on day {days[later[-1].exam_id]}",
         )
+    if any(flag.startswith("merged_into:") for o in later for flag in o.flags):
+        return "indeterminate", ["merged_into_another"], ""
     return "indeterminate", ["not_followed_later", *reasons], ""
 
 
@@ -208,7 +215,7 @@ def _followup_day(
     anything about the lesion as it is now. None for a mature, resolved or red-flag lesion, and
     where the exam judged could not serve as the prior (too thick, cut, disturbed).
     """
-    if label == "mature" or {"resolved", "red_flag_reverse_zoning"}.intersection(reasons):
+    if label == "mature" or WITHOUT_FOLLOWUP.intersection(reasons):
         return None
     if not STILL_A_PRIOR.issuperset(gate_reasons):
         return None

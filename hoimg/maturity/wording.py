@@ -53,6 +53,7 @@ REASON_WORDS: dict[str, str] = {
     "change_not_measured": "the change since the earlier exam is not fully measured",
     "never_measured": "it was measured in no exam",
     "resolved": "it is no longer seen at a later exam",
+    "merged_into_another": "it merged into another lesion; see there",
     "not_in_view_later": "a later exam does not show its place",
     "not_followed_later": "it could not be matched in a later exam",
 }

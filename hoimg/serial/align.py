@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hoimg.geometry import Grid
 from hoimg.serial.surface import Bones, Matrix4, Points, inside, move, sample, thin
 
-COARSE_MM = 8.0
+COARSE_MM = 10.0
 """Voxel of the search over translations."""
 ROTATIONS_DEG = (-30.0, -15.0, 15.0, 30.0)
 """Rotations about each patient axis that the search tries besides none."""

@@ -103,13 +103,18 @@ def register(
     if ours is None or theirs is None:
         return Registration(reason="no_bone")
     images = _Images(_bone_image(fixed, ours), _bone_image(moving, theirs))
-    rough = verify(ours, theirs, images, align(ours, theirs), settings)
+    rough = verify(ours, theirs, images, _settled(align(ours, theirs)), settings)
     if rough.bone_overlap is None or rough.bone_overlap < settings.min_bone_overlap / 2:
         return rough  # hopeless: refinement would only cost time
     matrix = refine(ours, theirs, images, rough.matrix_lps, settings)
     if matrix is rough.matrix_lps:
         return rough
-    return verify(ours, theirs, images, matrix, settings)
+    return verify(ours, theirs, images, _settled(matrix), settings)
+
+
+def _settled(matrix: Matrix4) -> Matrix4:
+    """Rounded far below any meaning (1e-6 mm), where the order of sums on threads would show."""
+    return np.round(matrix, 9) + 0.0
 
 
 @dataclass(frozen=True, eq=False)
