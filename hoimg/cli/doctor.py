@@ -9,7 +9,7 @@ import typer
 
 LIBRARIES = (
     "pydicom", "highdicom", "simpleitk", "numpy", "scipy", "scikit-image", "networkx",
-    "matplotlib", "pydantic", "pylibjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle", "python-gdcm",
+    "pydantic", "pylibjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle", "python-gdcm",
     "pyjpegls",
 )  # fmt: skip
 
