@@ -20,7 +20,7 @@ from hoimg.report.pictures import (
 from hoimg.report.planes import PLANES
 from hoimg.report.plots import course
 from hoimg.report.reasons import missing_reason, reason_text
-from hoimg.results import Change, Exam, ExamImages, Lesion, Observation
+from hoimg.results import Change, Criterion, Exam, ExamImages, Lesion, Observation
 
 PICTURE_BUDGET = 6_500_000
 """Bytes of pictures in one page, so that it stays below 10 MB with many lesions."""
@@ -266,7 +266,7 @@ def _change(change: Change, exams: Mapping[str, Exam]) -> dict[str, Any]:
     if change.density_change_hu is not None:
         rc = change.density_rc_hu
         verdict = "beyond" if rc is not None and abs(change.density_change_hu) > rc else "within"
-        density += " HU" + (f" (RC {words.number(rc)} HU: {verdict})" if rc is not None else "")
+        density += " HU" + (f" (RC {words.number(rc, 2)} HU: {verdict})" if rc is not None else "")
     return {
         "from_day": exams[change.from_exam].days_from_baseline,
         "to_day": exams[change.to_exam].days_from_baseline,
@@ -282,7 +282,7 @@ def _change(change: Change, exams: Mapping[str, Exam]) -> dict[str, Any]:
     }
 
 
-def _criterion(criterion: Any) -> dict[str, Any]:
+def _criterion(criterion: Criterion) -> dict[str, Any]:
     sign, text = words.RESULTS[criterion.result]
     value = words.number(criterion.value)
     unit = f" {criterion.unit}" if criterion.unit and criterion.value is not None else ""
@@ -290,14 +290,18 @@ def _criterion(criterion: Any) -> dict[str, Any]:
         "id": criterion.id,
         "name": criterion.name,
         "value": value + unit,
-        "pass_at": criterion.pass_at,
-        "fail_at": criterion.fail_at,
+        "pass_at": _limit(criterion.pass_at),
+        "fail_at": _limit(criterion.fail_at),
         "result": criterion.result,
         "sign": sign,
         "text": text,
         "evidence": criterion.evidence,
         "note": criterion.note,
     }
+
+
+def _limit(text: str | None) -> str:
+    return (text or "–").replace(">=", "≥").replace("<=", "≤")
 
 
 def _followup(lesion: Lesion) -> str:

@@ -2,23 +2,65 @@
 
 from __future__ import annotations
 
-from hoimg.report.words import plain
+from hoimg.maturity import reason_words
 from hoimg.results import Observation
 
-REASONS: dict[str, str] = {}
+FLAGS: dict[str, str] = {
+    "attached_to_bone": "attached to native bone",
+    "touches_fov": "cut by the field of view: the true size is larger",
+    "not_calibrated": "no mg: the scan was not calibrated",
+    "background_not_measurable": "too little soft tissue around for a local background",
+    "no_mineral_voxels": "no voxel above the mineral threshold",
+    "boundary_from_mask_only": "boundary taken from the mask: too faint for the half-maximum one",
+    "outline_given": "outline was given, not found",
+    "rim_unrated_slice_thickness": "rim and margin not rated: slices too thick",
+    "rim_unrated_few_profiles": "rim and margin not rated: too little free surface",
+    "rim_without_cortex_reference": "rim rated by a fixed HU: no normal cortex in view",
+    "edge_unrated_no_cortex": "margin not rated: no normal cortex in view",
+    "zone_unrated_few_profiles": "shell and core not compared: too little free surface",
+    "core_too_small": "core too small to judge",
+    "core_unrated_without_rim": "core not rated: no rim encloses it",
+    "core_not_enclosed": "core not rated: the rim does not enclose it",
+    "no_bone_in_view": "no native bone in view",
+    "no_metal_in_view": "no metal in view",
+    "bone_beyond_search_radius": "no native bone within the search radius",
+    "metal_beyond_search_radius": "no metal within the search radius",
+    "exam_unreadable": "the exam's pixels could not be read",
+    "no_measurement": "not measured in this exam",
+    "outside_fov": "its place lies outside of this exam's field of view",
+    "registration_rejected": "the exams could not be placed onto each other",
+    "merged_into": "has grown together with",
+    "part_of": "counted as part of",
+    "part_not_measured": "a part was not measured",
+    "long_interval": "compares across exams in between",
+    "volume_change_not_measured": "volume change not measured",
+    "kvp_differs": "tube voltage differs",
+    "kernel_differs": "kernel differs",
+    "slice_thickness_differs": "slice thickness differs",
+    "kvp_unknown": "tube voltage unknown",
+    "kernel_unknown": "kernel unknown",
+    "slice_thickness_unknown": "slice thickness unknown",
+    "no_bone": "no bone to place the exams by",
+    "no_common_view": "the exams show no common part of the body",
+    "bones_do_not_overlap": "the bones do not overlap well enough",
+    "surfaces_too_far_apart": "the bone surfaces lie too far apart",
+    "bones_unlike": "the bones are unlike each other",
+}
+"""Flags of the stages before maturity; the reasons for a label are worded by that stage itself."""
 
 # Which words in a flag say that it speaks of this field.
 _ABOUT: dict[str, tuple[str, ...]] = {
     "volume_mm3": ("volume", "size"),
     "threshold_volume_mm3": ("threshold", "volume"),
     "mineral_mass_hu_mm3": ("mass", "background"),
+    "mineral_mass_mg": ("calibrated",),
     "mean_hu": ("density", "mean", "mineral"),
     "median_hu": ("density", "mineral"),
     "p95_hu": ("density", "mineral"),
     "background_hu": ("background",),
     "rim_fraction": ("rim",),
-    "edge_ratio": ("edge", "margin", "cortex"),
-    "zone_contrast_hu": ("zone", "shell"),
+    "edge_ratio": ("edge", "margin", "rim_unrated"),
+    "zone_contrast_hu": ("zone", "core_too_small", "shell"),
     "core_marrow_fraction": ("core",),
     "max_diameter_mm": ("diameter",),
     "surface_area_mm2": ("surface",),
@@ -35,7 +77,7 @@ def reason_text(code: str) -> str:
     A code may carry a detail after a colon (``merged:L2``); the detail is kept.
     """
     head, colon, detail = code.partition(":")
-    text = REASONS.get(head, plain(head))
+    text = FLAGS.get(head) or reason_words(head)
     return f"{text}: {detail.strip()}" if colon and detail.strip() else text
 
 
@@ -47,4 +89,8 @@ def missing_reason(field: str, seen: Observation) -> str:
     told = [flag for flag in seen.flags if any(word in flag.split(":")[0] for word in about)]
     if told:
         return "; ".join(reason_text(flag) for flag in told)
-    return "see flags" if seen.flags else ""
+    # "Not calibrated" explains milligrams and nothing else.
+    others = [flag for flag in seen.flags if flag != "not_calibrated"]
+    if len(others) > 1:
+        return "see flags"
+    return reason_text(others[0]) if others else ""

@@ -23,13 +23,13 @@ CATEGORIES = {
 }
 
 CATEGORY_SIGNS = {
-    "new": "＋",
+    "new": "+",
     "enlarging": "▲",
-    "no_detectable_change": "＝",
+    "no_detectable_change": "=",
     "shrinking": "▼",
     "resolved": "○",
-    "merged": "⧉",
-    "split": "⧉",
+    "merged": "⋈",
+    "split": "⋈",
 }
 
 STATUSES = {"measured": "measured", "not_measurable": "not measurable", "absent": "not seen"}
@@ -37,11 +37,11 @@ STATUSES = {"measured": "measured", "not_measurable": "not measurable", "absent"
 RESULTS = {
     "pass": ("✓", "pass"),
     "fail": ("✗", "fail"),
-    "intermediate": ("◐", "between"),
+    "intermediate": ("~", "between"),
     "unrated": ("–", "not rated"),
 }
 
-LEVELS = {"error": ("⛔", "Error"), "warning": ("⚠", "Warning"), "info": ("ⓘ", "Note")}
+LEVELS = {"error": ("✗", "Error"), "warning": ("▲", "Warning"), "info": ("○", "Note")}
 
 EXCLUSIONS = {
     "native_bone": "Native bone",

@@ -7,11 +7,12 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from hoimg.errors import UsageError
+from hoimg.errors import InputRefused, UsageError
 from hoimg.report import files
-from hoimg.results import PatientResult, Report
+from hoimg.results import Finding, PatientResult, Report
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
@@ -20,7 +21,8 @@ def write_report(result: PatientResult, folder: Path) -> Path:
     """Write everything a report consists of.
 
     The files are ``report.json``, ``report.html``, ``lesions.csv``, ``settings.toml``, per exam
-    with pixels ``exams/<exam_id>/lesions.nii.gz`` and ``excluded.nii.gz``, and last
+    with pixels ``exams/<exam_id>/lesions.nii.gz`` and ``excluded.nii.gz``, per exam read from
+    DICOM files the objects of :func:`~hoimg.report.dicom_objects.write_dicom_objects`, and last
     ``manifest.json``. Everything is made in a staging folder inside ``folder`` first: a failure on
     the way leaves an earlier report untouched. Files of others stay; nothing is deleted.
 
@@ -61,6 +63,7 @@ def _make(result: PatientResult, staged: Path) -> None:
 
     report = files.add_labelmaps(result.report, result.images)
     files.write_labelmaps(result.images, staged)
+    report = _write_dicom(replace(result, report=report), staged)
     texts = {
         "report.json": files.report_json(report),
         "lesions.csv": files.lesions_csv(report),
@@ -71,6 +74,30 @@ def _make(result: PatientResult, staged: Path) -> None:
         (staged / file_name).write_text(text, encoding="utf-8", newline="\n")
     manifest = files.manifest_json(report, result.settings_toml, staged)
     (staged / "manifest.json").write_text(manifest, encoding="utf-8", newline="\n")
+
+
+def _write_dicom(result: PatientResult, staged: Path) -> Report:
+    """Write the DICOM objects; an exam whose source files refuse it gets a finding instead.
+
+    The numbers do not depend on these objects, so that a report is not lost with them.
+    """
+    from hoimg.report.dicom_objects import write_dicom_objects
+
+    exams = []
+    for exam in result.report.exams:
+        images = result.images.get(exam.exam_id)
+        if images is not None and images.source_files:
+            try:
+                write_dicom_objects(replace(result, images={exam.exam_id: images}), staged)
+            except InputRefused as error:
+                told = Finding(
+                    code=error.code,
+                    level="warning",
+                    message=f"SEG, SR and summary image were not written. {error}",
+                )
+                exam = exam.model_copy(update={"findings": [*exam.findings, told]})
+        exams.append(exam)
+    return result.report.model_copy(update={"exams": exams})
 
 
 def _check_ids(result: PatientResult) -> None:
