@@ -106,7 +106,6 @@ def find_place(
     seed: int,
     others: list[LesionModel] | None = None,
     kind: str = "lobulated",
-    room: float = 1.0,
     metal_gap_mm: float = 25.0,
     near_lps_mm: tuple[float, float, float] | None = None,
     tries: int = 60,
@@ -126,7 +125,6 @@ def find_place(
         seed: Seed of form, texture and place.
         others: Lesions to keep 8 mm away from.
         kind: ``lobulated`` or ``plaque``.
-        room: Look for a place that still fits when the lesion is this many times its volume.
         metal_gap_mm: Least distance to metal, mm.
         near_lps_mm: Prefer places within 25 mm of this point.
         tries: Centres to try.
@@ -137,7 +135,7 @@ def find_place(
     if where not in GAPS_MM or kind not in ("lobulated", "plaque"):
         raise ValueError(f"unknown place or kind: {where}, {kind}")
     rng = np.random.default_rng([seed, 51])
-    radius = (3 * volume_mm3 * room / (4 * np.pi)) ** (1 / 3)
+    radius = (3 * volume_mm3 / (4 * np.pi)) ** (1 / 3)
     low, high = GAPS_MM[where]
     wanted = {"free": 10.0, "near": float(rng.uniform(2.8, 5.2)), "attached": -2.5}[where]
     # A margin of 4 mm keeps the lesion's blur and the 4.5 mm that methods drop at a scan's end.
@@ -172,7 +170,7 @@ def find_place(
             shell_mm=float(rng.uniform(1.2, 1.9)),
             shell_hu=float(rng.uniform(1000, 1350)),
         )
-        found = _slide(site, spec, pull[::-1], wanted, where, room)
+        found = _slide(site, spec, pull[::-1], wanted, where)
         if found is None:
             continue
         if others and any(_too_close(found, o, 8.0) for o in others):
@@ -190,11 +188,9 @@ def _slide(
     outward_lps: NDArray[Any],
     wanted_mm: float,
     where: str,
-    room: float,
 ) -> LesionModel | None:
     """Move the form along the bone distance until its smallest gap is ``wanted_mm``."""
-    big = replace(spec, volume_mm3=spec.volume_mm3 * room)
-    model = build_lesion(big, fine_mm=1.0)
+    model = build_lesion(spec, fine_mm=1.0)
     points = _voxels_lps(model)
     shift = np.zeros(3)
     if where != "free":

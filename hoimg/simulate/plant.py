@@ -8,7 +8,7 @@ scan in place of the soft tissue that it replaces. See ``docs/methods/simulate.m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -311,8 +311,8 @@ def _render(
     """Occupancy and occupancy x (HU - soft) on the supersampled grid of a scan's crop."""
     fine = Grid(
         (grid.size_zyx[0] * factor, grid.size_zyx[1] * factor, grid.size_zyx[2] * factor),
-        tuple(s / factor for s in grid.spacing_zyx_mm),  # type: ignore[arg-type]
-        tuple(grid.to_lps_mm([(1 / factor - 1) / 2] * 3)),  # type: ignore[arg-type]
+        _triple(s / factor for s in grid.spacing_zyx_mm),
+        _triple(grid.to_lps_mm([(1 / factor - 1) / 2] * 3)),
         grid.direction,
     )
     weight = _sample(model.occupancy, model.grid, fine, to_patient)
@@ -372,7 +372,7 @@ def gap_to_bone_mm(model: LesionModel, bone: Mask, reach_mm: float = 20.0) -> fl
     low = np.asarray(model.grid.origin_lps_mm) - reach_mm
     high = model.grid.to_lps_mm([n - 1 for n in model.grid.size_zyx]) + reach_mm
     size = np.ceil((high - low) / step).astype(int)[::-1]
-    grid = Grid((int(size[0]), int(size[1]), int(size[2])), (step,) * 3, tuple(low))
+    grid = Grid((int(size[0]), int(size[1]), int(size[2])), (step,) * 3, _triple(low))
     solid = _sample(bone.array, bone.grid, grid) >= 0.5
     lesion = _sample(model.occupancy, model.grid, grid) >= 0.5
     if not solid.any() or not lesion.any():
@@ -380,3 +380,8 @@ def gap_to_bone_mm(model: LesionModel, bone: Mask, reach_mm: float = 20.0) -> fl
     distance = ndimage.distance_transform_edt(~solid, sampling=step)
     # Half a voxel on both sides lies between a voxel's centre and its surface.
     return float(min(max(distance[lesion].min() - step, 0.0), reach_mm))
+
+
+def _triple(values: Iterable[float]) -> Point:
+    a, b, c = (float(v) for v in values)
+    return (a, b, c)
