@@ -11,7 +11,6 @@ from hoimg.segment.morphology import (
     dilate_mm,
     fill_holes,
     label_components,
-    open_mm,
 )
 
 Bool = NDArray[np.bool_]
@@ -22,6 +21,9 @@ TABLE_HALF_THICKNESS_MM = 6.0
 SMALLEST_BODY_PART_MM3 = 30_000.0
 """A body part smaller than 30 mL apart from the trunk is not kept (a forearm in view is 300 mL)."""
 
+
+COARSE_MM = 3.0
+"""In-plane spacing at which the body is outlined."""
 
 BULKY_METAL_MM3 = 1000.0
 
@@ -41,14 +43,17 @@ def body_mask(hu: NDArray[np.float32], spacing_zyx_mm: Sequence[float]) -> Bool:
     """
     from scipy import ndimage as ndi
 
-    tissue = hu > -250
-    flat = (1e6, spacing_zyx_mm[1], spacing_zyx_mm[2])  # no voxel reaches into the next slice
-    kept = np.zeros_like(tissue)
+    step = max(1, round(COARSE_MM / spacing_zyx_mm[2]))
+    tissue = hu[:, ::step, ::step] > -250
+    in_plane = (spacing_zyx_mm[1] * step, spacing_zyx_mm[2] * step)
+    coarse = np.zeros_like(tissue)
     for z in range(tissue.shape[0]):
-        filled = ndi.binary_fill_holes(tissue[z])[None]
-        kept[z] = open_mm(np.pad(filled, ((0, 0), (1, 1), (1, 1))), TABLE_HALF_THICKNESS_MM, flat)[
-            0, 1:-1, 1:-1
-        ]
+        filled = np.pad(ndi.binary_fill_holes(tissue[z]), 1)
+        depth = ndi.distance_transform_edt(filled, sampling=in_plane)
+        back = ndi.distance_transform_edt(depth <= TABLE_HALF_THICKNESS_MM, sampling=in_plane)
+        coarse[z] = (filled & (back <= TABLE_HALF_THICKNESS_MM))[1:-1, 1:-1]
+    kept = coarse.repeat(step, axis=1).repeat(step, axis=2)[:, : hu.shape[1], : hu.shape[2]]
+    kept &= hu > -400  # the coarse outline reaches a little into the air
     voxel = float(np.prod(spacing_zyx_mm))
     labels, count = label_components(kept)
     if count == 0:

@@ -91,6 +91,8 @@ def faint_mineral(working: Working, body: Bool, avoid: Bool, settings: SegmentSe
     spread = np.sqrt(np.maximum(smooth_mm(hu * hu, 2.0, spacing) - mean * mean, 0))
     limit = float(np.hypot(settings.faint_sd_hu, noise))
     found = (mean > muscle + settings.faint_excess_hu) & (spread > limit) & body & ~avoid
+    # The 2 mm window also lights up around a dense body; only what is dense itself is kept.
+    found &= smooth_mm(hu, 0.8, spacing) > muscle + settings.faint_excess_hu
     return open_mm(found, 1.6, spacing)
 
 
@@ -132,13 +134,13 @@ def _grow_back(working: Working, native: Native, settings: SegmentSettings, meta
     if not seeds.any():
         return seeds
     near = dilate_mm(seeds, GROW_BACK_MM, spacing)
-    reach = (native.residual | (native.bone & ~native.expected)) & near & ~metal
+    reach = native.dense & near & ~native.core & ~metal
     grown = seeds | reach
     grown = close_mm(grown, settings.group_mm / 2, spacing)
     # Lesion and native bone together close the envelope of a fused lesion's marrow core.
     filled = fill_holes(grown | native.solid) & ~native.solid
     grown |= filled & dilate_mm(grown, 8.0, spacing)
-    return grown & ~native.expected & ~metal
+    return grown & ~native.core & ~metal
 
 
 def _split(
@@ -147,7 +149,7 @@ def _split(
     from scipy import ndimage as ndi
 
     labels, _ = label_components(mask)
-    margin = margin_voxels(9.0, spacing)
+    margin = margin_voxels(12.0, spacing)
     for label, part in enumerate(ndi.find_objects(labels), start=1):
         if part is None:
             continue

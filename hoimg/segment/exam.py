@@ -152,6 +152,10 @@ class _Judge:
             near = self.mirror.distance_mm[box][mask]
             mirror_mm = float(np.median(near))
             mirrored = float((near <= self.settings.mirror_loose_mm).mean())
+        own = self.native.dense[box] & ~self.native.free[box] & ~mask
+        agreed = 1.0
+        if self.mirror is not None and own.any():
+            agreed = float((self.mirror.distance_mm[box][own] <= 3.0).mean())
         bone = distance_mm(mask, self.working.spacing_zyx_mm)[self.native.bone[box]]
         return Place(
             attached=candidate.attached,
@@ -160,6 +164,7 @@ class _Judge:
             inward_mm=float(inward),
             mirror_mm=mirror_mm,
             mirrored=mirrored,
+            agreed=agreed,
             bone_mm=float(bone.min()) if bone.size else float("inf"),
             outside_body=float((~self.body[box][mask]).mean()),
             contrast=contrast,
@@ -226,7 +231,7 @@ def _finish(
         rough = _upsampled(candidate.mask, working, box)
         forbidden = skeleton[box] & ~rough
         if candidate.attached:
-            forbidden = working.to_native(native.expected, size)[box] & skeleton[box] & ~rough
+            forbidden = working.to_native(native.core, size)[box] & skeleton[box] & ~rough
         forbidden = forbidden | metal_full[box] | (lesions[box] > 0)
         mask = outline(
             volume.hu[box], rough, forbidden, volume.grid.spacing_zyx_mm, settings.group_mm

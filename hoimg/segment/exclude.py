@@ -24,6 +24,8 @@ class Place:
         inward_mm: How far it reaches into the scan from there, mm.
         mirror_mm: Median distance of its voxels to mirrored bone, mm; nan without another side.
         mirrored: Fraction of it that lies within the loose tolerance of mirrored bone.
+        agreed: Fraction of the bone within 12 mm that lies on mirrored bone: how well the other
+            side explains this place.
         bone_mm: Distance to native bone, mm.
         outside_body: Fraction outside of the body mask.
         contrast: Whether the header names a contrast agent.
@@ -36,6 +38,7 @@ class Place:
     inward_mm: float
     mirror_mm: float
     mirrored: float
+    agreed: float
     bone_mm: float
     outside_body: float
     contrast: bool
@@ -68,7 +71,8 @@ def too_small(f: Features, _p: Place, s: SegmentSettings) -> str | None:
 
 def scan_end(f: Features, p: Place, s: SegmentSettings) -> str | None:
     """Cut off by the first or last slice, and not clearly more than that: unassessed."""
-    if p.scan_end_mm <= s.scan_end_mm and (p.inward_mm < 15.0 or f.soft_shell < 0.8 or p.attached):
+    shallow = p.inward_mm < (25.0 if p.attached else 15.0)
+    if p.scan_end_mm <= s.scan_end_mm and (shallow or f.soft_shell < 0.8):
         return f"reaches {p.inward_mm:.0f} mm into the scan from its end: unassessed, not negative"
     return None
 
@@ -78,9 +82,13 @@ def native_bone(f: Features, p: Place, _s: SegmentSettings) -> str | None:
     length_ratio = f.length_mm / max(f.breadth_mm, 1.0)
     if p.mirrored > 0.8 and f.length_mm > 20 and length_ratio > 2.5:
         return f"long and thin, {100 * p.mirrored:.0f} % within 8 mm of mirrored bone"
-    if f.inscribed_mm <= 4.6 and length_ratio > 3.0 and f.length_mm > 25 and f.mean_hu > 180:
+    if f.inscribed_mm <= 3.9 and length_ratio > 3.0 and f.length_mm > 25 and f.mean_hu > 180:
         return f"rib-like: {f.length_mm:.0f} mm long, {length_ratio:.1f} times its breadth"
-    if p.attached and f.inscribed_mm < 2.9:
+    if p.attached and p.mirrored > 0.68 and f.inscribed_mm < 5.0:
+        return f"follows mirrored bone: {100 * p.mirrored:.0f} % within 8 mm of it"
+    if p.attached and p.agreed < 0.8:
+        return f"other side explains only {100 * p.agreed:.0f} % of the bone around"
+    if p.attached and f.inscribed_mm < 3.0:
         return f"thin layer on bone ({2 * f.inscribed_mm:.0f} mm)"
     if p.attached and f.soft_shell < 0.5:
         return f"only {100 * f.soft_shell:.0f} % of its surroundings is soft tissue"
@@ -109,8 +117,17 @@ def vascular(f: Features, p: Place, _s: SegmentSettings) -> str | None:
     """Plates and tubes of wall calcium: too thin to hold a core, free of bone."""
     if p.attached:
         return None
-    if f.volume_mm3 < 1500.0 and f.inscribed_mm < 2.6:
+    if f.volume_mm3 < 1500.0 and f.inscribed_mm < 1.9:
         return f"thin plate ({2 * f.inscribed_mm:.1f} mm), {f.length_mm:.0f} mm long"
+    return None
+
+
+def soft_tissue(f: Features, p: Place, _s: SegmentSettings) -> str | None:
+    """Faint and thin: bowel wall, cartilage, enhanced tissue; no floccule is that flat."""
+    if not p.attached and f.inscribed_mm < 2.0 and f.mean_hu < 165:
+        return f"thin ({2 * f.inscribed_mm:.1f} mm) and faint (mean {f.mean_hu:.0f} HU)"
+    if f.surround_hu > 90 and f.mean_hu < f.surround_hu + 80:
+        return f"mean {f.mean_hu:.0f} in surroundings of {f.surround_hu:.0f} HU"
     return None
 
 
@@ -121,6 +138,7 @@ RULES: dict[str, Rule] = {
     "vascular": vascular,
     "stone_or_bowel": stone_or_bowel,
     "too_small": too_small,
+    "soft_tissue": soft_tissue,
     "contrast": contrast,
     "native_bone": native_bone,
 }

@@ -66,8 +66,9 @@ def features_of(
     outside = distance_mm(mask, spacing_zyx_mm)
     inside = distance_mm(~np.pad(mask, 1), spacing_zyx_mm)[1:-1, 1:-1, 1:-1]
     voxel = float(np.prod(spacing_zyx_mm))
-    radius = float(inside.max())
     half_voxel = 0.5 * float(np.mean(spacing_zyx_mm))
+    # Distances run between voxel centres; the surface lies half a voxel before the next one.
+    radius = float(inside.max()) - half_voxel
     extents = extents_mm(mask, spacing_zyx_mm)
     shell = (outside > 1.5) & (outside <= 3.5 + half_voxel) & ~ignore
     wide = (outside > 2.0) & (outside <= 7.0) & ~ignore

@@ -27,7 +27,8 @@ class Native:
     Attributes:
         bone: Dense voxels that belong to the native skeleton.
         solid: Native bone with its marrow, and where the other side expects bone.
-        expected: Where native bone may be (solid, with its tolerance); growth stops here.
+        core: Where native bone certainly is; an outgrowth grows back to it and no further.
+        dense: All dense voxels, native or not.
         residual: Dense voxels joined to native bone but outside of where bone is expected.
         free: Dense voxels of components that are no native bone.
         explained: Native small pieces with a partner on the other side, listed as ``native_bone``.
@@ -36,7 +37,8 @@ class Native:
 
     bone: Bool
     solid: Bool
-    expected: Bool
+    core: Bool
+    dense: Bool
     residual: Bool
     free: Bool
     explained: Bool
@@ -63,12 +65,15 @@ def divide(
     spacing = working.spacing_zyx_mm
     if given is not None:
         near = dilate_mm(given, settings.given_tolerance_mm, spacing)
-        return _by_expectation(dense, near, near, working, settings, "given", None)
+        return _by_expectation(dense, near, near, given, working, settings, "given", None)
     if mirror is not None:
-        near = mirror.distance_mm <= settings.mirror_tolerance_mm
+        # The mirrored bone is known no better than about one and a half voxels.
+        tolerance = max(settings.mirror_tolerance_mm, 1.5 * max(spacing))
+        near = mirror.distance_mm <= tolerance
         loose = mirror.distance_mm <= settings.mirror_loose_mm
         words = f"symmetry (mirrored bone explains {100 * mirror.agreement:.0f} %)"
-        return _by_expectation(dense, near, loose, working, settings, words, mirror)
+        core = mirror.distance_mm <= 0.5
+        return _by_expectation(dense, near, loose, core, working, settings, words, mirror)
     return _by_shape(dense, working, settings)
 
 
@@ -76,6 +81,7 @@ def _by_expectation(
     dense: Bool,
     near: Bool,
     loose: Bool,
+    core: Bool,
     working: Working,
     settings: SegmentSettings,
     provider: str,
@@ -104,9 +110,8 @@ def _by_expectation(
     # The marrow of a fused lesion must not be closed into the skeleton: filling keeps to where
     # bone is expected.
     solid = _solid(kept, spacing) & (near | kept)
-    if mirror is not None:
-        solid |= mirror.distance_mm <= 0.5
-    return Native(kept, solid, near, suspect, free, small_native[labels], provider)
+    solid |= core
+    return Native(kept, solid, core, dense, suspect, free, small_native[labels], provider)
 
 
 def _solid(bone: Bool, spacing: tuple[float, float, float]) -> Bool:
@@ -127,7 +132,9 @@ def _by_shape(dense: Bool, working: Working, settings: SegmentSettings) -> Nativ
     bone = native[labels]
     none = np.zeros_like(dense)
     solid = _solid(bone, working.spacing_zyx_mm)
-    return Native(bone, solid, solid, none, dense & ~solid, none.copy(), "shape (no other side)")
+    return Native(
+        bone, solid, solid, dense, none, dense & ~solid, none.copy(), "shape (no other side)"
+    )
 
 
 def _elongated(labels: NDArray[np.int32], candidates: NDArray[np.intp], working: Working) -> Bool:

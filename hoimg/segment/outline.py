@@ -65,8 +65,13 @@ def outline(
     peak = smooth_mm(peak, 1.5, spacing_zyx_mm)
     half = background + 0.5 * np.maximum(peak - background, 40.0)
     dense = region & (values >= half)
-    deep = erode_mm(rough, 1.5, spacing_zyx_mm) & ~forbidden
-    solid = close_mm(dense | deep, close / 2, spacing_zyx_mm) & ~forbidden
+    # The candidate was cut at a fixed threshold, which lies the farther out the denser the lesion
+    # is; floccules, barely above that threshold, are bridged more widely instead.
+    bright = float(np.percentile(calm[rough], 95)) - background
+    density = float(np.clip((bright - 150.0) / 400.0, 0.0, 1.0))
+    deep = erode_mm(rough, 1.0 + 2.5 * density, spacing_zyx_mm) & ~forbidden
+    bridge = 0.5 * close * (1.5 - 0.5 * density)
+    solid = close_mm(dense | deep, bridge, spacing_zyx_mm) & ~forbidden
     solid = fill_holes(solid | forbidden) & ~forbidden & dilate_mm(rough, REACH_MM, spacing_zyx_mm)
     return _largest(solid)
 

@@ -16,7 +16,7 @@ class ExcludedRegion:
     Attributes:
         label: Value in ``Segmentation.excluded``.
         reason: ``native_bone``, ``vascular``, ``stone_or_bowel``, ``metal``, ``contrast``,
-            ``too_small``, ``outside_body``, ``scan_end``, ``unassessed``.
+            ``soft_tissue``, ``too_small``, ``outside_body``, ``scan_end``, ``unassessed``.
         volume_mm3: Volume of its voxels, mm3.
         centroid_lps_mm: LPS mm.
         note: The numbers behind the decision, for a reader.
