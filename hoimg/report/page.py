@@ -77,6 +77,11 @@ def context(
         "excluded_count": len(report.excluded),
         "excluded_brief": _brief(report),
         "findings": _findings(report),
+        "doubtful": [
+            exam.days_from_baseline
+            for exam in report.exams
+            if any(f.level == "error" for f in exam.findings)
+        ],
         "registrations": _registrations(report, exams),
         "acquisition": _acquisition(report.exams),
         "settings_toml": settings_toml,
@@ -207,5 +212,5 @@ def _value_text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):
-        return " × ".join(f"{v}" if isinstance(v, int) else words.number(v) for v in value)
-    return words.number(value, 4) if isinstance(value, int | float) else str(value)
+        return " × ".join(f"{v:.4g}" for v in value)
+    return f"{value:.4g}" if isinstance(value, int | float) else str(value)
