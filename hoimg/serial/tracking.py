@@ -328,7 +328,9 @@ def _between(
     thread = threads[k]
     joined = sorted(m for j, ms in thread.merges.items() if a < j <= b for m in ms)
     left = sorted(m for j, ms in thread.splits.items() if a < j <= b for m in ms)
-    before, after, lost = [k, *joined], [k, *left], False
+    # A part that joined but did not exist yet at the earlier exam adds nothing there.
+    before = [k, *(m for m in joined if threads[m].first <= a)]
+    after, lost = [k, *left], False
     earlier: list[Observation] = []
     later: list[Observation] = []
     for part, exam, into in (
@@ -341,7 +343,7 @@ def _between(
             lost = True
         else:
             into.append(found)
-    parents = [names[p] for p in before] if joined else [names[k]] if left else []
+    parents = [names[p] for p in (k, *joined)] if joined else [names[k]] if left else []
     change = compare(
         earlier,
         later,

@@ -234,3 +234,16 @@ def test_a_label_without_measurement_is_said_so():
 def test_nothing_gives_nothing():
     assert follow([]) == []
     assert follow([exam(0, [])]) == []
+
+
+def test_a_part_that_appeared_and_merged_later_adds_nothing_before():
+    near = (44.0, 30.0, 30.0)
+    joined = [(1, A, 8), (1, near, 6), (1, (37.0, 30.0, 30.0), 6)]
+    exams = [exam(0, [(1, A, 8)]), exam(1, [(1, A, 8), (2, near, 5)]), exam(2, joined)]
+    main, part = follow(exams)
+    long = main.changes[-1]
+    assert (long.from_exam, long.to_exam, long.category) == ("e0", "e2", "merged")
+    before, after = exams[0].observations[1].volume_mm3, exams[2].observations[1].volume_mm3
+    assert long.comparable
+    assert long.volume_change_pct == pytest.approx(100 * (after / before - 1))
+    assert events(part) == [("e0", "e1", "new"), ("e1", "e2", "merged")]
