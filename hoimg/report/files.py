@@ -121,6 +121,12 @@ def csv_cell(value: object) -> str:
     return f"'{text}" if text.startswith(("\t", "\r", "\n")) else text
 
 
+def change_into(lesion: Lesion, exam_id: str) -> Change | None:
+    """The change from the nearest earlier exam to this one; others span exams in between."""
+    found = [change for change in lesion.changes if change.to_exam == exam_id]
+    return min(found, key=lambda change: change.days, default=None)
+
+
 def _triples(seen: Observation) -> dict[str, float | None]:
     ci = seen.volume_ci95_mm3 or (None, None)
     left, back, up = seen.centroid_lps_mm or (None, None, None)
@@ -134,7 +140,7 @@ def _triples(seen: Observation) -> dict[str, float | None]:
 
 
 def _change_cells(lesion: Lesion, exam_id: str) -> dict[str, Any]:
-    change = next((c for c in lesion.changes if c.to_exam == exam_id), None)
+    change = change_into(lesion, exam_id)
     if change is None:
         return {}
     cells: dict[str, Any] = {}

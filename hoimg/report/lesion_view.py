@@ -8,6 +8,7 @@ from typing import Any
 
 from hoimg.geometry import Box
 from hoimg.report import words
+from hoimg.report.files import change_into
 from hoimg.report.pictures import (
     Encoding,
     Picture,
@@ -191,7 +192,7 @@ def lesion_view(
     now = latest(lesion)
     side = maker.side_mm(lesion)
     maturity = lesion.maturity
-    change = next((c for c in lesion.changes if c.to_exam == now.exam_id), None)
+    change = change_into(lesion, now.exam_id)
     return {
         "id": lesion.lesion_id,
         "anchor": f"lesion-{number}",
@@ -262,7 +263,7 @@ def _absent(seen: Observation) -> str:
 
 
 def _change(change: Change, exams: Mapping[str, Exam]) -> dict[str, Any]:
-    density = words.signed(change.density_change_hu)
+    density = words.whole(change.density_change_hu)
     if change.density_change_hu is not None:
         rc = change.density_rc_hu
         verdict = "beyond" if rc is not None and abs(change.density_change_hu) > rc else "within"

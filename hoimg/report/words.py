@@ -82,19 +82,19 @@ def number(value: float | None, digits: int = 3) -> str:
     return ("−" if value < 0 and float(text.replace("\u202f", "")) else "") + text
 
 
-def signed(value: float | None, digits: int = 3) -> str:
-    """Like :func:`number` with a plus sign before what is above zero."""
-    text = number(value, digits)
-    return f"+{text}" if value is not None and math.isfinite(value) and value > 0 else text
-
-
-def percent(value: float | None) -> str:
-    """A signed whole percentage below 1000 %; ``not measured`` for none."""
+def whole(value: float | None) -> str:
+    """A signed whole number; ``not measured`` for none."""
     if value is None or not math.isfinite(value):
         return NOT_MEASURED
     rounded = round(value)
     sign = "+" if rounded > 0 else "−" if rounded < 0 else ""
-    return f"{sign}{abs(rounded):,} %".replace(",", "\u202f")
+    return f"{sign}{abs(rounded):,}".replace(",", "\u202f")
+
+
+def percent(value: float | None) -> str:
+    """A signed whole percentage; ``not measured`` for none."""
+    text = whole(value)
+    return text if text == NOT_MEASURED else f"{text} %"
 
 
 def cm3(value_mm3: float | None) -> float | None:

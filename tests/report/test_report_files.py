@@ -127,6 +127,15 @@ def test_csv_holds_what_the_json_holds(written):
         assert row["maturity_label"] == (lesion["maturity"]["label"] if speaks else "")
 
 
+def test_the_change_shown_is_the_one_from_the_exam_just_before(result):
+    lesion = result.report.lesions[0].model_copy(deep=True)
+    long = lesion.changes[-1].model_copy(update={"from_exam": exam_ids()[0], "days": 290})
+    lesion.changes = [*lesion.changes[:-1], long, lesion.changes[-1]]
+    found = files.change_into(lesion, exam_ids()[3])
+    assert (found.from_exam, found.days) == (exam_ids()[2], 100)
+    assert files.change_into(lesion, exam_ids()[0]) is None
+
+
 def test_every_observation_field_has_a_column():
     joined = " ".join(files.CSV_COLUMNS)
     for name in Observation.model_fields:

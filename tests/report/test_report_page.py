@@ -295,7 +295,8 @@ def test_small_words():
     assert words.join(["a"]) == "a"
     assert words.join(["a", "b", "c"]) == "a, b and c"
     assert words.count(1, "exam") == "1 exam"
-    assert words.signed(3.0) == "+3.00"
+    assert words.whole(-0.06) == "0"
+    assert words.whole(140.0) == "+140"
     assert place_text((-10.2, 30.0, -105.0)) == "R 10, P 30, F 105 mm"
     alone = Observation(exam_id="a", status="measured", volume_mm3=500)
     assert volume_text(alone) == "0.500 (interval not measured)"
