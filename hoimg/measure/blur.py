@@ -21,6 +21,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+WIDTH_TOLERANCE_SIGMA = 0.7
+"""How well a rim's thickness is known from its profile, in sigma of the blur."""
+
 _U: Floats = np.concatenate([np.linspace(0.02, 3.0, 60), np.linspace(3.1, 8.0, 30)])
 _C: Floats = np.linspace(-0.5, 0.98, 75)
 
@@ -67,7 +70,7 @@ def half_height_shift(
     """How far outside the true surface the half-height lies, mm.
 
     The rim's thickness follows from the peak's height, since a rim is at most as dense as
-    ``material``, and from the measured thickness; the larger of both counts, so that neither a
+    ``material``, and from the measured thickness where that is clearly larger, so that neither a
     less dense rim nor a solid lesion is over-corrected.
 
     Args:
@@ -89,5 +92,11 @@ def half_height_shift(
     by_peak = (tables.peak[i] < (np.where(solid, 0.0, peak) / height)[:, None]).sum(axis=1)
     measured = np.where(solid, 0.0, thickness_mm) / sigma
     by_width = (tables.thickness[i] < measured[:, None]).sum(axis=1)
-    j = np.clip(np.maximum(by_peak, by_width), 0, len(tables.u) - 1)
+    u = tables.u
+    thin = u[np.clip(by_peak, 0, len(u) - 1)]
+    wide = u[np.clip(by_width, 0, len(u) - 1)]
+    # The measured thickness of a thin rim is mostly blur and noise: it counts only where it
+    # exceeds what the height says by more than that.
+    thickness = np.maximum(thin, wide - WIDTH_TOLERANCE_SIGMA)
+    j = np.clip(np.searchsorted(u, thickness), 0, len(u) - 1)
     return np.where(solid, 0.0, tables.half[i, j] * sigma)

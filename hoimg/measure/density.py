@@ -53,25 +53,41 @@ class Density:
     mass_hu_mm3: float
 
 
-def depth_map(view: LesionView, mesh: Mesh, sigma_mm: Floats, margin_mm: float = 4.0) -> DepthMap:
+MARGIN_MM = 3.5
+"""Voxels farther outside a lesion than this hold none of its blur."""
+
+DEEP_MM = 8.0
+"""Depths are told apart to here; deeper voxels are given this depth."""
+
+
+def depth_map(view: LesionView, mesh: Mesh, sigma_mm: Floats) -> DepthMap:
     """Depth of the voxels in and round the lesion below its sub-voxel surface.
 
-    Depth is measured along the normal of the nearest vertex.
+    Depth is measured along the normal of the nearest vertex, to 3.5 mm outside.
     """
+    from scipy import ndimage
     from scipy.spatial import cKDTree
 
-    near = view.narrow(margin_mm + 2.5)
-    index = np.argwhere(np.ones(near.hu.shape, bool))
-    points = near.voxel_points(index)
-    low, high = mesh.points.min(axis=0) - margin_mm, mesh.points.max(axis=0) + margin_mm
-    keep = ((points >= low) & (points <= high)).all(axis=1)
-    index, points = index[keep], points[keep]
-    distance, nearest = cKDTree(mesh.points).query(points, workers=1)
+    from hoimg.geometry import margin_voxels
+
+    near = view.narrow(MARGIN_MM + 2.5)
+    spacing = near.spacing_mm
+    wide = [2 * m + 1 for m in margin_voxels(MARGIN_MM + 1.0, spacing)]
+    deep = [2 * m + 1 for m in margin_voxels(DEEP_MM + 2.5, spacing)]
+    solid = near.lesion.astype(np.uint8)
+    reach = ndimage.maximum_filter(solid, size=wide, mode="constant") != 0
+    core = ndimage.minimum_filter(solid, size=deep, mode="constant") != 0
+    # Deep voxels are not asked for their nearest vertex: all vertices are equally far from them.
+    band, deeper = np.argwhere(reach & ~core), np.argwhere(core)
+    points = near.voxel_points(band)
+    distance, nearest = cKDTree(mesh.points).query(points)
     along = np.einsum("ij,ij->i", points - mesh.points[nearest], mesh.normals[nearest])
     # Near the surface the distance to the tangent plane, farther away that to the vertex.
     depth = np.where(distance > 2.0 * mesh.step_mm, -np.sign(along) * distance, -along)
-    take = depth >= -margin_mm
-    index, depth, nearest = index[take], depth[take], nearest[take]
+    take = depth >= -MARGIN_MM
+    index = np.concatenate([band[take], deeper])
+    depth = np.concatenate([depth[take], np.full(len(deeper), DEEP_MM)])
+    blur = np.concatenate([sigma_mm[nearest[take]], np.zeros(len(deeper))])
     at = tuple(index.T)
     away = (near.bone | near.other) & ~near.lesion
     shift = np.asarray(near.start) - np.asarray(view.start)
@@ -80,7 +96,7 @@ def depth_map(view: LesionView, mesh: Mesh, sigma_mm: Floats, margin_mm: float =
         hu=near.hu[at].astype(np.float64),
         depth_mm=depth,
         own=~away[at],
-        sigma_mm=sigma_mm[nearest],
+        sigma_mm=blur,
     )
 
 

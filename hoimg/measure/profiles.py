@@ -60,6 +60,7 @@ def read_edges(
     depth_mm: Floats | float,
     reach_mm: float,
     blocked: Bools | None = None,
+    floor: float = -np.inf,
 ) -> Edges:
     """Read the outer edge of each profile.
 
@@ -75,6 +76,7 @@ def read_edges(
         reach_mm: How far outside of it the peak and the half-height may lie, mm.
         blocked: ``(n, k)``, true at samples that belong to something else; a flank that would
             have to cross one has no value.
+        floor: The half-height is looked for at no lower HU.
     """
     s = DISTANCES_MM[None, :]
     values = np.asarray(profiles, np.float64)
@@ -91,7 +93,7 @@ def read_edges(
     first_block = _first(blocked & (s > s[0, at][:, None])) if blocked is not None else None
 
     def outwards(fraction: float) -> Floats:
-        level = base_hu + fraction * contrast
+        level = np.maximum(base_hu + fraction * contrast, floor if fraction == 0.5 else -np.inf)
         after = s > s[0, at][:, None]
         return _crossing(values, level, after, first_block)
 

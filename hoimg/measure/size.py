@@ -28,8 +28,21 @@ FLANK_PER_SIGMA = 1.69
 """10-90 % width of the flank of a Gaussian peak in sigma (that of a step edge is 2.56): no blur
 can be wider than the sharpest edges seen, so it bounds the point spread at this lesion."""
 
+ZONE_MM = 3.0
+"""How far inside the surface the plateau or peak of the outer zone is looked for."""
+
+MUSCLE_TOP_HU = 75.0
+"""No boundary of mineral is drawn at a lower HU: between a faint lesion and fat farther out there
+may be muscle, whose own edge half the height would find."""
+
 MIN_CONTRAST_HU = 40.0
 """Below this above soft tissue nothing is called an edge."""
+
+PATCHY_SHARE = 0.6
+"""A surface of which less reaches half the usual contrast has no continuous margin."""
+
+PATCHY_RIM_HU = 300.0
+"""Patches of margin that rise less than this above soft tissue are floccules, not rim."""
 
 PATCH_MM = 1.2
 """Radius over which neighbouring profiles are averaged, against noise."""
@@ -98,14 +111,15 @@ def half_maximum_envelope(
     free = ~contact & ~_at_the_end(view, start)
     noise_floor = max(MIN_CONTRAST_HU, 2.0 * noise_hu)
 
-    first = _read(view, start, background_hu, fwhm_zyx_mm, reach_mm=2.5, depth_mm=3.0)
-    mesh = start.moved(_shift(first, start, free, noise_floor))
-    second = _read(view, mesh, background_hu, fwhm_zyx_mm, reach_mm=1.5, depth_mm=3.0)
-    mesh = mesh.moved(_shift(second, mesh, free, noise_floor))
-    last = _read(view, mesh, background_hu, fwhm_zyx_mm, reach_mm=1.0, depth_mm=3.0)
+    first = _read(view, start, background_hu, fwhm_zyx_mm, reach_mm=2.5, order=1)
+    marked = free & _with_margin(first.edges, free, noise_floor)
+    mesh = start.moved(_shift(first, start, marked, noise_floor))
+    second = _read(view, mesh, background_hu, fwhm_zyx_mm, reach_mm=1.5, order=1)
+    mesh = mesh.moved(_shift(second, mesh, marked, noise_floor))
+    last = _read(view, mesh, background_hu, fwhm_zyx_mm, reach_mm=1.0, order=3)
     edges = last.edges
-    seen = free & np.isfinite(edges.half_mm) & (edges.peak_hu - edges.base_hu >= noise_floor)
-    move = _shift(last, mesh, free, noise_floor)
+    seen = marked & np.isfinite(edges.half_mm) & (edges.peak_hu - edges.base_hu >= noise_floor)
+    move = _shift(last, mesh, marked, noise_floor)
     sigma = _bounded(last.sigma_mm, edges, seen)
     back = half_height_shift(
         edges.peak_hu - edges.base_hu,
@@ -149,11 +163,11 @@ def _read(
     fwhm_zyx_mm: Triple,
     *,
     reach_mm: float,
-    depth_mm: float,
+    order: int,
 ) -> _Reading:
     normals = mesh.normals
     lines = line_points(mesh.points, normals)
-    profiles = view.sample_hu(lines)
+    profiles = view.sample_hu(lines, order)
     outside = DISTANCES_MM > 0
     foreign = np.zeros(profiles.shape, bool)
     foreign[:, outside] = view.pick(view.foreign, lines[:, outside]) != 0
@@ -170,9 +184,10 @@ def _read(
         smooth,
         base,
         here,
-        depth_mm=np.maximum(depth_mm, 2.5 * sigma),
+        depth_mm=np.maximum(ZONE_MM, 2.5 * sigma),
         reach_mm=reach_mm,
         blocked=foreign,
+        floor=MUSCLE_TOP_HU,
     )
     return _Reading(edges, profiles, foreign, sigma)
 
@@ -184,6 +199,25 @@ def directional_sigma(normals: Floats, fwhm_zyx_mm: Triple) -> Floats:
     return along
 
 
+def _with_margin(edges: Edges, free: Bools, noise_floor: float) -> Bools:
+    """Vertices whose own edge may place the boundary.
+
+    Where most of the surface has an edge, all of them. A patchy lesion is drawn by its hull:
+    between floccules the nearest edge lies deep inside, and an envelope drawn in to it shrinks by
+    10-20 %. There only patches of true rim move; everything else stays where the mask has it.
+    """
+    contrast = edges.peak_hu - edges.base_hu
+    good = free & np.isfinite(edges.half_mm) & (contrast >= noise_floor)
+    if not good.any():
+        return np.zeros(len(free), bool)
+    typical = float(np.percentile(contrast[good], 90))
+    strong = good & (contrast >= 0.5 * typical)
+    share = int(np.count_nonzero(strong)) / max(int(np.count_nonzero(free)), 1)
+    if share >= PATCHY_SHARE:
+        return free
+    return strong & (typical >= PATCHY_RIM_HU)
+
+
 def _shift(reading: _Reading, mesh: Mesh, free: Bools, noise_floor: float) -> Floats:
     """How far each vertex moves to reach the half-height, averaged over neighbours, mm."""
     edges = reading.edges
@@ -191,12 +225,7 @@ def _shift(reading: _Reading, mesh: Mesh, free: Bools, noise_floor: float) -> Fl
     good = free & np.isfinite(edges.half_mm) & (contrast >= noise_floor)
     if not good.any():
         return np.zeros(len(good))
-    # Between floccules the nearest edge lies deep inside; the hull of a patchy lesion must not
-    # be drawn in to it, so a move inwards there ends after half a millimetre.
-    typical = float(np.percentile(contrast[good], 90))
-    strong = good & (contrast >= 0.5 * typical)
-    patchy = np.count_nonzero(strong) < 0.6 * max(int(np.count_nonzero(free)), 1)
-    move = np.clip(np.where(good, edges.half_mm, 0.0), -0.5 if patchy else -2.5, 2.5)
+    move = np.clip(np.where(good, edges.half_mm, 0.0), -2.5, 2.5)
     times = mesh.rounds_for(PATCH_MM)
     weight = mesh.average(good.astype(float), times)
     smooth = mesh.average(np.where(good, move, 0.0), times) / np.maximum(weight, 0.5)

@@ -21,7 +21,7 @@ STAIR_SIGMA_VOXELS = 0.8
 """Blur of a mask before its surface is drawn: just enough to take off the voxel stairs."""
 
 MESH_STEP_MM = (0.6, 2.0)
-"""Finest and coarsest mesh; between them a twentieth of the lesion's diameter."""
+"""Finest and coarsest mesh; between them an eighteenth of the lesion's diameter."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +178,7 @@ def mesh_of_mask(
     ranked = np.partition(smooth.ravel(), smooth.size - count)
     level = float(np.clip(ranked[smooth.size - count], 0.05, 0.95))
     diameter = (6.0 * count * float(spacing.prod()) / np.pi) ** (1 / 3)
-    step = float(np.clip(diameter / 20.0, *MESH_STEP_MM))
+    step = float(np.clip(diameter / 18.0, *MESH_STEP_MM))
     shape = np.ceil((np.asarray(smooth.shape) - 1) * spacing / step).astype(int) + 1
     fine = ndimage.affine_transform(
         smooth, step / spacing, output_shape=tuple(shape), order=1, mode="constant"

@@ -81,16 +81,16 @@ class LesionView:
         scaled: Floats = points_mm / np.asarray(self.spacing_mm) - np.asarray(self.start)
         return scaled
 
-    def sample_hu(self, points_mm: Floats) -> NDArray[np.float32]:
-        """HU at points ``(..., 3)`` by cubic interpolation; beyond the crop the nearest value."""
+    def sample_hu(self, points_mm: Floats, order: int = 3) -> NDArray[np.float32]:
+        """HU at points ``(..., 3)``, cubic (or linear, order 1); beyond the crop the nearest."""
         from scipy import ndimage
 
         index = self.to_index(points_mm)
         index = np.clip(index, 0, np.asarray(self.hu.shape) - 1.0)
         values = ndimage.map_coordinates(
-            self.coefficients,
+            self.coefficients if order == 3 else self.hu,
             np.moveaxis(index, -1, 0),
-            order=3,
+            order=order,
             prefilter=False,
             mode="mirror",
             output=np.float32,
