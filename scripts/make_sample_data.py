@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make ``sample_data/``: real anatomy (a public pelvis CT) with three planted lesions at four dates.
+"""Make ``sample_data/``: a public pelvis CT with three planted lesions at four dates.
 
 Usage: ``python scripts/make_sample_data.py [FOLDER] [-o sample_data]`` where FOLDER holds
 ``example_ct.nii.gz`` and ``example_seg_fast_force_split.nii.gz`` of the TotalSegmentator source
@@ -164,7 +164,7 @@ def make_plan(folder: Path):  # type: ignore[no-untyped-def]
         patient_id="SAMPLE-HIP",
         seed=7,
         clean_air=True,
-        note="Real anatomy (TotalSegmentator example CT, Apache-2.0); the three lesions are planted.",
+        note="Real anatomy (TotalSegmentator example CT, Apache-2.0); planted lesions.",
     )
 
 

@@ -9,7 +9,7 @@ scan in place of the soft tissue that it replaces. See ``docs/methods/simulate.m
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -232,9 +232,7 @@ def _scale_for(spec: PlantSpec, bone: Mask | None) -> float:
     A form free of bone scales with the cube; where bone cuts it, the cube root of the missing part
     is applied again and again.
     """
-    step = spec.shape.reach_mm / 20
-    grid, points = _fine_points(replace(spec, center_lps_mm=(0.0, 0.0, 0.0)), 1.0, step)
-    inside = (spec.shape(points) < 0).reshape(grid.size_zyx)
+    inside, step = _coarse(spec.shape)
     factor = float((spec.volume_mm3 / (inside.sum() * step**3)) ** (1 / 3))
     if bone is None:
         return factor
@@ -249,6 +247,19 @@ def _scale_for(spec: PlantSpec, bone: Mask | None) -> float:
             break
         factor *= (spec.volume_mm3 / volume) ** (1 / 3)
     return factor
+
+
+def natural_volume_mm3(shape: Shape) -> float:
+    """Volume of a form at its own size, mm3 (to about 1 %)."""
+    inside, step = _coarse(shape)
+    return float(inside.sum()) * step**3
+
+
+def _coarse(shape: Shape) -> tuple[NDArray[np.bool_], float]:
+    """The form on a cube of about 43 voxels a side, and their size in mm."""
+    step = shape.reach_mm / 20
+    grid, points = _lattice((0.0, 0.0, 0.0), 22, step)
+    return (shape(points) < 0).reshape(grid.size_zyx), step
 
 
 def _fine_points(spec: PlantSpec, factor: float, step: float) -> tuple[Grid, NDArray[np.float32]]:

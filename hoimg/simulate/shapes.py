@@ -90,18 +90,19 @@ class Lobulated:
     Args:
         seed: Draws number, size, place and direction of the lobes.
         roughness: Amplitude of the low-frequency skin, as a part of the main radius (about 1).
+        lobes: Lobes beside the main one; None: one to four, drawn.
     """
 
     reach_mm = 2.6
 
-    def __init__(self, seed: int, roughness: float = 0.06) -> None:
+    def __init__(self, seed: int, roughness: float = 0.06, lobes: int | None = None) -> None:
         rng = np.random.default_rng([seed, 11])
-        lobes = [(np.zeros(3), rng.uniform(0.75, 1.1, 3), _rotation(rng))]
-        for _ in range(int(rng.integers(1, 5))):
+        parts = [(np.zeros(3), rng.uniform(0.75, 1.1, 3), _rotation(rng))]
+        for _ in range(int(rng.integers(1, 5)) if lobes is None else lobes):
             place = rng.standard_normal(3)
             place *= rng.uniform(0.45, 0.85) / np.linalg.norm(place)
-            lobes.append((place, rng.uniform(0.4, 0.75, 3), _rotation(rng)))
-        self._lobes = lobes
+            parts.append((place, rng.uniform(0.4, 0.75, 3), _rotation(rng)))
+        self._lobes = parts
         self._skin = SmoothField([seed, 12], 0.55)
         self._roughness = roughness
 
