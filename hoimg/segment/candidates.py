@@ -12,7 +12,6 @@ from hoimg.geometry import Box, margin_voxels
 from hoimg.segment.morphology import (
     close_mm,
     dilate_mm,
-    distance_mm,
     fill_holes,
     label_components,
     open_mm,
@@ -28,6 +27,10 @@ Bool = NDArray[np.bool_]
 GROW_BACK_MM = 4.5
 """An outgrowth's seed is grown back this far towards the bone that it stands on (trial A: 6-8 mm
 leaks along the bone)."""
+
+
+BRIGHT_HU = 350.0
+"""Floccules stay below this; what is denser has a rim of its own, with its blur around."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,17 +49,19 @@ class Candidate:
 
 
 def muscle_hu(hu: NDArray[np.float32], body: Bool) -> float:
-    """The patient's own muscle: the most frequent value between 0 and 110 HU inside the body.
+    """The patient's own muscle: the most frequent value between 30 and 100 HU inside the body.
+
+    Below 30 HU lie urine, bowel and the blend of muscle with fat.
 
     Returns:
         HU; 50 when fewer than 1000 voxels lie in that range (a phantom without muscle).
     """
     inside = hu[body]
-    inside = inside[(inside > 0) & (inside < 110)]
+    inside = inside[(inside > 30) & (inside < 100)]
     if inside.size < 1000:
         return 50.0
-    counts, edges = np.histogram(inside, bins=44, range=(0, 110))
-    smooth = np.convolve(counts, np.ones(3) / 3, mode="same")
+    counts, edges = np.histogram(inside, bins=35, range=(30, 100))
+    smooth = np.convolve(counts, np.full(5, 0.2), mode="same")
     k = int(np.argmax(smooth))
     return float(0.5 * (edges[k] + edges[k + 1]))
 
@@ -85,7 +90,7 @@ def faint_mineral(working: Working, body: Bool, avoid: Bool, settings: SegmentSe
     noise = noise_hu(working.hu, body, muscle)
     # Only what is denser than muscle counts: fat beside muscle is uneven too, and bone or gas
     # close by would leak into the local mean.
-    hu = np.clip(working.hu, muscle, 700)
+    hu = np.clip(working.hu, muscle, BRIGHT_HU)
     hu = np.where(avoid, muscle, hu).astype(np.float32)
     mean = smooth_mm(hu, 2.0, spacing)
     spread = np.sqrt(np.maximum(smooth_mm(hu * hu, 2.0, spacing) - mean * mean, 0))
@@ -114,6 +119,9 @@ def find_candidates(
     avoid = dilate_mm(native.solid | native.bone | native.explained, halo, spacing)
     avoid |= metal | streaks
     faint = faint_mineral(working, body, avoid, settings)
+    # The blur around a dense body is no floccule, and would bridge two lesions side by side.
+    bright = native.free & (working.hu > BRIGHT_HU)
+    faint &= ~dilate_mm(bright, 3.5, spacing)
     free = native.free | (faint & ~native.bone)
     free = remove_small(free, 20.0 / working.voxel_mm3)
     closed = native.bone | native.solid | metal
@@ -159,5 +167,5 @@ def _split(
         ]
         box: Box = (slices[0], slices[1], slices[2])
         piece = labels[box] == label
-        touching = bool((distance_mm(piece, spacing)[native.bone[box]] <= max(spacing)).any())
+        touching = bool((dilate_mm(piece, max(spacing), spacing) & native.bone[box]).any())
         yield Candidate(box, piece, touching or bool(grown[box][piece].any()))

@@ -156,7 +156,6 @@ class _Judge:
         agreed = 1.0
         if self.mirror is not None and own.any():
             agreed = float((self.mirror.distance_mm[box][own] <= 3.0).mean())
-        bone = distance_mm(mask, self.working.spacing_zyx_mm)[self.native.bone[box]]
         return Place(
             attached=candidate.attached,
             metal_mm=float(self.metal_mm[box][mask].min()),
@@ -165,7 +164,6 @@ class _Judge:
             mirror_mm=mirror_mm,
             mirrored=mirrored,
             agreed=agreed,
-            bone_mm=float(bone.min()) if bone.size else float("inf"),
             outside_body=float((~self.body[box][mask]).mean()),
             contrast=contrast,
             streaked=float(self.streaks[box][mask].mean()),
@@ -236,12 +234,13 @@ def _finish(
         mask = outline(
             volume.hu[box], rough, forbidden, volume.grid.spacing_zyx_mm, settings.group_mm
         )
-        if mask.sum() * volume.grid.voxel_volume_mm3 < 0.5 * settings.min_lesion_mm3:
+        parts = _parts(mask, 0.5 * settings.min_lesion_mm3 / volume.grid.voxel_volume_mm3)
+        if not parts:
             left.append((candidate.mask, candidate.box, "too_small", "after outlining"))
-            continue
-        label = len(flags) + 1
-        lesions[box][mask] = label
-        flags[label] = ["attached_to_bone"] if candidate.attached else []
+        for part in parts:
+            label = len(flags) + 1
+            lesions[box][part] = label
+            flags[label] = ["attached_to_bone"] if candidate.attached else []
     skeleton &= lesions == 0
     excluded, regions = _excluded_map(volume, working, left, lesions)
     return Segmentation(
@@ -255,6 +254,15 @@ def _finish(
         provider=native.provider,
         findings=findings,
     )
+
+
+def _parts(mask: Bool, min_voxels: float) -> list[Bool]:
+    """The pieces of an outline that are large enough; two lesions side by side come apart here."""
+    labels, count = label_components(mask)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    sizes[0] = 0
+    least = max(min_voxels, 0.15 * sizes.max())
+    return [labels == k for k in range(1, count + 1) if sizes[k] >= least]
 
 
 def _upsampled(mask: Bool, working: Working, box: Box) -> Bool:

@@ -26,7 +26,6 @@ class Place:
         mirrored: Fraction of it that lies within the loose tolerance of mirrored bone.
         agreed: Fraction of the bone within 12 mm that lies on mirrored bone: how well the other
             side explains this place.
-        bone_mm: Distance to native bone, mm.
         outside_body: Fraction outside of the body mask.
         contrast: Whether the header names a contrast agent.
         streaked: Fraction inside a streak zone.
@@ -39,7 +38,6 @@ class Place:
     mirror_mm: float
     mirrored: float
     agreed: float
-    bone_mm: float
     outside_body: float
     contrast: bool
     streaked: float
@@ -71,8 +69,7 @@ def too_small(f: Features, _p: Place, s: SegmentSettings) -> str | None:
 
 def scan_end(f: Features, p: Place, s: SegmentSettings) -> str | None:
     """Cut off by the first or last slice, and not clearly more than that: unassessed."""
-    shallow = p.inward_mm < (25.0 if p.attached else 15.0)
-    if p.scan_end_mm <= s.scan_end_mm and (shallow or f.soft_shell < 0.8):
+    if p.scan_end_mm <= s.scan_end_mm and (p.attached or p.inward_mm < 15.0 or f.soft_shell < 0.8):
         return f"reaches {p.inward_mm:.0f} mm into the scan from its end: unassessed, not negative"
     return None
 
@@ -80,6 +77,8 @@ def scan_end(f: Features, p: Place, s: SegmentSettings) -> str | None:
 def native_bone(f: Features, p: Place, _s: SegmentSettings) -> str | None:
     """A piece with a partner on the other side; ribs and processes; a thin skin on bone."""
     length_ratio = f.length_mm / max(f.breadth_mm, 1.0)
+    if p.mirrored > 0.95 and f.volume_mm3 < 1000.0:
+        return f"small, {100 * p.mirrored:.0f} % within 8 mm of mirrored bone"
     if p.mirrored > 0.8 and f.length_mm > 20 and length_ratio > 2.5:
         return f"long and thin, {100 * p.mirrored:.0f} % within 8 mm of mirrored bone"
     if f.inscribed_mm <= 3.9 and length_ratio > 3.0 and f.length_mm > 25 and f.mean_hu > 180:
@@ -108,7 +107,7 @@ def stone_or_bowel(f: Features, p: Place, _s: SegmentSettings) -> str | None:
     if f.gas_near > 0.12 and not p.attached:
         return f"{100 * f.gas_near:.0f} % gas around"
     small = f.volume_mm3 < 1500.0 and not p.attached
-    if small and f.peak_hu > 380 and f.core_hu > 1.02 * f.rim_hu:
+    if small and f.peak_hu > 450 and f.core_hu > 1.02 * f.rim_hu:
         return f"{f.volume_mm3:.0f} mm3 with centre {f.core_hu:.0f} over rim {f.rim_hu:.0f} HU"
     return None
 
@@ -124,7 +123,8 @@ def vascular(f: Features, p: Place, _s: SegmentSettings) -> str | None:
 
 def soft_tissue(f: Features, p: Place, _s: SegmentSettings) -> str | None:
     """Faint and thin: bowel wall, cartilage, enhanced tissue; no floccule is that flat."""
-    if not p.attached and f.inscribed_mm < 2.0 and f.mean_hu < 165:
+    limit = 3.0 if f.fat_near > 0.28 else 2.0  # bowel and mesentery lie in fat, muscle does not
+    if not p.attached and f.inscribed_mm < limit and f.mean_hu < 165:
         return f"thin ({2 * f.inscribed_mm:.1f} mm) and faint (mean {f.mean_hu:.0f} HU)"
     if f.surround_hu > 90 and f.mean_hu < f.surround_hu + 80:
         return f"mean {f.mean_hu:.0f} in surroundings of {f.surround_hu:.0f} HU"

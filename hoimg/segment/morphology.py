@@ -1,4 +1,4 @@
-"""Morphology in millimetres, through distance maps: cost does not grow with the radius."""
+"""Morphology in millimetres: small balls as structuring elements, large ones by distance maps."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from hoimg.geometry import bounding_box, margin_voxels
 
 Bool = NDArray[np.bool_]
+
+LARGEST_BALL_VOXELS = 250
+"""Above this a distance map is faster than a structuring element (timed on 5 million voxels)."""
 
 
 def distance_mm(mask: Bool, spacing_zyx_mm: Sequence[float]) -> NDArray[np.float32]:
@@ -36,15 +39,21 @@ def distance_mm(mask: Bool, spacing_zyx_mm: Sequence[float]) -> NDArray[np.float
 
 
 def dilate_mm(mask: Bool, radius_mm: float, spacing_zyx_mm: Sequence[float]) -> Bool:
-    """All voxels within ``radius_mm`` of the mask."""
-    return _in_box(mask, radius_mm, spacing_zyx_mm, _dilate)
+    """All voxels within ``radius_mm`` of the mask, between voxel centres."""
+    box = bounding_box(mask, margin_voxels(radius_mm, spacing_zyx_mm))
+    out = np.zeros_like(mask)
+    if box is not None:
+        out[box] = _dilate(mask[box], radius_mm, spacing_zyx_mm)
+    return out
 
 
 def erode_mm(mask: Bool, radius_mm: float, spacing_zyx_mm: Sequence[float]) -> Bool:
     """Voxels farther than ``radius_mm`` from the outside; beyond the array's edge is inside."""
-    if not mask.any():
-        return mask.copy()
-    return mask & (distance_mm(~mask, spacing_zyx_mm) > radius_mm)
+    box = bounding_box(mask, (1, 1, 1))
+    out = np.zeros_like(mask)
+    if box is not None:
+        out[box] = mask[box] & ~_dilate(~mask[box], radius_mm, spacing_zyx_mm)
+    return out
 
 
 def open_mm(mask: Bool, radius_mm: float, spacing_zyx_mm: Sequence[float]) -> Bool:
@@ -55,12 +64,8 @@ def open_mm(mask: Bool, radius_mm: float, spacing_zyx_mm: Sequence[float]) -> Bo
 
 def close_mm(mask: Bool, radius_mm: float, spacing_zyx_mm: Sequence[float]) -> Bool:
     """Dilation, then erosion: gaps narrower than twice the radius fill."""
-
-    def closing(part: Bool, radius: float, spacing: Sequence[float]) -> Bool:
-        grown = _dilate(part, radius, spacing)
-        return part | (grown & (distance_mm(~grown, spacing) > radius))
-
-    return _in_box(mask, radius_mm, spacing_zyx_mm, closing, room=2)
+    grown = dilate_mm(mask, radius_mm, spacing_zyx_mm)
+    return mask | erode_mm(grown, radius_mm, spacing_zyx_mm)
 
 
 def fill_holes(mask: Bool, per_slice: bool = False) -> Bool:
@@ -117,15 +122,22 @@ def smooth_mm(
 
 
 def _dilate(mask: Bool, radius_mm: float, spacing_zyx_mm: Sequence[float]) -> Bool:
-    grown: Bool = distance_mm(mask, spacing_zyx_mm) <= radius_mm
+    """Both ways give the same voxels; a small ball is several times faster than a distance map."""
+    from scipy import ndimage as ndi
+
+    ball = _ball(radius_mm, spacing_zyx_mm)
+    grown: Bool
+    if ball.sum() <= LARGEST_BALL_VOXELS:
+        grown = ndi.binary_dilation(mask, ball)
+    else:
+        grown = distance_mm(mask, spacing_zyx_mm) <= radius_mm
     return grown
 
 
-def _in_box(
-    mask: Bool, radius_mm: float, spacing: Sequence[float], work: Any, room: int = 1
-) -> Bool:
-    box = bounding_box(mask, margin_voxels(room * radius_mm + max(spacing), spacing))
-    out = np.zeros_like(mask)
-    if box is not None:
-        out[box] = work(mask[box], radius_mm, spacing)
-    return out
+def _ball(radius_mm: float, spacing_zyx_mm: Sequence[float]) -> Bool:
+    """All voxel offsets within the radius, as a structuring element."""
+    reach = [int(radius_mm / s + 1e-6) for s in spacing_zyx_mm]
+    axes = np.ogrid[tuple(slice(-n, n + 1) for n in reach)]
+    squared = sum((a * s) ** 2 for a, s in zip(axes, spacing_zyx_mm, strict=True))
+    inside: Bool = np.asarray(squared <= radius_mm**2 + 1e-6)
+    return inside

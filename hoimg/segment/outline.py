@@ -18,7 +18,6 @@ from hoimg.segment.morphology import (
     dilate_mm,
     erode_mm,
     fill_holes,
-    label_components,
     smooth_mm,
 )
 
@@ -29,6 +28,13 @@ REACH_MM = 2.5
 RIM_SEARCH_MM = 3.0
 """The local maximum is looked for within this distance: the rim is at most that far inside."""
 
+LEAST_CONTRAST_HU = 100.0
+"""Half of this above the background is the lowest boundary: below it lies muscle's own texture."""
+
+FLOCCULAR = 0.4
+"""Below this density (0 at 150 HU over background, 1 at 550) a lesion is outlined as floccules."""
+HULL_SIGMA_MM = 2.0
+
 
 def outline(
     hu: NDArray[Any],
@@ -37,7 +43,7 @@ def outline(
     spacing_zyx_mm: Sequence[float],
     close: float,
 ) -> Bool:
-    """Draw the envelope of one lesion in a native crop.
+    """Draw the envelope of one candidate in a native crop; it may come out as several lesions.
 
     Args:
         hu: Crop of the exam, HU, with about 9 mm around the lesion.
@@ -63,7 +69,7 @@ def outline(
     size = [2 * max(1, round(RIM_SEARCH_MM / s)) + 1 for s in spacing_zyx_mm]
     peak = ndi.maximum_filter(inside, size=size)
     peak = smooth_mm(peak, 1.5, spacing_zyx_mm)
-    half = background + 0.5 * np.maximum(peak - background, 40.0)
+    half = background + 0.5 * np.maximum(peak - background, LEAST_CONTRAST_HU)
     dense = region & (values >= half)
     # The candidate was cut at a fixed threshold, which lies the farther out the denser the lesion
     # is; floccules, barely above that threshold, are bridged more widely instead.
@@ -72,15 +78,25 @@ def outline(
     deep = erode_mm(rough, 1.0 + 2.5 * density, spacing_zyx_mm) & ~forbidden
     bridge = 0.5 * close * (1.5 - 0.5 * density)
     solid = close_mm(dense | deep, bridge, spacing_zyx_mm) & ~forbidden
+    if density < FLOCCULAR:
+        solid |= _hull(values, rough, region, background, spacing_zyx_mm)
     solid = fill_holes(solid | forbidden) & ~forbidden & dilate_mm(rough, REACH_MM, spacing_zyx_mm)
-    return _largest(solid)
+    return solid
 
 
-def _largest(mask: Bool) -> Bool:
-    labels, count = label_components(mask)
-    if count <= 1:
-        return mask
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    kept: Bool = labels == int(np.argmax(sizes))
-    return kept
+def _hull(
+    values: NDArray[np.float32],
+    rough: Bool,
+    region: Bool,
+    background: float,
+    spacing_zyx_mm: Sequence[float],
+) -> Bool:
+    """The half-maximum boundary of floccules at the scale of their texture.
+
+    Clumps a few millimetres apart have no boundary of their own worth the name: their local mean
+    has, and half of its plateau is the envelope's edge just as half of a rim's peak is a rim's.
+    """
+    texture = smooth_mm(np.maximum(values, background), HULL_SIGMA_MM, spacing_zyx_mm)
+    plateau = float(np.percentile(texture[rough], 75))
+    hull: Bool = region & (texture >= background + 0.5 * (plateau - background))
+    return hull

@@ -22,7 +22,7 @@ REGISTRATION_SPACING_MM = 4.0
 PARTNER_SPACING_MM = 2.5
 BONE_HU = 160.0
 SAMPLING_SEED = 20260101
-MIN_AGREEMENT = 0.6
+MIN_AGREEMENT = 0.85
 """Least fraction of this side's bone that must lie within 4 mm of mirrored bone; below it the scan
 has no usable other side (one limb, a rotated or one-sided field of view)."""
 
