@@ -53,27 +53,26 @@ class Density:
     mass_hu_mm3: float
 
 
-MARGIN_MM = 3.5
-"""Voxels farther outside a lesion than this hold none of its blur."""
-
-DEEP_MM = 8.0
+DEEP_MM = 6.0
 """Depths are told apart to here; deeper voxels are given this depth."""
 
 
 def depth_map(view: LesionView, mesh: Mesh, sigma_mm: Floats) -> DepthMap:
     """Depth of the voxels in and round the lesion below its sub-voxel surface.
 
-    Depth is measured along the normal of the nearest vertex, to 3.5 mm outside.
+    Depth is measured along the normal of the nearest vertex, to two sigma of blur outside.
     """
     from scipy import ndimage
     from scipy.spatial import cKDTree
 
     from hoimg.geometry import margin_voxels
 
-    near = view.narrow(MARGIN_MM + 2.5)
+    margin = 2.0 * float(sigma_mm.max()) + 0.25
+    moved = 1.0  # the envelope may lie a little outside of the mask
+    near = view.narrow(margin + moved + 1.0)
     spacing = near.spacing_mm
-    wide = [2 * m + 1 for m in margin_voxels(MARGIN_MM + 1.0, spacing)]
-    deep = [2 * m + 1 for m in margin_voxels(DEEP_MM + 2.5, spacing)]
+    wide = [2 * m + 1 for m in margin_voxels(margin + moved, spacing)]
+    deep = [2 * m + 1 for m in margin_voxels(DEEP_MM + moved, spacing)]
     solid = near.lesion.astype(np.uint8)
     reach = ndimage.maximum_filter(solid, size=wide, mode="constant") != 0
     core = ndimage.minimum_filter(solid, size=deep, mode="constant") != 0
@@ -84,7 +83,7 @@ def depth_map(view: LesionView, mesh: Mesh, sigma_mm: Floats) -> DepthMap:
     along = np.einsum("ij,ij->i", points - mesh.points[nearest], mesh.normals[nearest])
     # Near the surface the distance to the tangent plane, farther away that to the vertex.
     depth = np.where(distance > 2.0 * mesh.step_mm, -np.sign(along) * distance, -along)
-    take = depth >= -MARGIN_MM
+    take = depth >= -margin
     index = np.concatenate([band[take], deeper])
     depth = np.concatenate([depth[take], np.full(len(deeper), DEEP_MM)])
     blur = np.concatenate([sigma_mm[nearest[take]], np.zeros(len(deeper))])

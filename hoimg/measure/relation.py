@@ -40,7 +40,10 @@ def surface_points(
     for axis in range(3):
         low = np.moveaxis(mask, axis, 0)[:-1]
         high = np.moveaxis(mask, axis, 0)[1:]
-        index = np.argwhere(low != high).astype(np.float64)
+        differs = low != high
+        # On a flat array this is many times faster than argwhere where few voxels differ.
+        flat = np.flatnonzero(differs)
+        index = np.column_stack(np.unravel_index(flat, differs.shape)).astype(np.float64)
         index[:, 0] += 0.5
         order = [axis] + [a for a in range(3) if a != axis]
         back = np.empty_like(index)
@@ -122,8 +125,10 @@ def touches(view: LesionView, mask: Bools) -> bool:
 
 def touches_scan_end(view: LesionView) -> bool:
     """Whether the mask reaches the array's edge or voxels that were never measured."""
-    index = np.argwhere(view.lesion) + np.asarray(view.start)
-    last = np.asarray(view.size_of_exam) - 1
-    if bool((index == 0).any() or (index == last).any()):
-        return True
+    for axis, (first, size) in enumerate(zip(view.start, view.size_of_exam, strict=True)):
+        layers = np.moveaxis(view.lesion, axis, 0)
+        at_start = first == 0 and bool(layers[0].any())
+        at_stop = first + len(layers) == size and bool(layers[-1].any())
+        if at_start or at_stop:
+            return True
     return view.invalid is not None and touches(view, view.invalid)

@@ -38,8 +38,9 @@ may be muscle, whose own edge half the height would find."""
 MIN_CONTRAST_HU = 40.0
 """Below this above soft tissue nothing is called an edge."""
 
-PATCHY_SHARE = 0.6
-"""A surface of which less reaches half the usual contrast has no continuous margin."""
+PATCHY_SPREAD = 0.4
+"""10-90 % range of the contrast along the surface over its median: a homogeneous faint lesion
+stays below 0.3, floccules reach 0.6 and more."""
 
 PATCHY_RIM_HU = 300.0
 """Patches of margin that rise less than this above soft tissue are floccules, not rim."""
@@ -202,7 +203,7 @@ def directional_sigma(normals: Floats, fwhm_zyx_mm: Triple) -> Floats:
 def _with_margin(edges: Edges, free: Bools, noise_floor: float) -> Bools:
     """Vertices whose own edge may place the boundary.
 
-    Where most of the surface has an edge, all of them. A patchy lesion is drawn by its hull:
+    Where the contrast is even, all of them. A patchy lesion is drawn by its hull:
     between floccules the nearest edge lies deep inside, and an envelope drawn in to it shrinks by
     10-20 %. There only patches of true rim move; everything else stays where the mask has it.
     """
@@ -210,12 +211,13 @@ def _with_margin(edges: Edges, free: Bools, noise_floor: float) -> Bools:
     good = free & np.isfinite(edges.half_mm) & (contrast >= noise_floor)
     if not good.any():
         return np.zeros(len(free), bool)
-    typical = float(np.percentile(contrast[good], 90))
-    strong = good & (contrast >= 0.5 * typical)
-    share = int(np.count_nonzero(strong)) / max(int(np.count_nonzero(free)), 1)
-    if share >= PATCHY_SHARE:
+    low, middle, high = np.percentile(contrast[free & np.isfinite(contrast)], [10, 50, 90])
+    if high - low <= PATCHY_SPREAD * max(float(middle), 1.0):
         return free
-    return strong & (typical >= PATCHY_RIM_HU)
+    typical = float(np.percentile(contrast[good], 90))
+    if typical < PATCHY_RIM_HU:
+        return np.zeros(len(free), bool)
+    return np.asarray(good & (contrast >= 0.5 * typical))
 
 
 def _shift(reading: _Reading, mesh: Mesh, free: Bools, noise_floor: float) -> Floats:
