@@ -239,7 +239,9 @@ def _save(ds: Any, path: Path, transfer_syntax: str) -> None:
     meta.ImplementationClassUID = UID(_uid("implementation"))
     meta.ImplementationVersionName = "HOIMG_SIM"
     ds.file_meta = meta
-    if transfer_syntax != EXPLICIT_LITTLE:
+    # OpenJPEG's wavelet needs 32 pixels a side; a smaller image stays as it is.
+    small = transfer_syntax == JPEG_2000_LOSSLESS and min(ds.Rows, ds.Columns) < 32
+    if transfer_syntax != EXPLICIT_LITTLE and not small:
         ds.compress(UID(transfer_syntax), generate_instance_uid=False)
     ds.save_as(path, enforce_file_format=True)
 

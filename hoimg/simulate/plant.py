@@ -129,9 +129,14 @@ def build_lesion(
             f"need 0 <= stage <= 1, volume > 0, label >= 1; got stage {spec.stage}, "
             f"volume {spec.volume_mm3} mm3, label {spec.label}"
         )
-    factor = _scale_for(spec, native_bone)
+    inside, step = _coarse(spec.shape)
+    factor = _scale_for(spec, native_bone, inside, step)
+    # Two coarse voxels of margin: the search cube is mostly empty.
+    radius = (np.abs(np.argwhere(inside) - inside.shape[0] // 2).max() + 2) * step
     for _ in range(6):
-        grid, points = _fine_points(spec, factor, fine_mm)
+        grid, points = _lattice(
+            spec.center_lps_mm, int(np.ceil(factor * radius / fine_mm)), fine_mm
+        )
         field = Scaled(spec.shape, factor)(points).reshape(grid.size_zyx)
         depth = -_as_distance(field, fine_mm)
         occupancy = np.clip(0.5 + depth / fine_mm, 0.0, 1.0).astype(np.float32)
@@ -141,10 +146,10 @@ def build_lesion(
         if abs(volume / spec.volume_mm3 - 1.0) < 0.002:
             break
         factor *= (spec.volume_mm3 / volume) ** (1 / 3)
-    inside = occupancy.ravel() > 0
+    filled = occupancy.ravel() > 0
     hu = np.zeros(occupancy.size, np.float32)
     texture = Texture(spec.stage, spec.seed, spec.shell_mm, spec.shell_hu)
-    hu[inside] = texture.hu(points[inside], depth.ravel()[inside])
+    hu[filled] = texture.hu(points[filled], depth.ravel()[filled])
     hu = hu.reshape(grid.size_zyx)
     excess = float(((hu - SOFT_HU) * occupancy).sum(dtype=np.float64)) * fine_mm**3
     box = bounding_box(occupancy > 0, (2, 2, 2))
@@ -226,13 +231,12 @@ def plant(
     return Planted(CTVolume(hu, volume.grid, volume.valid), Mask(labels, volume.grid), truths)
 
 
-def _scale_for(spec: PlantSpec, bone: Mask | None) -> float:
+def _scale_for(spec: PlantSpec, bone: Mask | None, inside: NDArray[np.bool_], step: float) -> float:
     """Scale at which the form has about the wanted volume outside bone, on a coarse grid.
 
     A form free of bone scales with the cube; where bone cuts it, the cube root of the missing part
     is applied again and again.
     """
-    inside, step = _coarse(spec.shape)
     factor = float((spec.volume_mm3 / (inside.sum() * step**3)) ** (1 / 3))
     if bone is None:
         return factor
@@ -260,12 +264,6 @@ def _coarse(shape: Shape) -> tuple[NDArray[np.bool_], float]:
     step = shape.reach_mm / 20
     grid, points = _lattice((0.0, 0.0, 0.0), 22, step)
     return (shape(points) < 0).reshape(grid.size_zyx), step
-
-
-def _fine_points(spec: PlantSpec, factor: float, step: float) -> tuple[Grid, NDArray[np.float32]]:
-    """A grid about the centre that holds the scaled form, and its voxels' offsets (see below)."""
-    half = int(np.ceil(factor * spec.shape.reach_mm / step)) + 2
-    return _lattice(spec.center_lps_mm, half, step)
 
 
 def _lattice(center_lps_mm: Point, half: int, step: float) -> tuple[Grid, NDArray[np.float32]]:

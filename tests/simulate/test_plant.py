@@ -148,7 +148,8 @@ def test_noise_is_repeatable_and_only_on_request():
 
 
 @pytest.mark.parametrize(
-    ("stage", "volume", "label"), [(-0.01, 100.0, 1), (1.01, 100.0, 1), (0.5, 0.0, 1), (0.5, 9.0, 0)]
+    ("stage", "volume", "label"),
+    [(-0.01, 100.0, 1), (1.01, 100.0, 1), (0.5, 0.0, 1), (0.5, 9.0, 0)],
 )
 def test_bad_specs_are_refused(stage, volume, label):
     with pytest.raises(ValueError, match="need 0 <= stage"):

@@ -129,7 +129,9 @@ def test_noise_has_the_stated_sd_and_correlation(sd, fwhm):
     sigma = fwhm / FWHM_PER_SIGMA
     for lag in (1, 2):
         a, b = noise[:, :, :-lag].ravel(), noise[:, :, lag:].ravel()
-        assert np.corrcoef(a, b)[0, 1] == pytest.approx(np.exp(-(lag**2) / (4 * sigma**2)), abs=0.04)
+        assert np.corrcoef(a, b)[0, 1] == pytest.approx(
+            np.exp(-(lag**2) / (4 * sigma**2)), abs=0.04
+        )
     assert not correlated_noise((2, 2, 2), (1, 1, 1), 0.0, 1.0, 0).any()
 
 
