@@ -139,7 +139,8 @@ def plan_case(
         volume = float(np.exp(rng.uniform(np.log(1500), np.log(5000))))
         where = PLACES[int(number) % 3]
         if story == "merging":
-            plans += _merging(site, exams, volume, len(plans), seed * 100 + number, placed)
+            # Twice the size, so that the parts can be measured before they meet.
+            plans += _merging(site, exams, 2 * volume, len(plans), seed * 100 + number, placed)
         else:
             plans.append(_single(site, story, where, exams, volume, len(plans), seed, placed))
         number += 1

@@ -324,7 +324,6 @@ def test_two_lesions_merge_into_one(tmp_path):
         ({"exams": 0}, "at least one lesion"),
         ({"slice_mm": 0.0}, "positive"),
         ({"scenario": "merging", "exams": 1}, "two exams"),
-        ({"lesions": 9}, "no room"),
     ],
 )
 def test_impossible_wishes_are_usage_errors(wish, message):
@@ -334,6 +333,12 @@ def test_impossible_wishes_are_usage_errors(wish, message):
     )
     with pytest.raises(UsageError, match=message):
         plan_case(small, **wish)
+
+
+def test_a_scan_without_muscle_has_no_room():
+    fat = CTVolume.from_array(np.full((20, 30, 30), -90, np.int16), (2.0, 2.0, 2.0))
+    with pytest.raises(UsageError, match="no room"):
+        plan_case(fat)
 
 
 def test_paths_in_case_json_are_relative(tmp_path):
