@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import hoimg
 from hoimg.errors import InputRefused, UsageError
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from hoimg.serial import Registration, Track
 
 Step = Callable[[str], None]
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -160,16 +163,21 @@ def analyze_patient(
     guided = _guided_exam(patient, guidance)
     analyses: list[ExamAnalysis] = []
     unread: dict[str, Finding] = {}
-    for exam in patient.exams:
+
+    def one(exam: Exam) -> ExamAnalysis | Finding:
         say(f"{exam.exam_id}: finding and measuring")
         try:
-            analyses.append(
-                analyze_exam(exam, settings, guidance if exam.exam_id == guided else None)
-            )
+            return analyze_exam(exam, settings, guidance if exam.exam_id == guided else None)
         except InputRefused as refused:
             if len(patient.exams) == 1:
                 raise
-            unread[exam.exam_id] = Finding(code=refused.code, level="error", message=str(refused))
+            return Finding(code=refused.code, level="error", message=str(refused))
+
+    for exam, outcome in zip(patient.exams, _each(one, patient.exams), strict=True):
+        if isinstance(outcome, Finding):
+            unread[exam.exam_id] = outcome
+        else:
+            analyses.append(outcome)
     if not analyses:
         first = next(iter(unread.values()))
         raise InputRefused(first.message, first.code)
@@ -285,9 +293,8 @@ def _register_all(
     """Each exam onto the first; where that is rejected, also onto the one before it."""
     from hoimg.serial import register
 
-    out: dict[tuple[str, str], Registration] = {}
-
-    def one(fixed: ExamAnalysis, moving: ExamAnalysis) -> Registration:
+    def one(pair: tuple[ExamAnalysis, ExamAnalysis]) -> Registration:
+        fixed, moving = pair
         say(f"{moving.exam.exam_id}: registering to {fixed.exam.exam_id}")
         return register(
             fixed.volume,
@@ -297,13 +304,29 @@ def _register_all(
             settings.serial,
         )
 
-    for position, moving in enumerate(analyses[1:], start=1):
-        first, before = analyses[0], analyses[position - 1]
-        pair = (first.exam.exam_id, moving.exam.exam_id)
-        out[pair] = one(first, moving)
-        if not out[pair].accepted and before is not first:
-            out[(before.exam.exam_id, moving.exam.exam_id)] = one(before, moving)
-    return out
+    def named(pair: tuple[ExamAnalysis, ExamAnalysis]) -> tuple[str, str]:
+        return pair[0].exam.exam_id, pair[1].exam.exam_id
+
+    pairs = [(analyses[0], moving) for moving in analyses[1:]]
+    out = {named(p): found for p, found in zip(pairs, _each(one, pairs), strict=True)}
+    again = [
+        (before, moving)
+        for before, moving in pairwise(analyses)
+        if before is not analyses[0] and not out[named((analyses[0], moving))].accepted
+    ]
+    return out | {named(p): found for p, found in zip(again, _each(one, again), strict=True)}
+
+
+def _each(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """Do independent work for each item, results in order.
+
+    Two at a time: ITK and scipy leave Python's lock while they compute, but an exam's working
+    copies are large, so no more than two are in memory.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        return list(pool.map(work, items))
 
 
 def _track(

@@ -18,6 +18,7 @@ from hoimg.segment.morphology import (
     dilate_mm,
     erode_mm,
     fill_holes,
+    label_components,
     smooth_mm,
 )
 
@@ -33,6 +34,8 @@ LEAST_CONTRAST_HU = 100.0
 
 FLOCCULAR = 0.4
 """Below this density (0 at 150 HU over background, 1 at 550) a lesion is outlined as floccules."""
+RIM_CONTRAST_HU = 300.0
+"""Floccules stay below this contrast; what is denser is rim."""
 HULL_SIGMA_MM = 2.0
 
 
@@ -78,8 +81,15 @@ def outline(
     deep = erode_mm(rough, 1.0 + 2.5 * density, spacing_zyx_mm) & ~forbidden
     bridge = 0.5 * close * (1.5 - 0.5 * density)
     solid = close_mm(dense | deep, bridge, spacing_zyx_mm) & ~forbidden
-    if density < FLOCCULAR:
-        solid |= _hull(values, rough, region, background, spacing_zyx_mm)
+    blur = dilate_mm(forbidden, 1.5, spacing_zyx_mm)  # cortex must not count as floccules
+    quiet = np.where(blur & ~solid, background, values).astype(np.float32)
+    hull = _hull(quiet, rough, region, background, spacing_zyx_mm)
+    if density >= FLOCCULAR:
+        # Where a rim is not complete yet, floccules in its gap are inside of the envelope; beyond
+        # the convex hull of the mineral, and next to a dense rim, the hull is but blur.
+        rim = dilate_mm(region & (values > background + RIM_CONTRAST_HU), 1.5, spacing_zyx_mm)
+        hull &= _convex_parts(solid) & (~rim | solid)
+    solid = close_mm(solid | hull, bridge, spacing_zyx_mm) & ~forbidden
     solid = fill_holes(solid | forbidden) & ~forbidden & dilate_mm(rough, REACH_MM, spacing_zyx_mm)
     return solid
 
@@ -96,7 +106,33 @@ def _hull(
     Clumps a few millimetres apart have no boundary of their own worth the name: their local mean
     has, and half of its plateau is the envelope's edge just as half of a rim's peak is a rim's.
     """
-    texture = smooth_mm(np.maximum(values, background), HULL_SIGMA_MM, spacing_zyx_mm)
-    plateau = float(np.percentile(texture[rough], 75))
+    clipped = np.clip(values, background, background + RIM_CONTRAST_HU)
+    texture = smooth_mm(clipped, HULL_SIGMA_MM, spacing_zyx_mm)
+    plateau = float(np.percentile(texture[rough], 70))
     hull: Bool = region & (texture >= background + 0.5 * (plateau - background))
+    return hull
+
+
+def _convex_parts(mask: Bool) -> Bool:
+    """The convex hulls of a mask's larger pieces, one by one."""
+    labels, count = label_components(mask)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    out = np.zeros_like(mask)
+    for label in range(1, count + 1):
+        if sizes[label] >= 0.15 * sizes[1:].max():
+            out |= _convex(labels == label)
+    return out
+
+
+def _convex(mask: Bool) -> Bool:
+    """The convex hull of a mask's voxels; the mask itself where it is flat or empty."""
+    from scipy.spatial import QhullError
+    from skimage.morphology import convex_hull_image
+
+    if mask.sum() < 8:
+        return mask
+    try:
+        hull: Bool = convex_hull_image(mask)
+    except (QhullError, ValueError):
+        return mask
     return hull

@@ -150,13 +150,8 @@ def _affine(fixed, moving):  # type: ignore[no-untyped-def]
         sitk.CenteredTransformInitializerFilter.MOMENTS,
     )
     method.SetInitialTransform(start, inPlace=False)
-    # The order of a sum must not depend on how many cores there are.
-    threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    try:
-        return method.Execute(clipped(fixed), clipped(moving))
-    finally:
-        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
+    method.SetNumberOfThreads(1)  # the order of a sum must not depend on how many cores there are
+    return method.Execute(clipped(fixed), clipped(moving))
 
 
 def _demons(fixed, moving):  # type: ignore[no-untyped-def]
