@@ -124,7 +124,8 @@ def vascular(f: Features, p: Place, _s: SegmentSettings) -> str | None:
 
 def soft_tissue(f: Features, p: Place, _s: SegmentSettings) -> str | None:
     """Faint and thin: bowel wall, cartilage, enhanced tissue; no floccule is that flat."""
-    limit = 3.0 if f.fat_near > 0.28 else 2.0  # bowel and mesentery lie in fat, muscle does not
+    # Bowel and mesentery lie in fat, muscle does not; a speck needs more to be believed.
+    limit = 3.0 if f.fat_near > 0.28 else 2.5 if f.volume_mm3 < 500.0 else 2.0
     if not p.attached and f.inscribed_mm < limit and f.mean_hu < 165:
         return f"thin ({2 * f.inscribed_mm:.1f} mm) and faint (mean {f.mean_hu:.0f} HU)"
     if f.surround_hu > 90 and f.mean_hu < f.surround_hu + 80:
