@@ -13,6 +13,7 @@ from hoimg.image import CTVolume, Mask, resample_mask
 from hoimg.results import Finding
 from hoimg.segment.body import body_mask, metal_mask
 from hoimg.segment.candidates import Candidate, find_candidates
+from hoimg.segment.contrast import enhanced_lumen, wall_calcium
 from hoimg.segment.exclude import Place, exclusion
 from hoimg.segment.features import features_of
 from hoimg.segment.morphology import (
@@ -79,7 +80,10 @@ def segment_exam(
     metal, streaks = metal_mask(working.hu, peak, body, spacing)
     mineral_hu = hu_at_kvp(settings.mineral_hu_120kvp, kvp)
     calm = smooth_mm(working.hu, 0.7, spacing)
-    dense = remove_small((calm > mineral_hu) & ~metal, 30.0 / working.voxel_mm3)
+    dense = (calm > mineral_hu) & ~metal
+    lumen = enhanced_lumen(working, body, metal) if contrast else np.zeros_like(metal)
+    wall = wall_calcium(dense & ~lumen, lumen, working, settings.skeleton_component_mm3)
+    dense = remove_small(dense & ~lumen & ~wall, 30.0 / working.voxel_mm3)
     given = None if skeleton is None else resample_mask(skeleton, working.grid).array > 0
     mirror = None if given is not None else mirror_skeleton(working, body, metal)
     native = divide(dense & body, working, settings, mirror=mirror, given=given)
@@ -92,7 +96,7 @@ def segment_exam(
                 fix="A lesion joined to bone may be missed; give --skeleton or --seed.",
             )
         )
-    judge = _Judge(volume, working, body, metal, streaks, native, mirror, settings)
+    judge = _Judge(volume, working, body, metal, streaks, lumen, native, mirror, settings)
     guided = _guidance(working.grid, roi, seeds_lps_mm)
     called: list[Candidate] = []
     left: list[tuple[Bool, Box, str, str]] = []
@@ -108,6 +112,8 @@ def segment_exam(
         else:
             left.append((candidate.mask, candidate.box, *verdict))
     left += _listed(native.explained, "native_bone", "has a partner on the other side")
+    left += _listed(lumen, "contrast", "evenly dense lumen under contrast")
+    left += _listed(wall, "vascular", "calcium in the wall of an enhanced vessel")
     left += _listed(metal, "metal", f"above {settings.metal_hu:.0f} HU")
     left += _listed(
         dense & ~dilate_mm(body, 2.0, spacing) & ~metal, "outside_body", "outside of the body"
@@ -125,6 +131,7 @@ class _Judge:
         body: Bool,
         metal: Bool,
         streaks: Bool,
+        lumen: Bool,
         native: Native,
         mirror: Mirror | None,
         settings: SegmentSettings,
@@ -132,6 +139,7 @@ class _Judge:
         self.working, self.body, self.streaks = working, body, streaks
         self.native, self.mirror, self.settings = native, mirror, settings
         self.metal_mm = distance_mm(metal, working.spacing_zyx_mm)
+        self.near_lumen = dilate_mm(lumen, 3.0, working.spacing_zyx_mm)
         self.depth_mm = volume.grid.size_zyx[0] * volume.grid.spacing_zyx_mm[0]
 
     def verdict(self, candidate: Candidate, contrast: bool) -> tuple[str, str] | None:
@@ -166,6 +174,7 @@ class _Judge:
             agreed=agreed,
             outside_body=float((~self.body[box][mask]).mean()),
             contrast=contrast,
+            lumen=float(self.near_lumen[box][mask].mean()),
             streaked=float(self.streaks[box][mask].mean()),
         )
 

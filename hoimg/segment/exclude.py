@@ -27,6 +27,7 @@ class Place:
         agreed: Fraction of the bone within 12 mm that lies on mirrored bone: how well the other
             side explains this place.
         outside_body: Fraction outside of the body mask.
+        lumen: Fraction of it within 3 mm of an enhanced vessel.
         contrast: Whether the header names a contrast agent.
         streaked: Fraction inside a streak zone.
     """
@@ -40,6 +41,7 @@ class Place:
     agreed: float
     outside_body: float
     contrast: bool
+    lumen: float
     streaked: float
 
 
@@ -110,11 +112,16 @@ def stone_or_bowel(f: Features, p: Place, _s: SegmentSettings) -> str | None:
     small = f.volume_mm3 < 1500.0 and not p.attached
     if small and f.peak_hu > 450 and f.core_hu > 1.02 * f.rim_hu:
         return f"{f.volume_mm3:.0f} mm3 with centre {f.core_hu:.0f} over rim {f.rim_hu:.0f} HU"
+    compact = f.length_mm < 15.0 and f.length_mm < 2.2 * max(f.breadth_mm, 1.0)
+    if small and f.peak_hu > 450 and compact and f.inscribed_mm < 2.5:
+        return f"{f.volume_mm3:.0f} mm3, compact, peak {f.peak_hu:.0f} HU, no room for a core"
     return None
 
 
 def vascular(f: Features, p: Place, _s: SegmentSettings) -> str | None:
     """Plates and tubes of wall calcium: too thin to hold a core, free of bone."""
+    if p.lumen > 0.6 and f.volume_mm3 < 5000.0:
+        return f"{100 * p.lumen:.0f} % within 3 mm of an enhanced vessel"
     if p.attached:
         return None
     if f.volume_mm3 < 1500.0 and f.inscribed_mm < 1.9:
@@ -137,8 +144,8 @@ RULES: dict[str, Rule] = {
     "outside_body": outside_body,
     "metal": metal,
     "scan_end": scan_end,
-    "vascular": vascular,
     "stone_or_bowel": stone_or_bowel,
+    "vascular": vascular,
     "too_small": too_small,
     "soft_tissue": soft_tissue,
     "contrast": contrast,

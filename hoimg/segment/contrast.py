@@ -1,0 +1,74 @@
+"""Enhanced lumens: evenly dense regions of vessels and heart under a contrast agent.
+
+They must go before bone is looked for: an enhanced aorta joins the calcium in its wall to the
+spine, and both would be taken for skeleton.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hoimg.segment.candidates import muscle_hu, noise_hu
+from hoimg.segment.morphology import dilate_mm, label_components, open_mm, remove_small, smooth_mm
+from hoimg.segment.working import Working
+
+Bool = NDArray[np.bool_]
+
+LUMEN_HU = (110.0, 500.0)
+"""Blood with contrast agent; below lies muscle, above it cortical bone."""
+LUMEN_RADIUS_MM = 3.0
+"""Thinner vessels are left to the exclusion rules."""
+
+WALL_MM = 3.5
+"""Calcium this close to a lumen lies in its wall."""
+
+
+def enhanced_lumen(working: Working, body: Bool, metal: Bool) -> Bool:
+    """Large vessels and heart chambers on the working grid.
+
+    A voxel belongs where the mean over 1.5 mm lies in ``LUMEN_HU`` and the spread there is no more
+    than noise makes (marrow between trabeculae is uneven), in a region that holds a ball of
+    ``LUMEN_RADIUS_MM``. To be called only where the header names a contrast agent.
+
+    Args:
+        working: The working grid.
+        body: The patient.
+        metal: Metal.
+
+    Returns:
+        Boolean array of the working grid.
+    """
+    spacing = working.spacing_zyx_mm
+    hu = np.clip(working.hu, -200, 900)
+    mean = smooth_mm(hu, 1.5, spacing)
+    spread = np.sqrt(np.maximum(smooth_mm(hu * hu, 1.5, spacing) - mean * mean, 0))
+    noise = noise_hu(working.hu, body, muscle_hu(working.hu, body))
+    low, high = LUMEN_HU
+    even = (mean > low) & (mean < high) & (spread < max(25.0, 1.6 * noise)) & body & ~metal
+    core = remove_small(open_mm(even, LUMEN_RADIUS_MM, spacing), 1000.0 / working.voxel_mm3)
+    # The wall's own blur, but not calcium: that is denser than the lumen beside it.
+    rim = dilate_mm(core, 2.0, spacing) & (working.hu < mean + 60)
+    lumen: Bool = core | (rim & (working.hu < high) & (spread < 80))
+    return lumen
+
+
+def wall_calcium(dense: Bool, lumen: Bool, working: Working, skeleton_component_mm3: float) -> Bool:
+    """Dense voxels in a vessel's wall that touch the skeleton, and would be taken for it.
+
+    Only pieces as large as a skeleton are cut: a small piece beside a vessel is judged as a whole,
+    so that a lesion next to an artery is not nibbled at.
+
+    Args:
+        dense: Mineral without the lumen.
+        lumen: From :func:`enhanced_lumen`.
+        working: The working grid.
+        skeleton_component_mm3: Size from which a connected piece holds native bone.
+    """
+    if not lumen.any():
+        return np.zeros_like(dense)
+    labels, _ = label_components(dense)
+    large = np.bincount(labels.ravel()) * working.voxel_mm3 >= skeleton_component_mm3
+    large[0] = False
+    wall: Bool = large[labels] & dilate_mm(lumen, WALL_MM, working.spacing_zyx_mm)
+    return wall
