@@ -41,7 +41,7 @@ demo: $(VENV)/.run
 
 test: $(VENV)/.test
 	@scripts/system-packages.sh $(SYSTEM)
-	$(BIN)/python -m pytest -n 2 --cov=hoimg --cov-report=term:skip-covered --cov-fail-under=90
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov=hoimg --cov-report=term:skip-covered --cov-fail-under=90
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

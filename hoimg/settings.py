@@ -88,7 +88,6 @@ class SegmentSettings(_Section):
         gt=0,
     )
 
-
     working_mm: float = threshold(
         1.5,
         unit="mm",
@@ -203,7 +202,7 @@ class MeasureSettings(_Section):
     rim_peak_floor_hu: float = threshold(
         300.0,
         unit="HU",
-        meaning="No surface profile with a lower peak is cortex-like, however faint the own cortex.",
+        meaning="A profile with a lower peak is never cortex-like, however faint the own cortex.",
         source="cancellous bone and floccules read up to 300 HU",
         status="default",
     )
@@ -224,7 +223,7 @@ class MeasureSettings(_Section):
     rim_material_hu: float = threshold(
         1200.0,
         unit="HU at 120 kVp",
-        meaning="Density of a compact shell, assumed when a thin shell's outer boundary is corrected for blur.",
+        meaning="Density of a compact shell, assumed when a thin shell is corrected for blur.",
         source="compact bone reads 800-1500 HU",
         status="default",
     )
@@ -238,7 +237,7 @@ class MeasureSettings(_Section):
     edge_min_contrast_hu: float = threshold(
         200.0,
         unit="HU",
-        meaning="Surface profiles that rise less above soft tissue have no margin and count as wide.",
+        meaning="Surface profiles that rise less above soft tissue have no margin: they are wide.",
         source="engineering choice",
         status="default",
     )
@@ -280,7 +279,7 @@ class MeasureSettings(_Section):
     core_enclosed_rim: float = threshold(
         0.5,
         unit="fraction",
-        meaning="A core under a rim of less than this share of the surface is not enclosed: no marrow.",
+        meaning="A core under a rim of less than this share of the surface holds no marrow.",
         source="engineering choice",
         status="default",
     )
@@ -308,7 +307,7 @@ class MeasureSettings(_Section):
     segmentation_sd_voxels: float = threshold(
         0.5,
         unit="voxels",
-        meaning="SD of the boundary's place where only the mask gives it (bone contact, no visible edge).",
+        meaning="SD of the boundary's place where only the mask gives it (at bone, or no edge).",
         source="engineering choice",
         status="default",
     )

@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -82,8 +81,7 @@ def root(
 
 
 for _name in COMMANDS:
-    if find_spec(f"hoimg.cli.{_name}") is not None:
-        app.command(_name)(getattr(import_module(f"hoimg.cli.{_name}"), _name))
+    app.command(_name)(getattr(import_module(f"hoimg.cli.{_name}"), _name))
 
 
 def hoist(arguments: Sequence[str]) -> list[str]:

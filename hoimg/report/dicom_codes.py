@@ -9,6 +9,7 @@ says the rest.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ class Coded(NamedTuple):
         return Code(self.value, self.scheme, self.meaning)
 
 
-class MeasureCode(NamedTuple):
+@dataclass(frozen=True)
+class MeasureCode:
     """How one number of the report is written as a NUM item.
 
     Attributes:
