@@ -84,7 +84,9 @@ def native_bone(f: Features, p: Place, _s: SegmentSettings) -> str | None:
         return f"small, {100 * p.mirrored:.0f} % within 8 mm of mirrored bone"
     if p.mirrored > 0.8 and f.length_mm > 20 and length_ratio > 2.5:
         return f"long and thin, {100 * p.mirrored:.0f} % within 8 mm of mirrored bone"
-    if f.inscribed_mm <= 3.9 and length_ratio > 3.0 and f.length_mm > 25 and f.mean_hu > 180:
+    slender = f.inscribed_mm <= 3.9 and length_ratio > 3.0 and f.length_mm > 25
+    shaft = length_ratio > 4.0 and f.length_mm > 60
+    if (slender or shaft) and f.mean_hu > 180:
         return f"rib-like: {f.length_mm:.0f} mm long, {length_ratio:.1f} times its breadth"
     if p.attached and p.mirrored > 0.68 and f.inscribed_mm < 5.0:
         return f"follows mirrored bone: {100 * p.mirrored:.0f} % within 8 mm of it"
@@ -110,8 +112,8 @@ def stone_or_bowel(f: Features, p: Place, _s: SegmentSettings) -> str | None:
     if f.gas_near > 0.12 and not p.attached:
         return f"{100 * f.gas_near:.0f} % gas around"
     small = f.volume_mm3 < 1500.0 and not p.attached
-    if small and f.peak_hu > 450 and f.core_hu > 1.02 * f.rim_hu:
-        return f"{f.volume_mm3:.0f} mm3 with centre {f.core_hu:.0f} over rim {f.rim_hu:.0f} HU"
+    if small and f.peak_hu > 450 and f.core_hu > 1.02 * f.rim_hu and f.centre_hu > 0.6 * f.peak_hu:
+        return f"{f.volume_mm3:.0f} mm3 with centre {f.centre_hu:.0f} over rim {f.rim_hu:.0f} HU"
     compact = f.length_mm < 15.0 and f.length_mm < 2.2 * max(f.breadth_mm, 1.0)
     if small and f.peak_hu > 450 and compact and f.inscribed_mm < 2.5:
         return f"{f.volume_mm3:.0f} mm3, compact, peak {f.peak_hu:.0f} HU, no room for a core"

@@ -28,6 +28,7 @@ class Features:
         mean_hu: Mean inside.
         rim_hu: Mean of the outermost 2 mm.
         core_hu: Mean of what is deeper than half of the inscribed radius.
+        centre_hu: Mean of what is deeper than three quarters of it.
         core_sd_hu: Standard deviation there.
         surround_hu: Median of the soft layer outside.
         fat_near: Fraction of the layer 2-7 mm outside that is fat (-150 to -30 HU).
@@ -43,6 +44,7 @@ class Features:
     mean_hu: float
     rim_hu: float
     core_hu: float
+    centre_hu: float
     core_sd_hu: float
     surround_hu: float
     fat_near: float
@@ -88,6 +90,7 @@ def features_of(
         mean_hu=float(values.mean()),
         rim_hu=float(rim.mean()) if rim.size else float(values.mean()),
         core_hu=float(core.mean()),
+        centre_hu=float(hu[mask & (inside >= 0.75 * float(inside.max()))].mean()),
         core_sd_hu=float(core.std()),
         surround_hu=float(np.median(soft)) if soft.size else float("nan"),
         fat_near=_fraction((around > -150) & (around < -30)),
