@@ -63,7 +63,8 @@ def mirror_skeleton(
     cleaned[metal] = 400
     full = to_sitk(cleaned, working.grid)
     axis = _left_right_axis(working)
-    coarse = _resample(full, REGISTRATION_SPACING_MM)
+    fine = _resample(full, PARTNER_SPACING_MM)
+    coarse = _resample(fine, REGISTRATION_SPACING_MM)
     coarse_flipped = _flipped(coarse, axis)
     try:
         affine = _affine(coarse, coarse_flipped)
@@ -71,7 +72,6 @@ def mirror_skeleton(
         field = _demons(coarse, moved)
     except RuntimeError:  # ITK: no overlap, singular metric, too few slices
         return None
-    fine = _resample(full, PARTNER_SPACING_MM)
     flipped = _flipped(fine, axis)
     warp = sitk.DisplacementFieldTransform(field)
     both = sitk.CompositeTransform([affine, warp])  # applied last to first: warp, then affine
@@ -168,6 +168,7 @@ def _demons(fixed, moving):  # type: ignore[no-untyped-def]
     half = _resample(bone(fixed), 2 * REGISTRATION_SPACING_MM)
     half_moving = sitk.Resample(bone(moving), half, sitk.Transform(), sitk.sitkLinear, 100.0)
     rough = demons.Execute(half, half_moving)
+    demons.SetNumberOfIterations(30)
     start = sitk.Resample(
         rough, fixed, sitk.Transform(), sitk.sitkLinear, 0.0, sitk.sitkVectorFloat64
     )
