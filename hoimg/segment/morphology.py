@@ -130,7 +130,8 @@ def _dilate(mask: Bool, radius_mm: float, spacing_zyx_mm: Sequence[float]) -> Bo
     if ball.sum() <= LARGEST_BALL_VOXELS:
         grown = ndi.binary_dilation(mask, ball)
     else:
-        grown = distance_mm(mask, spacing_zyx_mm) <= radius_mm
+        # The map is float32: a centre exactly on the sphere must not fall outside by rounding.
+        grown = distance_mm(mask, spacing_zyx_mm) <= radius_mm + 1e-4
     return grown
 
 

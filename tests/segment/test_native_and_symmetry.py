@@ -1,0 +1,225 @@
+"""What is native bone: by a given mask, by the mirrored side, by shape; and the mirror itself."""
+
+import numpy as np
+import pytest
+from body_phantoms import index_of, patient
+from scipy import ndimage
+
+from hoimg.image import CTVolume
+from hoimg.segment import symmetry
+from hoimg.segment.body import body_mask
+from hoimg.segment.candidates import faint_mineral, find_candidates, muscle_hu, noise_hu
+from hoimg.segment.contrast import enhanced_lumen, wall_calcium
+from hoimg.segment.native import divide
+from hoimg.segment.symmetry import Mirror, mirror_skeleton
+from hoimg.segment.working import make_working
+from hoimg.settings import SegmentSettings
+
+SMALL = SegmentSettings(skeleton_component_mm3=5000.0, cut_bone_mm3=500.0)
+SHAPE = (40, 50, 60)
+CUBE = (1.5, 1.5, 1.5)
+
+
+def scene():
+    """A bone through the scan with a knob, a small piece with a partner, a rib, a free piece."""
+    parts = {name: np.zeros(SHAPE, bool) for name in ("bone", "knob", "partner", "rib", "free")}
+    parts["bone"][:, 10:20, 10:20] = True
+    parts["knob"][15:22, 12:18, 20:28] = True
+    parts["partner"][30:34, 40:44, 10:14] = True
+    parts["rib"][5:8, 30:32, 10:50] = True
+    parts["free"][20:26, 36:42, 40:46] = True
+    return parts
+
+
+def working_of(dense, value=600):
+    hu = np.where(dense, value, 50).astype(np.int16)
+    return make_working(CTVolume.from_array(hu, CUBE), 1.5)
+
+
+def mirror_of(expected, faint=None):
+    def away(mask):
+        return ndimage.distance_transform_edt(~mask, sampling=CUBE).astype(np.float32)
+
+    return Mirror(away(expected), away(expected if faint is None else faint), 0.97)
+
+
+def test_the_mirrored_side_divides_bone_outgrowth_partner_rib_and_free_piece():
+    parts = scene()
+    dense = np.any(list(parts.values()), axis=0)
+    beside = np.roll(parts["rib"], 4, axis=1)  # 6 mm off: only a long thin piece may be that far
+    expected = parts["bone"] | parts["partner"] | beside
+    native = divide(dense, working_of(dense), SMALL, mirror=mirror_of(expected), given=None)
+    np.testing.assert_array_equal(native.free, parts["free"])
+    np.testing.assert_array_equal(native.explained, parts["partner"] | parts["rib"])
+    # Of the knob, what lies farther than 3 mm (2 voxels) from the mirrored bone is suspect.
+    far = ndimage.distance_transform_edt(~expected, sampling=CUBE) > 3.0
+    np.testing.assert_array_equal(native.residual, parts["knob"] & far)
+    np.testing.assert_array_equal(native.bone, dense & ~native.free & ~native.residual)
+    assert native.provider == "symmetry (mirrored bone explains 97 %)"
+
+
+def test_an_outgrowth_that_is_faintly_there_on_the_other_side_is_native():
+    parts = scene()
+    dense = parts["bone"] | parts["knob"]
+    mirror = mirror_of(parts["bone"], faint=dense)
+    native = divide(dense, working_of(dense), SMALL, mirror=mirror, given=None)
+    assert not native.residual.any()
+    np.testing.assert_array_equal(native.bone, dense)
+
+
+def test_a_given_skeleton_decides_with_its_own_tolerance():
+    parts = scene()
+    dense = np.any(list(parts.values()), axis=0)
+    given = parts["bone"]
+    settings = SMALL.model_copy(update={"given_tolerance_mm": 4.6})
+    native = divide(dense, working_of(dense), settings, mirror=mirror_of(dense), given=given)
+    far = ndimage.distance_transform_edt(~given, sampling=CUBE) > 4.6
+    np.testing.assert_array_equal(native.residual, parts["knob"] & far)
+    np.testing.assert_array_equal(native.free, parts["partner"] | parts["rib"] | parts["free"])
+    assert native.provider == "given"
+
+
+def test_without_another_side_what_is_large_or_cut_is_native():
+    parts = scene()
+    cut = np.zeros(SHAPE, bool)
+    cut[:9, 40:46, 10:16] = True  # 1.1 mL, leaves the scan
+    stub = np.zeros(SHAPE, bool)
+    stub[-3:, 40:45, 50:55] = True  # 0.25 mL, leaves the scan
+    dense = parts["bone"] | cut | stub | parts["free"]
+    native = divide(dense, working_of(dense), SMALL, mirror=None, given=None)
+    np.testing.assert_array_equal(native.bone, parts["bone"] | cut)
+    np.testing.assert_array_equal(native.free, stub | parts["free"])
+    assert not native.residual.any()
+    assert native.provider == "shape (no other side)"
+
+
+def candidates_of(dense, mirror):
+    working = working_of(dense)
+    native = divide(dense, working, SMALL, mirror=mirror, given=None)
+    none = np.zeros(SHAPE, bool)
+    return list(find_candidates(working, native, ~none, none, none, SMALL))
+
+
+def test_free_pieces_and_outgrowths_become_candidates_and_say_whether_they_touch_bone():
+    parts = scene()
+    dense = parts["bone"] | parts["knob"] | parts["free"]
+    found = candidates_of(dense, mirror_of(parts["bone"]))
+    assert [c.attached for c in found] == [True, False]
+    knob, free = found
+    np.testing.assert_array_equal(free.mask, parts["free"][free.box])
+    assert knob.mask[parts["knob"][knob.box]].all()
+    # Grown back towards the bone that it stands on, by 4.5 mm and not into its middle.
+    away = ndimage.distance_transform_edt(~parts["knob"], sampling=CUBE)[knob.box]
+    assert away[knob.mask].max() <= 4.5
+    assert not (knob.mask & parts["bone"][knob.box]).any()
+
+
+def test_floccules_two_voxels_apart_are_one_candidate_and_a_cavity_is_filled():
+    dense = np.zeros(SHAPE, bool)
+    dense[20:26, 20:26, 20:24] = dense[20:26, 20:26, 26:30] = True  # centres 4.5 mm apart: 3 free
+    shell = np.zeros(SHAPE, bool)
+    shell[5:15, 36:46, 40:50] = True
+    shell[7:13, 38:44, 42:48] = False
+    none = np.zeros(SHAPE, bool)
+    found = candidates_of(dense | shell, mirror_of(none | (np.indices(SHAPE)[0] > 38)))
+    assert len(found) == 2
+    assert found[0].mask.sum() == 1000  # the shell's whole cube
+
+
+def soft_tissue(noise, seed=0):
+    hu = 55 + np.random.default_rng(seed).normal(0, noise, SHAPE)
+    return hu, np.ones(SHAPE, bool), np.zeros(SHAPE, bool)
+
+
+@pytest.mark.parametrize("noise", [5.0, 12.0, 25.0])
+def test_muscle_and_noise_are_read_from_the_scan_and_noise_alone_is_no_floccule(noise):
+    hu, body, none = soft_tissue(noise)
+    assert muscle_hu(hu, body) == pytest.approx(55, abs=8)
+    assert noise_hu(hu, body, 55.0) == pytest.approx(noise, rel=0.1)
+    working = make_working(CTVolume.from_array(hu, CUBE), 1.5)
+    assert not faint_mineral(working, body, none, SegmentSettings()).any()
+
+
+def test_too_little_soft_tissue_falls_back_to_fixed_values():
+    hu = np.full((4, 4, 4), 60.0)
+    body = np.ones(hu.shape, bool)
+    assert muscle_hu(hu, body) == 50.0
+    assert noise_hu(hu, body, 50.0) == 10.0
+
+
+def test_clumps_denser_than_muscle_are_found_and_an_even_body_is_not():
+    hu, body, none = soft_tissue(6.0)
+    z, y, x = (g * 1.5 for g in np.indices(SHAPE))
+    clumps = np.hypot(np.hypot(z - 30, y - 37), x - 25) < 9
+    chess = (np.indices(SHAPE) // 2).sum(axis=0) % 2 == 0
+    hu = np.where(clumps & chess, 230.0, hu)
+    even = np.hypot(np.hypot(z - 30, y - 37), x - 65) < 12
+    hu = np.where(even, 105.0 + 0.5 * (hu - 55), hu)
+    working = make_working(CTVolume.from_array(hu, CUBE), 1.5)
+    found = faint_mineral(working, body, none, SegmentSettings())
+    assert found[clumps].mean() > 0.5
+    assert not (found & ~ndimage.binary_dilation(clumps, iterations=2)).any()
+    assert not faint_mineral(working, body, clumps, SegmentSettings())[clumps].any()
+
+
+def test_an_even_tube_is_a_lumen_and_uneven_marrow_and_a_thin_vessel_are_not():
+    hu, body, none = soft_tissue(8.0)
+    _, y, x = (g * 1.5 for g in np.indices(SHAPE))
+    vessel = np.hypot(y - 37, x - 20) < 9
+    thin = np.hypot(y - 15, x - 20) < 2.5
+    marrow = np.hypot(y - 37, x - 65) < 9
+    speckle = np.random.default_rng(5).normal(0, 90, SHAPE)
+    hu = np.where(vessel | thin, hu + 245, np.where(marrow, 250 + speckle, hu))
+    working = make_working(CTVolume.from_array(hu, CUBE), 1.5)
+    lumen = enhanced_lumen(working, body, none)
+    # Within three standard deviations of the 1.5 mm window the edge itself is uneven.
+    assert lumen[np.hypot(y - 37 + 0 * x, x - 20) < 9 - 4.5].all()
+    assert not (lumen & ~ndimage.binary_dilation(vessel, iterations=2)).any()
+
+
+def test_wall_calcium_is_cut_from_a_skeleton_and_a_small_piece_is_left_whole():
+    lumen, dense = np.zeros(SHAPE, bool), np.zeros(SHAPE, bool)
+    lumen[:, 20:28, 20:28] = True
+    dense[:, 20:28, 28:40] = True  # 13 mL beside the lumen
+    dense[10:14, 14:18, 20:24] = True  # 0.2 mL within 3.5 mm of it
+    working = working_of(dense)
+    wall = wall_calcium(dense, lumen, working, 5000.0)
+    expected = np.zeros(SHAPE, bool)
+    expected[:, 20:28, 28:30] = True  # centres at 1.5 and 3 mm
+    np.testing.assert_array_equal(wall, expected)
+    assert not wall_calcium(dense, lumen & False, working, 5000.0).any()
+
+
+def mirror_of_patient(**kw):
+    volume = patient(**kw)
+    working = make_working(volume, 1.5)
+    body = body_mask(working.hu, working.spacing_zyx_mm)
+    return mirror_skeleton(working, body, np.zeros_like(body))
+
+
+def test_a_knob_on_one_side_lies_away_from_mirrored_bone_twice_alike():
+    mirror = mirror_of_patient(knob=10.0)
+    assert mirror is not None
+    assert mirror.agreement > 0.93
+    knob = index_of((-70, -22, 30))
+    assert mirror.distance_mm[knob] > 4.0
+    assert mirror.faint_distance_mm[knob] > 2.0
+    for side in (-1, 1):  # the cortex of both shafts has its partner
+        assert mirror.distance_mm[index_of((70 * side, 12, 30))] < 2.0
+    again = mirror_of_patient(knob=10.0)
+    assert again is not None
+    np.testing.assert_array_equal(mirror.distance_mm, again.distance_mm)
+    assert mirror.agreement == again.agreement
+
+
+def test_one_limb_and_a_body_without_bone_have_no_other_side():
+    assert mirror_of_patient(sides=(-1,)) is None
+    assert mirror_of_patient(sides=()) is None
+
+
+def test_a_registration_that_fails_means_no_other_side(monkeypatch):
+    def fails(*_):
+        raise RuntimeError("metric is singular")
+
+    monkeypatch.setattr(symmetry, "_affine", fails)
+    assert mirror_of_patient() is None

@@ -1,0 +1,244 @@
+"""The whole stage on a body of formulas: what is planted is found, what is not bone is listed."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+from body_phantoms import (
+    METAL_AT,
+    ORIGIN,
+    SHAPE,
+    SHELL_AT,
+    SHELL_RADIUS,
+    SPACING,
+    STONE_AT,
+    axes,
+    ball,
+    bones,
+    index_of,
+    paint,
+    patient,
+    with_metal,
+    with_shell,
+    with_stone,
+)
+
+from hoimg.image import CTVolume, Mask
+from hoimg.segment import segment_exam
+from hoimg.settings import SegmentSettings
+
+SHELL_MM3 = 4 / 3 * np.pi * SHELL_RADIUS**3
+
+
+@cache
+def symmetric():
+    return segment_exam(patient(with_shell, with_stone, with_metal))
+
+
+def skeleton_mask(volume):
+    return Mask(bones() > 0, volume.grid)
+
+
+def with_given(*parts, **kw):
+    volume = patient(*parts)
+    return segment_exam(volume, kw.pop("settings", None), skeleton=skeleton_mask(volume), **kw)
+
+
+def solid_ball(centre, radius, hu):
+    return lambda array: paint(array, ball(centre, radius), hu)
+
+
+def centroid(mask):
+    return np.argwhere(mask).mean(axis=0)[::-1] * SPACING[0] + ORIGIN
+
+
+def test_a_planted_shell_is_the_one_lesion_with_its_place_and_volume():
+    found = symmetric()
+    assert found.provider.startswith("symmetry")
+    assert dict(found.lesion_flags) == {1: []}
+    mask = found.lesions.array == 1
+    assert found.lesions.array.max() == 1
+    assert mask.sum() * 8.0 == pytest.approx(SHELL_MM3, rel=0.1)
+    np.testing.assert_allclose(centroid(mask), SHELL_AT, atol=0.5)
+    assert mask[index_of(SHELL_AT)]  # the core is inside
+    assert not found.findings
+
+
+def test_a_stone_and_metal_are_listed_with_their_reasons():
+    found = symmetric()
+    reasons = {r.reason for r in found.excluded_regions}
+    assert reasons == {"stone_or_bowel", "metal"}
+    stone = next(r for r in found.excluded_regions if r.reason == "stone_or_bowel")
+    np.testing.assert_allclose(stone.centroid_lps_mm, STONE_AT, atol=1.0)
+    assert "centre" in stone.note
+    assert found.metal.array[index_of(METAL_AT)]
+    assert found.metal.array.sum() * 8.0 == pytest.approx(4 / 3 * np.pi * 6**3, rel=0.15)
+
+
+def test_the_excluded_map_agrees_with_its_list():
+    found = symmetric()
+    labels = [r.label for r in found.excluded_regions]
+    assert labels == list(range(1, len(labels) + 1))
+    assert set(np.unique(found.excluded.array)) == {0, *labels}
+    for region in found.excluded_regions:
+        mask = found.excluded.array == region.label
+        assert region.volume_mm3 == pytest.approx(mask.sum() * 8.0)
+        np.testing.assert_allclose(region.centroid_lps_mm, centroid(mask), atol=1e-6)
+
+
+def test_maps_do_not_overlap_and_lie_on_the_exams_grid():
+    for found in (symmetric(), attached()):
+        lesion = found.lesions.array > 0
+        assert not (lesion & (found.excluded.array > 0)).any()
+        assert not (lesion & found.skeleton.array).any()
+        assert not (lesion & found.metal.array).any()
+        for mask in (found.lesions, found.excluded, found.skeleton, found.metal, found.body):
+            assert mask.array.shape == SHAPE
+            assert mask.grid.origin_lps_mm == ORIGIN
+
+
+def test_the_skeleton_is_the_filled_bone_and_the_body_the_whole_patient():
+    found = symmetric()
+    truth = bones() > 0
+    overlap = (truth & found.skeleton.array).sum()
+    assert 2 * overlap / (truth.sum() + found.skeleton.array.sum()) > 0.9
+    assert found.skeleton.array[index_of((70, 0, 30))]  # marrow
+    ellipse = np.pi * 136 * 96 * SHAPE[0] * SPACING[0]
+    assert found.body.array.sum() * 8.0 == pytest.approx(ellipse, rel=0.04)
+
+
+@cache
+def attached():
+    return segment_exam(patient(knob=10.0))
+
+
+def test_a_knob_on_one_shaft_is_a_lesion_attached_to_bone():
+    found = attached()
+    assert dict(found.lesion_flags) == {1: ["attached_to_bone"]}
+    mask = found.lesions.array == 1
+    assert mask[index_of((-70, -22, 30))]
+    x, y, z = centroid(mask)
+    assert (x, z) == pytest.approx((-70, 30), abs=1.5)
+    assert -24 < y < -16
+    # The knob's ball of radius 10 without the half or so that lies in the shaft.
+    assert 0.5 * SHELL_MM3 < mask.sum() * 8.0 < 0.95 * SHELL_MM3
+
+
+def test_one_limb_is_told_by_shape_with_a_finding():
+    found = segment_exam(patient(with_shell, sides=(-1,)))
+    assert found.provider == "shape (no other side)"
+    assert [f.code for f in found.findings] == ["no_other_side"]
+    assert found.lesions.array.max() == 1
+    assert found.skeleton.array[index_of((-70, 0, 30))]
+
+
+def test_a_given_skeleton_is_used():
+    found = with_given(with_shell, with_stone)
+    assert found.provider == "given"
+    assert not found.findings
+    assert (found.lesions.array == 1).sum() * 8.0 == pytest.approx(SHELL_MM3, rel=0.1)
+    assert {r.reason for r in found.excluded_regions} == {"stone_or_bowel"}
+
+
+def test_two_spheres_6_mm_apart_are_two_lesions():
+    near = [solid_ball((x, -42.0, 40.0), 9.0, 600.0) for x in (-12.0, 12.0)]
+    found = with_given(*near)
+    assert sorted(found.lesion_flags) == [1, 2]
+    for label in (1, 2):
+        mask = found.lesions.array == label
+        assert mask.sum() * 8.0 == pytest.approx(4 / 3 * np.pi * 9**3, rel=0.1)
+        assert abs(centroid(mask)[0]) == pytest.approx(12, abs=0.6)
+
+
+def test_a_shell_with_a_narrow_gap_is_still_filled():
+    def slot(array):
+        x, y, z = axes()
+        outwards = np.minimum(SHELL_AT[0] - x, 14 - np.abs(z - SHELL_AT[2]))
+        depth = np.minimum(np.minimum(1.5 - np.abs(y - SHELL_AT[1]), outwards), ball(SHELL_AT, 14))
+        paint(array, depth, 55.0)  # 3 mm wide, through one half of the shell
+
+    found = with_given(with_shell, slot)
+    mask = found.lesions.array == 1
+    assert mask[ball(SHELL_AT, 6.0) > 0].all()
+    assert mask.sum() * 8.0 == pytest.approx(SHELL_MM3, rel=0.12)
+    assert found.lesions.array.max() == 1
+
+
+def test_a_small_piece_at_the_end_of_the_scan_is_unassessed():
+    found = with_given(solid_ball((-22.0, -42.0, 2.0), 7.0, 600.0))
+    assert found.lesions.array.max() == 0
+    assert [r.reason for r in found.excluded_regions] == ["scan_end"]
+    assert "unassessed, not negative" in found.excluded_regions[0].note
+
+
+def test_a_seed_calls_only_its_own_candidate():
+    found = with_given(with_shell, with_stone, seeds_lps_mm=[STONE_AT])
+    mask = found.lesions.array == 1
+    np.testing.assert_allclose(centroid(mask), STONE_AT, atol=0.6)
+    assert found.lesions.array.max() == 1
+    assert [r.reason for r in found.excluded_regions] == ["unassessed"]
+    np.testing.assert_allclose(found.excluded_regions[0].centroid_lps_mm, SHELL_AT, atol=0.6)
+
+
+def test_a_region_calls_what_overlaps_it_and_a_seed_outside_of_the_scan_nothing():
+    volume = patient(with_shell, with_stone)
+    region = Mask(ball(SHELL_AT, 5.0) > 0, volume.grid)
+    found = segment_exam(volume, skeleton=skeleton_mask(volume), roi=region)
+    assert found.lesions.array[index_of(SHELL_AT)] == found.lesions.array.max() == 1
+    assert [r.reason for r in found.excluded_regions] == ["stone_or_bowel"]
+    nothing = segment_exam(volume, skeleton=skeleton_mask(volume), seeds_lps_mm=[(900.0, 0.0, 0.0)])
+    assert nothing.lesions.array.max() == 0
+    assert {r.reason for r in nothing.excluded_regions} == {"stone_or_bowel", "unassessed"}
+
+
+def test_the_tube_voltage_moves_the_mineral_threshold():
+    # An even ball of 185 HU: above 150 at 120 kVp; at 70 kVp the threshold is 150 / 0.63 = 238.
+    only_dense = SegmentSettings(faint_sd_hu=1000.0)
+    part = solid_ball(SHELL_AT, 9.0, 185.0)
+    assert with_given(part, settings=only_dense).lesions.array.max() == 1
+    assert with_given(part, settings=only_dense, kvp=120.0).lesions.array.max() == 1
+    low = with_given(part, settings=only_dense, kvp=70.0)
+    assert low.lesions.array.max() == 0
+
+
+def test_an_enhanced_vessel_is_contrast_only_where_the_header_names_it():
+    def vessel(array):
+        x, y, z = np.meshgrid(*(np.arange(n) * 2.0 for n in SHAPE[::-1]), indexing="ij")
+        depth = 9.0 - np.hypot(x + ORIGIN[0] + 15, y + ORIGIN[1] + 45) + 0 * z
+        paint(array, depth.T, 320.0)
+
+    found = with_given(vessel, contrast=True)
+    assert found.lesions.array.max() == 0
+    region = next(r for r in found.excluded_regions if r.reason == "contrast")
+    np.testing.assert_allclose(region.centroid_lps_mm, (-15, -45, 47), atol=0.5)
+    assert np.pi * 4**2 * 96 < region.volume_mm3 < np.pi * 10**2 * 96
+    plain = with_given(vessel, contrast=False)
+    assert "contrast" not in {r.reason for r in plain.excluded_regions}
+
+
+def test_a_candidate_that_the_outline_leaves_too_small_is_listed():
+    # A called candidate whose outline (4.2 mL) is below half of the smallest lesion (20 mL).
+    wide = SegmentSettings(min_lesion_mm3=20_000.0)
+    found = with_given(with_shell, settings=wide, seeds_lps_mm=[SHELL_AT])
+    assert found.lesions.array.max() == 0
+    assert [(r.reason, r.note) for r in found.excluded_regions] == [
+        ("too_small", "after outlining")
+    ]
+
+
+def test_air_is_a_finding_and_no_crash():
+    volume = CTVolume.from_array(np.full((12, 40, 40), -1000, np.int16), (2.0, 2.0, 2.0))
+    found = segment_exam(volume)
+    assert "no_body_found" in [f.code for f in found.findings]
+    for mask in (found.lesions, found.excluded, found.skeleton, found.metal, found.body):
+        assert not mask.array.any()
+    assert found.excluded_regions == []
+
+
+def test_mineral_outside_of_the_body_is_listed_as_such():
+    def marker(array):
+        paint(array, ball((0.0, -100.0 - 2.0, 40.0), 1.0), -1000)
+        array[10:20, 0:2, 0:8] = 700.0  # 1.3 mL in a corner of the air
+
+    found = with_given(marker)
+    assert [r.reason for r in found.excluded_regions] == ["outside_body"]
