@@ -163,15 +163,23 @@ def analyze_patient(
     guided = _guided_exam(patient, guidance)
     analyses: list[ExamAnalysis] = []
     unread: dict[str, Finding] = {}
+    refusals: dict[str, InputRefused] = {}
 
     def one(exam: Exam) -> ExamAnalysis | Finding:
         say(f"{exam.exam_id}: finding and measuring")
         try:
             return analyze_exam(exam, settings, guidance if exam.exam_id == guided else None)
         except InputRefused as refused:
-            if len(patient.exams) == 1:
-                raise
-            return Finding(code=refused.code, level="error", message=str(refused))
+            if len(patient.exams) == 1 or refused.code == "mask_elsewhere":
+                raise  # what the reader gave is wrong; leaving the exam out would hide that
+            refusals[exam.exam_id] = refused
+            # Its message names a path, which may name the patient: not into a report.
+            return Finding(
+                code=refused.code,
+                level="error",
+                message="The pixels of this exam could not be read; it was not analysed.",
+                fix="Copy or export the series again, uncompressed or as JPEG 2000 lossless.",
+            )
 
     for exam, outcome in zip(patient.exams, _each(one, patient.exams), strict=True):
         if isinstance(outcome, Finding):
@@ -179,8 +187,7 @@ def analyze_patient(
         else:
             analyses.append(outcome)
     if not analyses:
-        first = next(iter(unread.values()))
-        raise InputRefused(first.message, first.code)
+        raise next(refusals[e.exam_id] for e in patient.exams)
     registrations = _register_all(analyses, settings, say)
     tracks = _track(patient.patient_key, analyses, registrations, settings)
     days = {exam.exam_id: exam.days_from_baseline for exam in patient.exams}

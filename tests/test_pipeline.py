@@ -88,7 +88,8 @@ def test_an_unreadable_exam_stays_in_the_report_with_its_finding(three):
     broken = result.report.exams[1]
     (found,) = [f for f in broken.findings if f.level == "error"]
     assert found.code == "pixels_unreadable"
-    assert found.message
+    assert found.fix
+    assert "day100" not in found.message  # a path may name the patient
     assert broken.labelmap is None
     assert broken.exam_id not in result.images
     assert len(result.images) == 2
@@ -309,6 +310,55 @@ def test_a_given_skeleton_decides_what_is_native(single):
     inside = analysis.segmentation.lesions.array[outline(9.0).array > 0]
     assert not inside.any()
     assert analysis.measurements.acquisition.native_skeleton == analysis.segmentation.provider
+
+
+def test_a_mask_that_misses_the_named_one_of_several_exams_is_refused(three):
+    patient, _, _ = three
+    elsewhere = Mask(np.ones(ELSEWHERE.size_zyx, np.uint8), ELSEWHERE)
+    uid = patient.exams[0].series.series_uid
+    with pytest.raises(InputRefused, match="--mask") as caught:
+        analyze_patient(patient, guidance=Guidance(series_uid=uid, mask=elsewhere))
+    assert caught.value.code == "mask_elsewhere"
+
+
+def test_reading_on_threads_leaves_the_process_as_it_was(three):
+    """Logger, warning filters and validation mode of pydicom are shared by all threads."""
+    import logging
+    import threading
+    import warnings
+
+    from pydicom import config
+
+    from hoimg.dicom.header import quiet_pydicom
+
+    def state():
+        mode = config.settings.reading_validation_mode
+        return logging.getLogger("pydicom").level, mode, list(warnings.filters)
+
+    before = state()
+    first_in, second_in, first_out = (threading.Event() for _ in range(3))
+    seen = []
+
+    def first():
+        with quiet_pydicom():
+            first_in.set()
+            second_in.wait(5)
+        first_out.set()
+
+    def second():
+        first_in.wait(5)
+        with quiet_pydicom():
+            second_in.set()
+            first_out.wait(5)
+            seen.append(logging.getLogger("pydicom").level)  # still silent for this one
+
+    threads = [threading.Thread(target=work) for work in (first, second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [logging.CRITICAL]
+    assert state() == before
 
 
 def test_guidance_is_read_from_files(tmp_path):

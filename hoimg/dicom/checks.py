@@ -64,7 +64,7 @@ def check_geometry(
         spacing_yx_mm: PixelSpacing: between rows, then between columns.
         rows_columns: Size of each slice.
         thickness_mm: Nominal slice thickness, None when unknown.
-        settings: ``min_slices``, ``spacing_tolerance``, ``max_slice_thickness_mm``.
+        settings: Section ``intake``.
 
     Returns:
         Order, grid and findings. The grid's z axis runs along row x column, so the grid is always
@@ -101,7 +101,10 @@ def check_geometry(
             finding("too_few_slices", f"Only {n} slice(s); at least {settings.min_slices} needed.")
         )
     grid = None
-    if not any(f.level == "error" for f in found):
+    if any(f.level == "error" for f in found):
+        # What only weakens the numbers of a series that is read is no matter for a refused one.
+        found = [f for f in found if f.code != "thick_slices"]
+    else:
         matrix: Matrix = tuple(tuple(float(v) for v in row) for row in axes)  # type: ignore[assignment]
         y, x = rows_columns
         a, b, c = (float(v) for v in points[0])
@@ -228,6 +231,14 @@ def _check_thickness(
                 "slice_too_thick",
                 f"Slices are {thickest:g} mm thick or apart; at most "
                 f"{settings.max_slice_thickness_mm:g} mm can be measured.",
+            )
+        )
+    elif thickest > settings.thick_slice_mm:
+        found.append(
+            finding(
+                "thick_slices",
+                f"Slices are {thickest:g} mm thick or apart: above {settings.thick_slice_mm:g} mm "
+                "rim and margin cannot be judged.",
             )
         )
     if step_mm and thickness_mm and step_mm > MAX_STEP_PER_THICKNESS * thickness_mm:

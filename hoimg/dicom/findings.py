@@ -23,6 +23,7 @@ FINDINGS: dict[str, tuple[Level, str]] = {
     "no_pixel_spacing": ("error", "Export the original CT images, which state their pixel size."),
     "no_position": ("error", "Export the original CT images, which state their position."),
     "slice_too_thick": ("error", "Give a thinner reconstruction (1.5 mm or less is best)."),
+    "thick_slices": ("warning", "Give a reconstruction of 1.5 mm or less if there is one."),
     # pixels of a CT series
     "truncated_files": ("error", "Copy or export the named files again."),
     "not_hounsfield": ("error", "Give the original CT series in Hounsfield units."),

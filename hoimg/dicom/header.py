@@ -14,10 +14,11 @@ import logging
 import math
 import os
 import re
+import threading
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,22 +101,47 @@ class Header:
     truncated: bool
 
 
+class _Quiet:
+    """Who is inside :func:`quiet_pydicom`, and how to undo it."""
+
+    lock = threading.Lock()
+    inside = 0
+    undo = ExitStack()
+
+
 @contextmanager
 def quiet_pydicom() -> Iterator[None]:
-    """Keep pydicom's remarks about invalid values off stderr; our own checks judge the values."""
+    """Keep pydicom's remarks about invalid values off stderr; our own checks judge the values.
+
+    Logger, warning filters and validation mode belong to the process, and exams are read on
+    threads: the first one in sets them, the last one out puts them back.
+    """
+    with _Quiet.lock:
+        if _Quiet.inside == 0:
+            _Quiet.undo = _silence()
+        _Quiet.inside += 1
+    try:
+        yield
+    finally:
+        with _Quiet.lock:
+            _Quiet.inside -= 1
+            if _Quiet.inside == 0:
+                _Quiet.undo.close()
+
+
+def _silence() -> ExitStack:
     from pydicom import config
 
     log = logging.getLogger("pydicom")
-    level, mode = log.level, config.settings.reading_validation_mode
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        log.setLevel(logging.CRITICAL)
-        config.settings.reading_validation_mode = config.IGNORE
-        try:
-            yield
-        finally:
-            config.settings.reading_validation_mode = mode
-            log.setLevel(level)
+    undo = ExitStack()
+    undo.callback(log.setLevel, log.level)
+    mode = config.settings.reading_validation_mode
+    undo.callback(setattr, config.settings, "reading_validation_mode", mode)
+    undo.enter_context(warnings.catch_warnings())
+    warnings.simplefilter("ignore")
+    log.setLevel(logging.CRITICAL)
+    config.settings.reading_validation_mode = config.IGNORE
+    return undo
 
 
 def read_header(path: Path) -> Header | None:

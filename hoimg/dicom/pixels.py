@@ -7,6 +7,7 @@ at its place; the volume stays int16 as long as every value is a whole number th
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -177,9 +178,18 @@ def _decode_with_itk(dataset: Dataset, file: Path) -> NDArray[Any]:
     return np.asarray(np.rint(stored).astype(kind))
 
 
+_STDERR = threading.Lock()
+"""Held while descriptor 2 points elsewhere: a second thread would keep that as the original."""
+
+
 @contextmanager
 def _codec_silenced() -> Iterator[None]:
     """Close stderr to the C library's remarks (libjpeg prints several lines per 12-bit slice)."""
+    with _STDERR:
+        yield from _without_stderr()
+
+
+def _without_stderr() -> Iterator[None]:
     kept = os.dup(2)
     null = os.open(os.devnull, os.O_WRONLY)
     try:

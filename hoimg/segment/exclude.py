@@ -82,6 +82,8 @@ def native_bone(f: Features, p: Place, _s: SegmentSettings) -> str | None:
     length_ratio = f.length_mm / max(f.breadth_mm, 1.0)
     if p.mirrored > 0.95 and f.volume_mm3 < 1000.0:
         return f"small, {100 * p.mirrored:.0f} % within 8 mm of mirrored bone"
+    if not p.attached and p.agreed < 0.5 and p.mirror_mm < 15.0:
+        return f"other side explains only {100 * p.agreed:.0f} % of the bone around"
     if p.mirrored > 0.8 and f.length_mm > 20 and length_ratio > 2.5:
         return f"long and thin, {100 * p.mirrored:.0f} % within 8 mm of mirrored bone"
     slender = f.inscribed_mm <= 3.9 and length_ratio > 3.0 and f.length_mm > 25
@@ -134,7 +136,7 @@ def vascular(f: Features, p: Place, _s: SegmentSettings) -> str | None:
 def soft_tissue(f: Features, p: Place, _s: SegmentSettings) -> str | None:
     """Faint and thin: bowel wall, cartilage, enhanced tissue; no floccule is that flat."""
     # Bowel and mesentery lie in fat, muscle does not; a speck needs more to be believed.
-    limit = 3.0 if f.fat_near > 0.28 else 2.5 if f.volume_mm3 < 500.0 else 2.0
+    limit = 3.3 if f.volume_mm3 < 600.0 else 3.0 if f.fat_near > 0.28 else 2.0
     if not p.attached and f.inscribed_mm < limit and f.mean_hu < 165:
         return f"thin ({2 * f.inscribed_mm:.1f} mm) and faint (mean {f.mean_hu:.0f} HU)"
     if f.surround_hu > 90 and f.mean_hu < f.surround_hu + 80:

@@ -175,13 +175,15 @@ def test_a_slice_beside_the_others(aside: float, refused: bool) -> None:
 @pytest.mark.parametrize(
     ("step", "thickness", "expected"),
     [
-        (10.0, 10.0, []),
+        (1.5, 1.5, []),
+        (1.51, 1.5, ["thick_slices"]),
+        (10.0, 10.0, ["thick_slices"]),
         (10.1, 10.1, ["slice_too_thick"]),
         (10.1, None, ["slice_too_thick"]),
-        (2.0, 3.0, []),  # overlapping slices, as in the Siemens example
+        (2.0, 3.0, ["thick_slices"]),  # overlapping slices, as in the Siemens example
         (1.5, 1.0, []),
         (1.6, 1.0, ["slice_gaps"]),
-        (5.0, None, []),
+        (5.0, None, ["thick_slices"]),
     ],
 )
 def test_thickness_against_step(step: float, thickness: float | None, expected: list[str]) -> None:
