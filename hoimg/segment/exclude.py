@@ -90,10 +90,12 @@ def native_bone(f: Features, p: Place, _s: SegmentSettings) -> str | None:
     shaft = length_ratio > 4.0 and f.length_mm > 60
     if (slender or shaft) and f.mean_hu > 180:
         return f"rib-like: {f.length_mm:.0f} mm long, {length_ratio:.1f} times its breadth"
-    if p.attached and p.mirrored > 0.68 and f.inscribed_mm < 5.0:
+    if p.attached and (p.mirrored > 0.9 or (p.mirrored > 0.68 and f.inscribed_mm < 5.0)):
         return f"follows mirrored bone: {100 * p.mirrored:.0f} % within 8 mm of it"
     if p.attached and p.agreed < 0.8:
         return f"other side explains only {100 * p.agreed:.0f} % of the bone around"
+    if p.attached and f.inscribed_mm < 3.5 and length_ratio > 2.5:
+        return f"slender process: {f.length_mm:.0f} mm long, {length_ratio:.1f} times its breadth"
     if p.attached and f.inscribed_mm < 3.0:
         return f"thin layer on bone ({2 * f.inscribed_mm:.0f} mm)"
     if p.attached and f.soft_shell < 0.5:
@@ -136,7 +138,8 @@ def vascular(f: Features, p: Place, _s: SegmentSettings) -> str | None:
 def soft_tissue(f: Features, p: Place, _s: SegmentSettings) -> str | None:
     """Faint and thin: bowel wall, cartilage, enhanced tissue; no floccule is that flat."""
     # Bowel and mesentery lie in fat, muscle does not; a speck needs more to be believed.
-    limit = 3.3 if f.volume_mm3 < 600.0 else 3.0 if f.fat_near > 0.28 else 2.0
+    speck = f.volume_mm3 < 600.0 and f.peak_hu < 360.0
+    limit = 3.3 if speck else 3.0 if f.fat_near > 0.28 else 2.0
     if not p.attached and f.inscribed_mm < limit and f.mean_hu < 165:
         return f"thin ({2 * f.inscribed_mm:.1f} mm) and faint (mean {f.mean_hu:.0f} HU)"
     if f.surround_hu > 90 and f.mean_hu < f.surround_hu + 80:

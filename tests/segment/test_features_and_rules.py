@@ -109,7 +109,10 @@ ROD = {"length_mm": 40.0, "breadth_mm": 10.0, "inscribed_mm": 3.9}
 CALCULUS = {"volume_mm3": 1000.0, "core_hu": 500.0, "centre_hu": 500.0}
 PELLET = {"volume_mm3": 1000.0, "inscribed_mm": 2.4, "length_mm": 14.0, "breadth_mm": 10.0}
 SHAFT = {"length_mm": 80.1, "breadth_mm": 20.0}
+SLENDER = {"attached": True, "length_mm": 25.1, "breadth_mm": 10.0, "inscribed_mm": 3.4}
 FAINT = {"mean_hu": 160.0, "inscribed_mm": 1.9}
+
+SPECK = {**FAINT, "inscribed_mm": 2.4, "volume_mm3": 599.0, "peak_hu": 300.0}
 
 
 def decide(**changes):
@@ -152,8 +155,9 @@ def test_a_free_lesion_and_one_on_bone_are_called():
         ("too_small", {}, "volume_mm3", 200.0, 199.9),
         ("soft_tissue", FAINT, "inscribed_mm", 2.0, 1.99),
         ("soft_tissue", FAINT, "mean_hu", 165.0, 164.9),
-        ("soft_tissue", {**FAINT, "volume_mm3": 599.0}, "inscribed_mm", 3.3, 3.29),
-        ("soft_tissue", {**FAINT, "inscribed_mm": 2.4}, "volume_mm3", 600.0, 599.0),
+        ("soft_tissue", SPECK, "inscribed_mm", 3.3, 3.29),
+        ("soft_tissue", SPECK, "volume_mm3", 600.0, 599.0),
+        ("soft_tissue", SPECK, "peak_hu", 360.0, 359.0),
         ("soft_tissue", {**FAINT, "fat_near": 0.5}, "inscribed_mm", 3.0, 2.99),
         ("soft_tissue", {**FAINT, "inscribed_mm": 2.8}, "fat_near", 0.28, 0.281),
         ("soft_tissue", {"surround_hu": 95.0}, "mean_hu", 175.0, 174.9),
@@ -180,6 +184,9 @@ def test_a_free_lesion_and_one_on_bone_are_called():
         ("native_bone", {**ON_BONE, "mirrored": 0.7}, "inscribed_mm", 5.0, 4.99),
         ("native_bone", {"mirror_mm": 14.0}, "agreed", 0.5, 0.49),
         ("native_bone", {"agreed": 0.4}, "mirror_mm", 15.0, 14.9),
+        ("native_bone", {**ON_BONE, "inscribed_mm": 5.0}, "mirrored", 0.9, 0.91),
+        ("native_bone", SLENDER, "inscribed_mm", 3.5, 3.49),
+        ("native_bone", SLENDER, "length_mm", 25.0, 25.1),
         ("native_bone", ON_BONE, "agreed", 0.8, 0.79),
         ("native_bone", ON_BONE, "inscribed_mm", 3.0, 2.99),
         ("native_bone", ON_BONE, "soft_shell", 0.5, 0.49),
