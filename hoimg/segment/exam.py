@@ -96,7 +96,7 @@ def segment_exam(
                 fix="A lesion joined to bone may be missed; give --skeleton or --seed.",
             )
         )
-    judge = _Judge(volume, working, body, metal, streaks, lumen, native, mirror, settings)
+    judge = _Judge(working, body, metal, streaks, lumen, native, mirror, settings)
     guided = _guidance(working.grid, roi, seeds_lps_mm)
     called: list[Candidate] = []
     left: list[tuple[Bool, Box, str, str]] = []
@@ -126,7 +126,6 @@ class _Judge:
 
     def __init__(
         self,
-        volume: CTVolume,
         working: Working,
         body: Bool,
         metal: Bool,
@@ -140,7 +139,6 @@ class _Judge:
         self.native, self.mirror, self.settings = native, mirror, settings
         self.metal_mm = distance_mm(metal, working.spacing_zyx_mm)
         self.near_lumen = dilate_mm(lumen, 3.0, working.spacing_zyx_mm)
-        self.depth_mm = volume.grid.size_zyx[0] * volume.grid.spacing_zyx_mm[0]
 
     def verdict(self, candidate: Candidate, contrast: bool) -> tuple[str, str] | None:
         box, mask = candidate.box, candidate.mask
@@ -238,7 +236,9 @@ def _finish(
         rough = _upsampled(candidate.mask, working, box)
         forbidden = skeleton[box] & ~rough
         if candidate.attached:
-            forbidden = working.to_native(native.core, size)[box] & skeleton[box] & ~rough
+            forbidden = (
+                _upsampled(native.core[candidate.box], working, box) & skeleton[box] & ~rough
+            )
         forbidden = forbidden | metal_full[box] | (lesions[box] > 0)
         mask = outline(
             volume.hu[box], rough, forbidden, volume.grid.spacing_zyx_mm, settings.group_mm
