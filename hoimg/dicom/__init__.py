@@ -1,7 +1,7 @@
 """Files to exams: find, group, check and read DICOM CT. See ``docs/methods/dicom.md``."""
 
 from hoimg.dicom.findings import FINDINGS
-from hoimg.dicom.pixels import load_volume
+from hoimg.dicom.load import load_volume
 from hoimg.dicom.read import read_patient
 from hoimg.dicom.scan import scan
 from hoimg.dicom.types import Exam, Inventory, Patient, SeriesInfo

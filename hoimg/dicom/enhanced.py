@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hoimg.dicom.checks import Geometry, check_geometry
+from hoimg.dicom.slices import Geometry, check_geometry
 from hoimg.settings import IntakeSettings
 
 MAX_FRAMES = 8192

@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hoimg.dicom.types import StoredPixels
+
 if TYPE_CHECKING:
     from pydicom import Dataset
 
@@ -38,7 +40,8 @@ _TAGS = [
     "GantryDetectorTilt", "KVP", "ConvolutionKernel", "ContrastBolusAgent", "Manufacturer",
     "ManufacturerModelName", "XRayTubeCurrent", "PatientPosition", "BodyPartExamined",
     "RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence",
-    "LossyImageCompression",
+    "LossyImageCompression", "BitsStored", "PixelRepresentation", "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
 ]
 # fmt: on
 
@@ -99,6 +102,9 @@ class Header:
     rescale_type: str
     lossy: bool
     truncated: bool
+    slope: float | None
+    intercept: float | None
+    stored: StoredPixels | None
 
 
 class _Quiet:
@@ -170,7 +176,7 @@ def read_header(path: Path) -> Header | None:
         if not preamble and not sop_class:
             return None
         syntax = str(meta.get("TransferSyntaxUID", ""))
-        header = _header(path, size - offset, dataset, sop_class, syntax)
+        header = _header(path, size, offset, dataset, sop_class, syntax)
     except (DamagedFile, OSError):
         raise
     except Exception as error:  # a parser fed with garbage may raise anything; the caller counts it
@@ -250,7 +256,8 @@ def _check_inflated(path: Path, size: int) -> None:
                 raise DamagedFile("inflates to more than 512 MB")
 
 
-def _header(path: Path, rest: int, ds: Dataset, sop_class: str, syntax: str) -> Header:
+def _header(path: Path, size: int, offset: int, ds: Dataset, sop_class: str, syntax: str) -> Header:
+    rest = size - offset
     rows, columns = _int(ds, "Rows"), _int(ds, "Columns")
     bits, frames = _int(ds, "BitsAllocated") or 0, _int(ds, "NumberOfFrames") or 1
     samples = _int(ds, "SamplesPerPixel") or 1
@@ -282,6 +289,21 @@ def _header(path: Path, rest: int, ds: Dataset, sop_class: str, syntax: str) -> 
     )
     agent = _text(ds, "ContrastBolusAgent").strip().upper()
     spacing = _numbers(ds, "PixelSpacing", 2)
+    stored = None
+    if rows is not None and columns is not None and bits:
+        stored = StoredPixels(
+            syntax=syntax,
+            element_offset=0 if syntax == _DEFLATED else offset,
+            rows=rows,
+            columns=columns,
+            frames=frames,
+            bits_allocated=bits,
+            bits_stored=_int(ds, "BitsStored") or bits,
+            signed=bool(_int(ds, "PixelRepresentation")),
+            samples=samples,
+            photometric=clean_text(_text(ds, "PhotometricInterpretation"), 16).upper(),
+            padding=_padding(ds, bits, bool(_int(ds, "PixelRepresentation"))),
+        )
     return Header(
         path=path,
         patient_id=_text(ds, "PatientID").strip(),
@@ -327,7 +349,26 @@ def _header(path: Path, rest: int, ds: Dataset, sop_class: str, syntax: str) -> 
         lossy=_text(ds, "LossyImageCompression") == "01" or syntax in _LOSSY,
         truncated=plain
         and _truncated(path, rest, syntax, frames * (rows or 0) * (columns or 0), bits),
+        slope=_number(ds, "RescaleSlope"),
+        intercept=_number(ds, "RescaleIntercept"),
+        stored=stored,
     )
+
+
+def _padding(ds: Dataset, bits: int, signed: bool) -> tuple[int, int] | None:
+    """Padding value and range limit in the pixels' own type: writers store -2000 as 63536."""
+    values = []
+    for name in ("PixelPaddingValue", "PixelPaddingRangeLimit"):
+        raw = _raw(ds, name)
+        if isinstance(raw, bytes):
+            raw = int.from_bytes(raw[:2], "little")
+        if isinstance(raw, int):
+            number = raw % (1 << bits)
+            wraps = signed and number >= 1 << (bits - 1)
+            values.append(number - (1 << bits) if wraps else number)
+        elif not values:
+            return None
+    return min(values), max(values)
 
 
 def _truncated(path: Path, rest: int, syntax: str, pixels: int, bits: int) -> bool:

@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 
 from hoimg.dicom.enhanced import read_frames
 from hoimg.dicom.header import quiet_pydicom
-from hoimg.dicom.types import Exam
+from hoimg.dicom.types import Stack
 from hoimg.errors import InputRefused
-from hoimg.image import CTVolume
 from hoimg.settings import IntakeSettings
 
 if TYPE_CHECKING:
@@ -32,38 +31,36 @@ _RLE_PLUGINS = ("pylibjpeg", "pydicom")
 """In order of preference. GDCM never decodes RLE: it is ten times slower than pylibjpeg."""
 
 
-def load_volume(exam: Exam) -> CTVolume:
-    """Read the pixels of an exam's chosen series.
+def read_stack(stack: Stack) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Read the slices of a stack in their order.
 
     Returns:
-        HU, int16 when every value is a whole number that fits, else float32, on the series' own
-        grid. ``valid`` is false where the file marks padding (PixelPaddingValue and its range
-        limit); None when nothing is padded. Padded voxels keep the value they have in the file.
+        HU ``[slice, y, x]``, int16 when every value is a whole number that fits, else float32; and
+        where the file marks padding (PixelPaddingValue and its range limit), None for nowhere.
+        Padded pixels keep the value they have in the file.
 
     Raises:
         InputRefused: when a file cannot be read or decoded; the message names it.
     """
-    series = exam.series
-    if series.grid is None:
-        raise InputRefused(f"exam {exam.exam_id} has no volume to read", "not_a_volume")
-    shape = series.grid.size_zyx
+    first = stack.slices[0].stored
+    shape = (len(stack.slices), first.rows, first.columns)
     hu: NDArray[Any] = np.empty(shape, dtype=np.int16)
-    valid: NDArray[np.bool_] | None = None
+    padded: NDArray[np.bool_] | None = None
     with quiet_pydicom():
         slices = (
-            _enhanced_slices(series.files[0], shape)
-            if len(series.files) == 1
-            else (read_slice(file, shape[1:]) for file in series.files)
+            _enhanced_slices(stack.slices[0].file, shape)
+            if first.frames > 1
+            else (read_slice(source.file, shape[1:]) for source in stack.slices)
         )
         for z, (values, padding) in enumerate(slices):
             if hu.dtype == np.int16 and not _fits_int16(values):
                 hu = hu.astype(np.float32)
             hu[z] = values
             if padding is not None:
-                if valid is None:
-                    valid = np.ones(shape, dtype=bool)
-                valid[z] = ~padding
-    return CTVolume(hu, series.grid, valid)
+                if padded is None:
+                    padded = np.zeros(shape, dtype=bool)
+                padded[z] = padding
+    return hu, padded
 
 
 def read_slice(

@@ -11,6 +11,78 @@ from hoimg.geometry import Grid
 from hoimg.results import Acquisition, Finding
 
 
+@dataclass(frozen=True, slots=True)
+class StoredPixels:
+    """How one file stores its values; enough to read native pixels without parsing again.
+
+    Attributes:
+        syntax: Transfer syntax UID; empty when the file states none (then little endian).
+        element_offset: Byte offset of the pixel data element in the file; 0 when it is not known
+            (a deflated file).
+        rows: Rows of one frame.
+        columns: Columns of one frame.
+        frames: Number of frames.
+        bits_allocated: 8, 16 or 32.
+        bits_stored: Up to ``bits_allocated``.
+        signed: Whether stored values are two's complement.
+        samples: Samples per pixel.
+        photometric: ``MONOCHROME1``, ``MONOCHROME2`` or another.
+        padding: PixelPaddingValue and PixelPaddingRangeLimit as integers of the pixels' own type,
+            lower first; None without padding.
+    """
+
+    syntax: str
+    element_offset: int
+    rows: int
+    columns: int
+    frames: int
+    bits_allocated: int
+    bits_stored: int
+    signed: bool
+    samples: int
+    photometric: str
+    padding: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SliceSource:
+    """One slice of a volume: a frame of a file and its rescale to HU.
+
+    Attributes:
+        file: Where it lies.
+        frame: Frame number from 0; 0 for a file with one image.
+        slope: RescaleSlope.
+        intercept: RescaleIntercept, HU.
+        stored: How the file stores its values.
+    """
+
+    file: Path
+    frame: int
+    slope: float
+    intercept: float
+    stored: StoredPixels
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The slices of a volume in order along their normal, and how they fill the grid.
+
+    Attributes:
+        slices: Where each slice is stored.
+        along_mm: Distance of each slice from the grid's first plane, along the grid's z axis, mm.
+        shift_yx_mm: Place of each slice's first pixel beside the grid's z axis through voxel
+            ``[0, 0, 0]``, along the grid's y and x axes, mm. Zero but for a tilted gantry.
+        gaps_mm: Stretches of ``along_mm`` in which tissue was not imaged (a missing slice).
+        regular: Whether slice k is plane k of the grid as it stands, so that nothing is resampled.
+    """
+
+    slices: tuple[SliceSource, ...]
+    along_mm: tuple[float, ...]
+    shift_yx_mm: tuple[tuple[float, float], ...]
+    gaps_mm: tuple[tuple[float, float], ...] = ()
+    regular: bool = True
+
+
 @dataclass(frozen=True)
 class SeriesInfo:
     """One group of images that belong together: a series, or the part of one with one geometry.
@@ -35,6 +107,8 @@ class SeriesInfo:
         original: Whether the header calls the images original and axial (not reformatted).
         study_time: Six digits as in the header, to order studies of one day; may be empty.
         bad_files: Files that are truncated or damaged.
+        stack: The slices of a usable volume and their places; None otherwise, and for a volume
+            file (NIfTI, NRRD), which is read as it stands.
     """
 
     patient_key: str
@@ -52,6 +126,7 @@ class SeriesInfo:
     original: bool = False
     study_time: str = ""
     bad_files: tuple[Path, ...] = ()
+    stack: Stack | None = None
 
     @property
     def coverage_mm(self) -> float:

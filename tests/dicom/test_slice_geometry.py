@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from synthetic_ct import AXIAL, stack
 
-from hoimg.dicom.checks import Geometry, check_geometry, direction_of, duplicate_positions
+from hoimg.dicom.slices import Geometry, check_geometry, direction_of, duplicate_positions
 from hoimg.settings import IntakeSettings
 
 

@@ -1,0 +1,28 @@
+"""The pixels of an exam as a volume in exact Hounsfield units."""
+
+from __future__ import annotations
+
+from hoimg.dicom.pixels import read_stack
+from hoimg.dicom.place import place
+from hoimg.dicom.types import Exam
+from hoimg.errors import InputRefused
+from hoimg.image import CTVolume
+
+
+def load_volume(exam: Exam) -> CTVolume:
+    """Read the pixels of an exam's chosen series.
+
+    Returns:
+        HU, int16 when every value is a whole number that fits, else float32, on the grid of
+        ``exam.series``. ``valid`` is false where nothing was measured (padding outside of the
+        reconstruction circle); None when every voxel was. Such voxels keep the value they have in
+        the file.
+
+    Raises:
+        InputRefused: when a file cannot be read or decoded; the message names it.
+    """
+    series = exam.series
+    if series.grid is None or series.stack is None:
+        raise InputRefused(f"exam {exam.exam_id} has no volume to read", "not_a_volume")
+    hu, padded = read_stack(series.stack)
+    return place(hu, padded, series.stack, series.grid)
