@@ -19,8 +19,8 @@ ENHANCED = (
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 RADIOGRAPHS = ("CR", "DX", "RG", "PX", "MG", "RF", "XA")
 _IMAGES = ("CT", "MR", "PT", "NM", "US", "OT", "SC", "ES", "OP", "XC", "IO", *RADIOGRAPHS)
-_LOCALIZER = {"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW", "SCANOGRAM"}
-_NO_VOLUME = {
+LOCALIZER_WORDS = {"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW", "SCANOGRAM"}
+NO_VOLUME_WORDS = {
     *("MIP", "MINIP", "RAYSUM", "VRT", "SSD", "VOLREN", "PERFUSION", "RCBF", "RCBV", "MTT", "TTP"),
     *("DOSE", "DOSE_INFO", "SCREEN SAVE", "REF_SURVIEW", "CT_SOM5 PROT", "CT_SOM5 MIP"),
 }
@@ -49,18 +49,25 @@ def kind_of(header: Header) -> str:
     if header.rows is None or header.modality not in ("", *_IMAGES):
         return "object"  # CT raw data and vendor reports carry the modality CT without pixels
     if header.sop_class.startswith(_SECONDARY_CAPTURE):
-        return "secondary_capture"
+        # A film that was scanned is stored as a capture that says so.
+        return "radiograph" if is_digitised_film(header) else "secondary_capture"
     if header.modality in RADIOGRAPHS:
         return "radiograph"
     if header.modality != "CT":
         return "other_image"
-    if words & _LOCALIZER:
+    if words & LOCALIZER_WORDS:
         return "localizer"
-    if words & _NO_VOLUME:
+    if words & NO_VOLUME_WORDS:
         return "derived_image"
     if header.sop_class in ENHANCED or header.frames > 1:
         return "multiframe"
     return "volume"
+
+
+def is_digitised_film(header: Header) -> bool:
+    """Whether a film/screen exposure was scanned: modality RG, or a capture of a film (DF)."""
+    capture = header.sop_class.startswith(_SECONDARY_CAPTURE)
+    return header.modality == "RG" or (capture and header.conversion == "DF")
 
 
 def identity_of(header: Header) -> str:

@@ -1,68 +1,79 @@
 """One file's header, read without pixels and turned into plain, cleaned values.
 
 Nothing here trusts the file: UIDs are made valid, texts are stripped of control characters and
-cut, numbers that do not parse become None, and a deflated file that would blow up is refused
-before it is inflated.
+cut, numbers that do not parse become None, and what is read has bounds (depth and length of the
+header, size of a deflated file) whatever the file claims.
+
+Regular files are walked by :mod:`hoimg.dicom.elements`; the others (big endian, odd VRs, icons
+with compressed pixels within sequences) are parsed by pydicom, from a bounded piece of the file.
 """
 
 from __future__ import annotations
 
 import datetime
-import hashlib
-import hmac
-import logging
-import math
 import os
 import re
-import threading
-import warnings
+import stat
 import zlib
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
+from enum import Enum
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, BinaryIO, TypeVar, cast
 
+from hoimg.dicom.clean import clean_text, clean_uid, parse_date, patient_key, person_key
+from hoimg.dicom.elements import DamagedFile, Fetch, Irregular, walk, walk_meta
+from hoimg.dicom.quiet import quiet_pydicom
 from hoimg.dicom.types import StoredPixels
+from hoimg.dicom.values import TAGS, DatasetSource, RawSource, Source, Values
 
-if TYPE_CHECKING:
-    from pydicom import Dataset
+__all__ = [
+    "DamagedFile", "FileKind", "Header", "Pool", "clean_text", "clean_uid", "look", "parse_date",
+    "patient_key", "quiet_pydicom", "read_header",
+]  # fmt: skip
 
-# fmt: off
-_TAGS = [
-    "SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID",
-    "SeriesInstanceUID", "PatientID", "PatientBirthDate", "PatientSex", "Modality", "ImageType",
-    "SeriesDescription", "StudyDate", "StudyTime", "SeriesDate", "AcquisitionDate",
-    "ContentDate", "SeriesNumber", "InstanceNumber", "AcquisitionNumber",
-    "TemporalPositionIdentifier", "FrameOfReferenceUID", "SeriesTime", "Rows", "Columns",
-    "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated",
-    "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "SliceThickness",
-    "GantryDetectorTilt", "KVP", "ConvolutionKernel", "ContrastBolusAgent", "Manufacturer",
-    "ManufacturerModelName", "XRayTubeCurrent", "PatientPosition", "BodyPartExamined",
-    "RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence",
-    "LossyImageCompression", "BitsStored", "PixelRepresentation", "PixelPaddingValue",
-    "PixelPaddingRangeLimit",
-]
-# fmt: on
-
-_UID = re.compile(r"[0-9]+(\.[0-9]+)+")
+_T = TypeVar("_T", bound=Hashable)
+_WANTED = frozenset(TAGS.values())
+# What differs from slice to slice; all else is the same throughout a series and converted once.
+_OF_A_SLICE = frozenset(
+    TAGS[k]
+    for k in (
+        *("SOPInstanceUID", "ImagePositionPatient", "InstanceNumber", "AcquisitionNumber"),
+        *("AcquisitionTime", "TriggerTime", "XRayTubeCurrent"),
+    )
+)
+_OF_A_SERIES = tuple(sorted(_WANTED - _OF_A_SLICE))
+_PHASES = ("NominalPercentageOfCardiacPhase", "FilterType")
 _DEFLATED = "1.2.840.10008.1.2.1.99"
-_NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
+_IMPLICIT = "1.2.840.10008.1.2"
+_BIG_ENDIAN = "1.2.840.10008.1.2.2"
+_NATIVE = (_IMPLICIT, "1.2.840.10008.1.2.1", _BIG_ENDIAN)
 _LOSSY = tuple(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 52, 53, 54, 55, 56, 81, 203))
 _CT_IMAGES = "1.2.840.10008.5.1.4.1.1.2"
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _SEQUENCE_END = b"\xfe\xff\xdd\xe0"
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+_HEAD = 65536
 MAX_INFLATED = 512 * 2**20
 """Bytes that a deflated file may grow to; a classic CT slice has 0.5 MB."""
+MAX_HEADER = 16 * 2**20
+"""Bytes of header that pydicom, or the inflating of a deflated file, is let go through."""
 MAX_SIDE = 8192
 """Rows or columns above this are taken for a damaged header."""
+MAX_POOL = 50_000
+"""Shared values kept at once; an attacker's unique ones are forgotten instead of piling up."""
 
 
-class DamagedFile(Exception):
-    """The file starts like DICOM and cannot be read."""
+class FileKind(Enum):
+    """What a file is that holds no DICOM object."""
+
+    OTHER = "other"
+    ARCHIVE = "archive"
+    DICOMDIR = "dicomdir"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Header:
     """What the intake needs to know of one file. None is absent or unreadable."""
 
@@ -105,53 +116,35 @@ class Header:
     slope: float | None
     intercept: float | None
     stored: StoredPixels | None
+    conversion: str = ""
+    issuer: str = ""
+    person_key: str = ""
+    frame_of_reference: str = ""
 
 
-class _Quiet:
-    """Who is inside :func:`quiet_pydicom`, and how to undo it."""
+class Pool:
+    """Values that many headers of one scan share, kept once; bounded by :data:`MAX_POOL`."""
 
-    lock = threading.Lock()
-    inside = 0
-    undo = ExitStack()
+    def __init__(self) -> None:
+        self._kept: dict[Any, Any] = {}
 
+    def share(self, value: _T) -> _T:
+        """The first value equal to this one."""
+        return cast("_T", self.recall(value, lambda: value))
 
-@contextmanager
-def quiet_pydicom() -> Iterator[None]:
-    """Keep pydicom's remarks about invalid values off stderr; our own checks judge the values.
-
-    Logger, warning filters and validation mode belong to the process, and exams are read on
-    threads: the first one in sets them, the last one out puts them back.
-    """
-    with _Quiet.lock:
-        if _Quiet.inside == 0:
-            _Quiet.undo = _silence()
-        _Quiet.inside += 1
-    try:
-        yield
-    finally:
-        with _Quiet.lock:
-            _Quiet.inside -= 1
-            if _Quiet.inside == 0:
-                _Quiet.undo.close()
-
-
-def _silence() -> ExitStack:
-    from pydicom import config
-
-    log = logging.getLogger("pydicom")
-    undo = ExitStack()
-    undo.callback(log.setLevel, log.level)
-    mode = config.settings.reading_validation_mode
-    undo.callback(setattr, config.settings, "reading_validation_mode", mode)
-    undo.enter_context(warnings.catch_warnings())
-    warnings.simplefilter("ignore")
-    log.setLevel(logging.CRITICAL)
-    config.settings.reading_validation_mode = config.IGNORE
-    return undo
+    def recall(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What was made for this key before, else what ``make`` gives now."""
+        try:
+            return self._kept[key]
+        except KeyError:
+            if len(self._kept) >= MAX_POOL:
+                self._kept.clear()
+            made = self._kept[key] = make()
+            return made
 
 
 def read_header(path: Path) -> Header | None:
-    """Read one file's header; call inside :func:`quiet_pydicom`.
+    """Read one file's header; call inside :func:`hoimg.dicom.quiet.quiet_pydicom`.
 
     Returns:
         None when the file is no DICOM, or a DICOMDIR.
@@ -160,209 +153,270 @@ def read_header(path: Path) -> Header | None:
         DamagedFile: when the file starts like DICOM and its header cannot be read.
         OSError: when the file cannot be opened.
     """
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        start = stream.read(132)
-    preamble = start[128:132] == b"DICM"
-    # Data sets written without the part-10 header start with group 0008, little endian.
-    if not preamble and not (start[:2] == b"\x08\x00" and start[3:4] == b"\x00"):
-        return None
-    try:
-        dataset, offset = _parse(path, size, force=not preamble)
-        meta = getattr(dataset, "file_meta", {})
-        sop_class = _text(dataset, "SOPClassUID") or str(meta.get("MediaStorageSOPClassUID", ""))
-        if sop_class == _DICOMDIR:
-            return None
-        if not preamble and not sop_class:
-            return None
-        syntax = str(meta.get("TransferSyntaxUID", ""))
-        header = _header(path, size, offset, dataset, sop_class, syntax)
-    except (DamagedFile, OSError):
-        raise
-    except Exception as error:  # a parser fed with garbage may raise anything; the caller counts it
-        raise DamagedFile(type(error).__name__) from error
-    if header.rows is None and (sop_class == "" or sop_class.startswith(_CT_IMAGES)):
-        raise DamagedFile("ends within the header")  # pydicom takes a cut for the end
-    return header
+    found = look(path, Pool())
+    return found if isinstance(found, Header) else None
 
 
-def patient_key(identity: str) -> str:
-    """Keyed hash (HMAC-SHA256, 12 hex digits) that stands for a patient in every output.
+def look(path: Path, pool: Pool) -> Header | FileKind:
+    """Read one file's header, or say what else the file is.
 
-    The key comes from the environment variable ``HOIMG_PATIENT_KEY``. Without it a fixed key is
-    used: results then repeat everywhere, but who knows a PatientID can recompute its hash.
-    """
-    secret = os.environ.get("HOIMG_PATIENT_KEY", "hoimg").encode()
-    return "p" + hmac.new(secret, identity.encode("utf-8", "replace"), "sha256").hexdigest()[:12]
-
-
-def clean_uid(raw: str, seed: str) -> tuple[str, bool]:
-    """A valid UID and whether it had to be made up.
+    The file is opened once. What is no regular file is never read (a pipe would hang).
 
     Args:
-        raw: As in the file; kept when it is a valid UID of at most 64 characters.
-        seed: Text that the replacement is derived from, so that equal files give equal UIDs.
+        path: The file.
+        pool: Shared values of this scan.
+
+    Raises:
+        DamagedFile: when the file starts like DICOM and its header cannot be read.
+        OSError: when the file cannot be opened.
     """
-    if len(raw) <= 64 and _UID.fullmatch(raw):
-        return raw, False
-    digest = hashlib.sha256(f"{raw}\0{seed}".encode("utf-8", "replace")).digest()
-    return f"2.25.{int.from_bytes(digest[:15], 'big')}", True
+    # Without waiting: a pipe put in the place of a listed file must not hang the scan.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with os.fdopen(handle, "rb", buffering=0) as stream:
+        info = os.fstat(handle)
+        if not stat.S_ISREG(info.st_mode):
+            return FileKind.OTHER
+        head = stream.read(_HEAD)
+        if head[:4] in _ZIP:
+            return FileKind.ARCHIVE
+        start = _start(head)
+        if start is None:
+            return FileKind.OTHER
+        try:
+            return _read(path, cast("BinaryIO", stream), head, start, info.st_size, pool)
+        except (DamagedFile, OSError):
+            raise
+        except Exception as error:  # a parser fed with garbage may raise anything
+            raise DamagedFile(type(error).__name__) from error
 
 
-def clean_text(raw: str, length: int = 64) -> str:
-    """Printable characters only, single spaces, at most ``length`` of them."""
-    printable = "".join(c if c.isprintable() else " " for c in raw[: 16 * length])
-    return " ".join(printable.split())[:length]
+def _start(head: bytes) -> int | None:
+    """Where file meta information or data set begin; None when it is no DICOM."""
+    if head[128:132] == b"DICM":
+        return 132
+    # Without the part-10 preamble: the meta group, or a data set with group 0008 first.
+    if head[:2] == b"\x02\x00" and head[3:6] == b"\x00UL":
+        return 0
+    return 0 if head[:2] == b"\x08\x00" and head[3:4] == b"\x00" else None
 
 
-def parse_date(raw: str) -> datetime.date | None:
-    """``YYYYMMDD`` (or the old ``YYYY.MM.DD``) as a date; None when it is none."""
-    digits = raw.strip().replace(".", "")
-    if len(digits) != 8 or not (digits.isascii() and digits.isdigit()):
-        return None
+def _read(
+    path: Path, stream: BinaryIO, head: bytes, start: int, size: int, pool: Pool
+) -> Header | FileKind:
+    meta, place = walk_meta(head, start)
+    syntax, media_class = (_ascii(meta.get(tag, b"")) for tag in (0x00020010, 0x00020002))
+    if media_class == _DICOMDIR:
+        return FileKind.DICOMDIR
+    if syntax == _DEFLATED:
+        _check_inflated(stream, place, size)
     try:
-        return datetime.date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
-    except ValueError:
-        return None
-
-
-def _parse(path: Path, size: int, force: bool) -> tuple[Dataset, int]:
-    """The header and the offset at which the pixel data element starts."""
-    from pydicom import dcmread
-    from pydicom.filereader import read_file_meta_info
-
-    if not force:
-        meta = read_file_meta_info(path)
-        if str(meta.get("TransferSyntaxUID", "")) == _DEFLATED:
-            _check_inflated(path, size)
-    with path.open("rb") as stream:
-        dataset = dcmread(stream, stop_before_pixels=True, specific_tags=_TAGS, force=force)
-        return dataset, stream.tell()
-
-
-def _check_inflated(path: Path, size: int) -> None:
-    """Refuse a deflated file that would grow beyond the limit (pydicom inflates it whole)."""
-    if size * 1032 < MAX_INFLATED:  # deflate cannot compress better than 1032 : 1
-        return
-    with path.open("rb") as stream:
-        head = stream.read(144)
-        # (0002,0000) UL: length of the rest of the file meta information
-        length = int.from_bytes(head[140:144], "little")
-        stream.seek(144 + length)
-        inflater, total = zlib.decompressobj(-zlib.MAX_WBITS), 0
-        while chunk := inflater.unconsumed_tail or stream.read(2**20):
-            total += len(inflater.decompress(chunk, 2**20))
-            if total > MAX_INFLATED:
-                raise DamagedFile("inflates to more than 512 MB")
-
-
-def _header(path: Path, size: int, offset: int, ds: Dataset, sop_class: str, syntax: str) -> Header:
-    rest = size - offset
-    rows, columns = _int(ds, "Rows"), _int(ds, "Columns")
-    bits, frames = _int(ds, "BitsAllocated") or 0, _int(ds, "NumberOfFrames") or 1
-    samples = _int(ds, "SamplesPerPixel") or 1
-    day = next(
-        (
-            found
-            for tag in ("StudyDate", "AcquisitionDate", "SeriesDate", "ContentDate")
-            if (found := parse_date(_text(ds, tag))) is not None
-        ),
-        None,
-    )
-    # Content that all files of a study (series) share, for files without UIDs.
-    study_seed = "|".join(_text(ds, t) for t in ("PatientID", "StudyDate", "StudyTime"))
-    frame = _text(ds, "FrameOfReferenceUID")
-    series_seed = "|".join(
-        [study_seed, frame]
-        + [_text(ds, t) for t in ("Modality", "SeriesNumber", "SeriesTime", "SeriesDescription")]
-    )
-    study, made_study = clean_uid(_text(ds, "StudyInstanceUID"), study_seed)
-    series, made_series = clean_uid(_text(ds, "SeriesInstanceUID"), series_seed)
-    plain = (
-        samples == 1
-        and bits in (8, 16, 32)
-        and _text(ds, "PhotometricInterpretation") in ("MONOCHROME2", "MONOCHROME1")
-        and rows is not None
-        and columns is not None
-        and 1 < rows <= MAX_SIDE
-        and 1 < columns <= MAX_SIDE
-    )
-    agent = _text(ds, "ContrastBolusAgent").strip().upper()
-    spacing = _numbers(ds, "PixelSpacing", 2)
+        raw, offset = _walk(stream, head, place, size, syntax)
+    except Irregular:
+        source, offset = _parse(stream, size, start)
+        common = None
+    else:
+        source = RawSource(raw)
+        common = (syntax, media_class, *map(raw.get, _OF_A_SERIES))
+    values = Values(source)
+    if common is None:
+        made = _of_series(values, syntax, media_class)
+    else:
+        made = pool.recall(common, lambda: _of_series(values, syntax, media_class))
+    sop_class, rows = made.fields["sop_class"], made.fields["rows"]
+    if sop_class == _DICOMDIR:
+        return FileKind.DICOMDIR
+    if start == 0 and not sop_class:
+        return FileKind.OTHER
+    if rows is None and (sop_class == "" or sop_class.startswith(_CT_IMAGES)):
+        raise DamagedFile("ends within the header")  # a cut is taken for the end
     stored = None
-    if rows is not None and columns is not None and bits:
-        stored = StoredPixels(
-            syntax=syntax,
-            element_offset=0 if syntax == _DEFLATED else offset,
-            rows=rows,
-            columns=columns,
-            frames=frames,
-            bits_allocated=bits,
-            bits_stored=_int(ds, "BitsStored") or bits,
-            signed=bool(_int(ds, "PixelRepresentation")),
-            samples=samples,
-            photometric=clean_text(_text(ds, "PhotometricInterpretation"), 16).upper(),
-            padding=_padding(ds, bits, bool(_int(ds, "PixelRepresentation"))),
-        )
+    if made.stored is not None:
+        place = 0 if syntax == _DEFLATED else offset
+        stored = replace(made.stored, element_offset=place)
+    split_keys = (
+        *(values.text(k) for k in ("AcquisitionNumber", "AcquisitionTime", "TriggerTime")),
+        *made.split_keys,
+    )
     return Header(
         path=path,
-        patient_id=_text(ds, "PatientID").strip(),
-        person=(_text(ds, "PatientBirthDate").strip(), _text(ds, "PatientSex").strip()),
-        study_uid=study,
-        series_uid=series,
-        sop_uid=_text(ds, "SOPInstanceUID"),
-        made_up_uids=made_study or made_series,
-        sop_class=sop_class,
-        modality=clean_text(_text(ds, "Modality"), 16).upper(),
-        image_type=tuple(clean_text(t, 32).upper() for t in _many(ds, "ImageType")),
-        description=clean_text(_text(ds, "SeriesDescription")),
-        date=day,
-        study_time=re.sub(r"[^0-9]", "", _text(ds, "StudyTime").split(".")[0])[:6],
-        instance=_int(ds, "InstanceNumber"),
-        split_keys=(
-            _text(ds, "AcquisitionNumber"),
-            _text(ds, "ConvolutionKernel"),
-            _text(ds, "KVP"),
-            _text(ds, "TemporalPositionIdentifier"),
-        ),
-        rows=rows,
-        columns=columns,
-        frames=frames,
-        plain=plain,
-        spacing_yx_mm=None if spacing is None or min(spacing) <= 0 else (spacing[0], spacing[1]),
-        position_lps_mm=_numbers(ds, "ImagePositionPatient", 3),
-        orientation=_numbers(ds, "ImageOrientationPatient", 6),
-        thickness_mm=_positive(ds, "SliceThickness"),
-        tilt_deg=_number(ds, "GantryDetectorTilt"),
-        kvp=_positive(ds, "KVP"),
-        kernel=clean_text("/".join(_many(ds, "ConvolutionKernel"))) or None,
-        contrast=agent not in ("", "NONE", "NO", "N", "0", "UNKNOWN"),
-        manufacturer=clean_text(_text(ds, "Manufacturer")) or None,
-        model=clean_text(_text(ds, "ManufacturerModelName")) or None,
-        tube_current_ma=_positive(ds, "XRayTubeCurrent"),
-        patient_position=clean_text(_text(ds, "PatientPosition"), 16) or None,
-        body_part=clean_text(_text(ds, "BodyPartExamined")) or None,
-        has_rescale=_number(ds, "RescaleIntercept") is not None
-        and _number(ds, "RescaleSlope") not in (None, 0.0)
-        and "ModalityLUTSequence" not in ds,
-        rescale_type=_text(ds, "RescaleType").strip().upper(),
-        lossy=_text(ds, "LossyImageCompression") == "01" or syntax in _LOSSY,
-        truncated=plain
-        and _truncated(path, rest, syntax, frames * (rows or 0) * (columns or 0), bits),
-        slope=_number(ds, "RescaleSlope"),
-        intercept=_number(ds, "RescaleIntercept"),
-        stored=stored,
+        sop_uid=values.text("SOPInstanceUID"),
+        instance=values.integer("InstanceNumber"),
+        position_lps_mm=values.numbers("ImagePositionPatient", 3),
+        tube_current_ma=values.positive("XRayTubeCurrent"),
+        split_keys=pool.share(split_keys),
+        stored=pool.share(stored),
+        truncated=made.fields["plain"]
+        and stored is not None
+        and _truncated(stream, offset, size, stored),
+        **made.fields,
     )
 
 
-def _padding(ds: Dataset, bits: int, signed: bool) -> tuple[int, int] | None:
+def _walk(
+    stream: BinaryIO, head: bytes, place: int, size: int, syntax: str
+) -> tuple[dict[int, bytes], int]:
+    def fetch(offset: int, count: int) -> bytes:
+        stream.seek(offset)
+        return stream.read(count)
+
+    if syntax == _BIG_ENDIAN:
+        raise Irregular
+    if syntax == _DEFLATED:
+        for limit in (_HEAD, MAX_HEADER):
+            plain = _inflate(stream, place, limit)
+            raw, offset = walk(plain, _piece(plain), 0, len(plain), implicit=False, wanted=_WANTED)
+            if offset < len(plain) or len(plain) < limit:
+                return raw, 0  # the pixels have no place in the file
+        raise DamagedFile("the header inflates beyond all measure")
+    implicit = syntax == _IMPLICIT
+    if syntax == "":
+        implicit = not head[place + 4 : place + 6].isalpha()
+    if len(head) == size:
+        fetch = _piece(head)
+    return walk(head, fetch, place, size, implicit=implicit, wanted=_WANTED)
+
+
+def _piece(data: bytes) -> Fetch:
+    return lambda offset, count: data[offset : offset + count]
+
+
+def _parse(stream: BinaryIO, size: int, start: int) -> tuple[Source, int]:
+    """The header by pydicom, from the first bytes only: it sets no bound of its own."""
+    from pydicom import dcmread
+
+    stream.seek(0)
+    piece = BytesIO(stream.read(MAX_HEADER))
+    dataset = dcmread(piece, stop_before_pixels=True, specific_tags=list(TAGS), force=start == 0)
+    if piece.tell() >= MAX_HEADER and size > MAX_HEADER:
+        raise DamagedFile("the header is longer than 16 MB")
+    return DatasetSource(dataset), piece.tell()
+
+
+def _check_inflated(stream: BinaryIO, place: int, size: int) -> None:
+    """Refuse a deflated file that would grow beyond the limit (decoders inflate it whole)."""
+    if size * 1032 < MAX_INFLATED:  # deflate cannot compress better than 1032 : 1
+        return
+    stream.seek(place)
+    inflater, total = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    while chunk := inflater.unconsumed_tail or stream.read(2**16):
+        total += len(inflater.decompress(chunk, 2**20))
+        if total > MAX_INFLATED:
+            raise DamagedFile("inflates to more than 512 MB")
+
+
+def _inflate(stream: BinaryIO, place: int, limit: int) -> bytes:
+    """At most ``limit`` bytes of a deflated data set."""
+    stream.seek(place)
+    inflater, plain = zlib.decompressobj(-zlib.MAX_WBITS), bytearray()
+    while len(plain) < limit and (chunk := inflater.unconsumed_tail or stream.read(2**16)):
+        plain += inflater.decompress(chunk, limit - len(plain))
+    return bytes(plain)
+
+
+@dataclass(frozen=True, slots=True)
+class _OfSeries:
+    """What does not change from slice to slice: fields of :class:`Header`, and parts of others."""
+
+    fields: dict[str, Any]
+    stored: StoredPixels | None
+    split_keys: tuple[str, ...]
+
+
+def _of_series(v: Values, syntax: str, media_class: str) -> _OfSeries:
+    """Convert once what all images of a series share."""
+    rows, columns = v.integer("Rows"), v.integer("Columns")
+    bits = v.integer("BitsAllocated") or 0
+    samples = v.integer("SamplesPerPixel") or 1
+    photometric = clean_text(v.text("PhotometricInterpretation"), 16).upper()
+    days = (
+        parse_date(v.text(k)) for k in ("StudyDate", "AcquisitionDate", "SeriesDate", "ContentDate")
+    )
+    # What the images of one study (or series) share, for files without UIDs.
+    study_seed = "|".join(v.text(k) for k in ("PatientID", "StudyDate", "StudyTime"))
+    frame = v.text("FrameOfReferenceUID")
+    series_seed = "|".join(
+        [study_seed, frame]
+        + [v.text(k) for k in ("Modality", "SeriesNumber", "SeriesTime", "SeriesDescription")]
+    )
+    study, made_study = clean_uid(v.text("StudyInstanceUID"), study_seed)
+    series, made_series = clean_uid(v.text("SeriesInstanceUID"), series_seed)
+    spacing = v.numbers("PixelSpacing", 2)
+    agent = v.text("ContrastBolusAgent").strip().upper()
+    birth, sex = v.text("PatientBirthDate").strip(), v.text("PatientSex").strip()
+    slope, intercept = v.number("RescaleSlope"), v.number("RescaleIntercept")
+    fields: dict[str, Any] = {
+        "patient_id": v.text("PatientID").strip(),
+        "issuer": v.text("IssuerOfPatientID").strip(),
+        "person": (birth, sex),
+        "person_key": person_key(v.text("PatientName"), birth, sex),
+        "study_uid": study,
+        "series_uid": series,
+        "made_up_uids": made_study or made_series,
+        "sop_class": v.text("SOPClassUID") or media_class,
+        "modality": clean_text(v.text("Modality"), 16).upper(),
+        "image_type": tuple(clean_text(t, 32).upper() for t in v.many("ImageType")),
+        "description": clean_text(v.text("SeriesDescription")),
+        "date": next((day for day in days if day is not None), None),
+        "study_time": re.sub(r"[^0-9]", "", v.text("StudyTime").split(".")[0])[:6],
+        "rows": rows,
+        "columns": columns,
+        "frames": v.integer("NumberOfFrames") or 1,
+        "plain": (
+            samples == 1
+            and bits in (8, 16, 32)
+            and photometric in ("MONOCHROME2", "MONOCHROME1")
+            and rows is not None
+            and columns is not None
+            and 1 < rows <= MAX_SIDE
+            and 1 < columns <= MAX_SIDE
+        ),
+        "spacing_yx_mm": None if spacing is None or min(spacing) <= 0 else spacing,
+        "orientation": v.numbers("ImageOrientationPatient", 6),
+        "thickness_mm": v.positive("SliceThickness"),
+        "tilt_deg": v.number("GantryDetectorTilt"),
+        "kvp": v.positive("KVP"),
+        "kernel": clean_text("/".join(v.many("ConvolutionKernel"))) or None,
+        "contrast": agent not in ("", "NONE", "NO", "N", "0", "UNKNOWN"),
+        "manufacturer": clean_text(v.text("Manufacturer")) or None,
+        "model": clean_text(v.text("ManufacturerModelName")) or None,
+        "patient_position": clean_text(v.text("PatientPosition"), 16) or None,
+        "body_part": clean_text(v.text("BodyPartExamined")) or None,
+        "has_rescale": intercept is not None
+        and slope not in (None, 0.0)
+        and not v.has("ModalityLUTSequence"),
+        "rescale_type": v.text("RescaleType").strip().upper(),
+        "lossy": v.text("LossyImageCompression") == "01" or syntax in _LOSSY,
+        "slope": slope,
+        "intercept": intercept,
+        "conversion": v.text("ConversionType").strip().upper(),
+        "frame_of_reference": frame,
+    }
+    stored = None
+    if rows is not None and columns is not None and bits:
+        signed = bool(v.integer("PixelRepresentation"))
+        stored = StoredPixels(
+            syntax=syntax,
+            element_offset=0,
+            rows=rows,
+            columns=columns,
+            frames=fields["frames"],
+            bits_allocated=bits,
+            bits_stored=v.integer("BitsStored") or bits,
+            signed=signed,
+            samples=samples,
+            photometric=photometric,
+            padding=_padding(v, bits, signed),
+        )
+    keys = ("ConvolutionKernel", "KVP", "TemporalPositionIdentifier", *_PHASES)
+    return _OfSeries(fields, stored, tuple(v.text(k) for k in keys))
+
+
+def _padding(v: Values, bits: int, signed: bool) -> tuple[int, int] | None:
     """Padding value and range limit in the pixels' own type: writers store -2000 as 63536."""
     values = []
-    for name in ("PixelPaddingValue", "PixelPaddingRangeLimit"):
-        raw = _raw(ds, name)
-        if isinstance(raw, bytes):
-            raw = int.from_bytes(raw[:2], "little")
-        if isinstance(raw, int):
+    for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit"):
+        raw = v.integer(keyword)
+        if raw is not None:
             number = raw % (1 << bits)
             wraps = signed and number >= 1 << (bits - 1)
             values.append(number - (1 << bits) if wraps else number)
@@ -371,65 +425,28 @@ def _padding(ds: Dataset, bits: int, signed: bool) -> tuple[int, int] | None:
     return min(values), max(values)
 
 
-def _truncated(path: Path, rest: int, syntax: str, pixels: int, bits: int) -> bool:
-    """Whether the pixel data cannot be whole: too short, or compressed without its end mark.
-
-    ``rest`` is the number of bytes from the start of the pixel data element to the file's end.
-    """
-    if syntax in ("", *_NATIVE):
-        element = 8 if syntax in ("", _NATIVE[0]) else 12  # tag, VR and length before the pixels
-        return rest < element + pixels * bits // 8
-    if syntax == _DEFLATED:
+def _truncated(stream: BinaryIO, offset: int, size: int, stored: StoredPixels) -> bool:
+    """Whether the pixel data cannot be whole: too short, or compressed without its end mark."""
+    if stored.syntax in ("", *_NATIVE):
+        # Tag, VR and length come before the pixels.
+        element = 8 if stored.syntax in ("", _IMPLICIT) else 12
+        pixels = stored.frames * stored.rows * stored.columns
+        return size - offset < element + pixels * stored.bits_allocated // 8
+    if stored.syntax == _DEFLATED:
         return False
-    with path.open("rb") as stream:
-        stream.seek(max(path.stat().st_size - 4096, 0))
-        if _SEQUENCE_END in stream.read():
-            return False
-        stream.seek(0)
-        return rest <= 0 or _SEQUENCE_END not in stream.read()
+    # The mark is the last thing in most files; elsewhere it is searched piece by piece.
+    return not (_holds_end(stream, max(size - 4096, offset)) or _holds_end(stream, offset))
 
 
-def _raw(ds: Dataset, name: str) -> Any:
-    try:
-        return ds.get(name)
-    except Exception:  # a damaged element: any conversion may fail; absent is what it amounts to
-        return None
+def _holds_end(stream: BinaryIO, offset: int) -> bool:
+    stream.seek(offset)
+    last = b""
+    while piece := stream.read(2**20):
+        if _SEQUENCE_END in last + piece:
+            return True
+        last = piece[-3:]
+    return False
 
 
-def _many(ds: Dataset, name: str) -> list[str]:
-    value = _raw(ds, name)
-    if value is None:
-        return []
-    if isinstance(value, str | bytes | int | float):
-        return [str(value)]
-    try:
-        return [str(v) for v in value]
-    except TypeError:
-        return [str(value)]
-
-
-def _text(ds: Dataset, name: str) -> str:
-    return "/".join(_many(ds, name)).strip(" \0")
-
-
-def _numbers(ds: Dataset, name: str, count: int) -> tuple[float, ...] | None:
-    try:
-        values = tuple(float(v) for v in _many(ds, name))
-    except ValueError:
-        return None
-    return values if len(values) == count and all(map(math.isfinite, values)) else None
-
-
-def _number(ds: Dataset, name: str) -> float | None:
-    values = _numbers(ds, name, 1)
-    return None if values is None else values[0]
-
-
-def _positive(ds: Dataset, name: str) -> float | None:
-    value = _number(ds, name)
-    return value if value is not None and value > 0 else None
-
-
-def _int(ds: Dataset, name: str) -> int | None:
-    value = _number(ds, name)
-    return None if value is None else int(value)
+def _ascii(raw: bytes) -> str:
+    return raw.decode("ascii", "replace").strip(" \0")
