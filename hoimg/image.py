@@ -23,7 +23,9 @@ class CTVolume:
         hu: Array ``[z, y, x]``, int16 or float32, HU. Read-only by convention.
         grid: Where the voxels lie.
         valid: Optional boolean array of the same shape, false where the scanner wrote padding
-            (outside the reconstruction circle); None means that every voxel was measured.
+            (outside the reconstruction circle), where no slice reaches, and in gap planes; None
+            means that every voxel was measured.
+        gap_planes: Planes (array z) that no slice imaged: filled by interpolation, for the eye.
 
     Raises:
         ValueError: when array and grid have different shapes or the dtype is another one.
@@ -32,6 +34,7 @@ class CTVolume:
     hu: NDArray[Any]
     grid: Grid
     valid: NDArray[np.bool_] | None = None
+    gap_planes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.hu.shape != self.grid.size_zyx:
@@ -56,7 +59,9 @@ class CTVolume:
     def crop(self, box: Box) -> CTVolume:
         """The part of the volume in ``box`` (a view, not a copy)."""
         valid = None if self.valid is None else self.valid[box]
-        return CTVolume(self.hu[box], self.grid.crop(box), valid)
+        start, stop = int(box[0].start), int(box[0].stop)
+        gaps = tuple(k - start for k in self.gap_planes if start <= k < stop)
+        return CTVolume(self.hu[box], self.grid.crop(box), valid, gaps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +128,33 @@ def grid_of_sitk(image: sitk.Image) -> Grid:
         (flat[6], flat[7], flat[8]),
     )
     return Grid((z, y, x), (sz, sy, sx), image.GetOrigin(), direction)
+
+
+def grid_of_affine(
+    affine_xyz: NDArray[np.float64], size_zyx: tuple[int, int, int], frame: str
+) -> Grid:
+    """The grid of an affine in the frame of another format.
+
+    Args:
+        affine_xyz: 4x4 matrix from voxel index ``(x, y, z, 1)`` to mm in ``frame``.
+        size_zyx: Voxels along the array axes.
+        frame: Where the frame's axes point, e.g. ``RAS`` (NIfTI: towards the patient's right,
+            front and head) or ``LPS``; letters L/R, P/A, S/I in this order.
+
+    Raises:
+        ValueError: when the voxel axes are not orthogonal, or of no length; or for other letters.
+    """
+    if len(frame) != 3 or not (frame[0] in "LR" and frame[1] in "PA" and frame[2] in "SI"):
+        raise ValueError(f"unknown frame {frame!r}")
+    signs = np.array([1.0 if c in "LPS" else -1.0 for c in frame])
+    columns = signs[:, None] * np.asarray(affine_xyz, dtype=float)[:3]
+    lengths = np.linalg.norm(columns[:, :3], axis=0)
+    if not (np.isfinite(columns).all() and lengths.min() > 0):
+        raise ValueError("the affine is singular")
+    rows = [tuple(float(v) for v in row) for row in columns[:, :3] / lengths]
+    sx, sy, sz = (float(v) for v in lengths)
+    a, b, c = (float(v) for v in columns[:, 3])
+    return Grid(size_zyx, (sz, sy, sx), (a, b, c), (rows[0], rows[1], rows[2]))  # type: ignore[arg-type]
 
 
 def from_sitk(image: sitk.Image) -> tuple[NDArray[Any], Grid]:

@@ -68,6 +68,79 @@ class IntakeSettings(_Section):
         status="default",
         gt=0,
     )
+    allow_gaps: bool = threshold(
+        False,
+        unit="",
+        meaning="Series with missing, uneven or gapped slices are measured on their true positions "
+        "with the gaps marked, instead of refused.",
+        source="engineering choice: a gap hides tissue",
+        status="default",
+    )
+    refuse_at: Literal["error", "warning"] = threshold(
+        "error",
+        unit="level",
+        meaning="Findings of this level and above keep a series (or exam) out of the analysis.",
+        source="engineering choice; \"warning\" lets only scans without any doubt in",
+        status="default",
+    )
+    kvp_low: float = threshold(
+        70.0,
+        unit="kV",
+        meaning="A lower stated tube voltage is unusual and gets a warning.",
+        source="tube voltages of clinical CT are 70 to 150 kV",
+        status="default",
+        gt=0,
+    )
+    kvp_high: float = threshold(
+        150.0,
+        unit="kV",
+        meaning="A higher stated tube voltage is unusual and gets a warning.",
+        source="tube voltages of clinical CT are 70 to 150 kV",
+        status="default",
+        gt=0,
+    )
+    affine_tolerance_mm: float = threshold(
+        0.1,
+        unit="mm",
+        meaning="A NIfTI file whose sform, qform and voxel sizes put a voxel further apart than "
+        "this is refused.",
+        source="engineering choice; rounding to float32 moves a voxel by less than 0.001 mm",
+        status="default",
+        ge=0,
+    )
+    max_voxels: int = threshold(
+        1_500_000_000,
+        unit="voxels",
+        meaning="A volume file (NIfTI, NRRD) that declares more is refused before it is read.",
+        source="engineering choice; 512x512x4000 has 1.05e9",
+        status="default",
+        gt=0,
+    )
+    max_unmeasured: float = threshold(
+        0.5,
+        unit="fraction of the voxels",
+        meaning="A volume file with a larger share of NaN or infinite voxels is refused.",
+        source="engineering choice; the corners outside of a reconstruction circle are 21 %",
+        status="default",
+        ge=0,
+        le=1,
+    )
+    min_spacing_mm: float = threshold(
+        0.02,
+        unit="mm",
+        meaning="A volume file with voxels closer than this is taken to be in another unit.",
+        source="engineering choice; the sharpest clinical CT has 0.1 mm",
+        status="default",
+        gt=0,
+    )
+    tissue_below_hu: float = threshold(
+        -50.0,
+        unit="HU",
+        meaning="A volume file without any voxel below this is no CT in HU: every CT shows air or "
+        "fat, a label map or a picture shows neither.",
+        source="fat is -120 to -80 HU",
+        status="default",
+    )
 
 
 class SegmentSettings(_Section):

@@ -1,29 +1,31 @@
-"""One group of images to a series: every check, the grid, and how the images were made."""
+"""One group of images to series: every check, the grid, and how the images were made."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from hoimg.dicom.copies import drop_identical
-from hoimg.dicom.enhanced import Frames, read_frames
+from hoimg.dicom.describe_enhanced import describe_enhanced
 from hoimg.dicom.findings import finding
 from hoimg.dicom.groups import ENHANCED, identity_of, kind_of
 from hoimg.dicom.header import Header, patient_key
-from hoimg.dicom.slices import check_geometry
+from hoimg.dicom.slices import Geometry, check_geometry
+from hoimg.dicom.tilt import check_tag
 from hoimg.dicom.types import SeriesInfo, SliceSource, Stack
-from hoimg.geometry import Grid
 from hoimg.results import Acquisition, Finding
 from hoimg.settings import IntakeSettings
 
 
-def describe(members: Sequence[Header], settings: IntakeSettings) -> SeriesInfo:
-    """Check one group of headers and say what it is."""
+def describe(members: Sequence[Header], settings: IntakeSettings) -> tuple[SeriesInfo, ...]:
+    """Check one group of headers and say what it is; a multi-frame group may hold several."""
     kind = kind_of(members[0])
+    if kind == "multiframe" and members[0].sop_class in ENHANCED:
+        return describe_enhanced(members, settings)
     findings: list[Finding] = []
-    grid: Grid | None = None
-    frames: Frames | None = None
     kept = list(members)
-    order: Sequence[int] = ()
+    geometry: Geometry | None = None
     if kind == "volume":
         kept, copies = drop_identical(members)
         if copies:
@@ -40,65 +42,58 @@ def describe(members: Sequence[Header], settings: IntakeSettings) -> SeriesInfo:
                 kept[0].thickness_mm,
                 settings,
             )
-            grid = geometry.grid
             findings += geometry.findings
             kept = [kept[i] for i in geometry.order]
+            tilts = {round(h.tilt_deg, 1) for h in kept if h.tilt_deg}
+            findings += check_tag(tilts, geometry.tilt_deg, np.asarray(kept[0].orientation))
         elif len(kept) < settings.min_slices:
             findings.append(finding("too_few_slices", f"Only {len(kept)} slice(s)."))
     elif kind == "multiframe":
-        frames, grid, order, found = _check_enhanced(members, settings)
-        findings += found
+        said = "A multi-frame CT object of unknown layout."
+        findings.append(finding("multiframe_not_supported", said))
     else:
         findings.append(_why_no_volume(members[0], kind, len(members)))
     if any(h.made_up_uids for h in members):
         findings.append(
             finding("missing_uids", "Study or series UID is missing or malformed; one was derived.")
         )
-    kind = "volume" if frames is not None else kind
     usable = kind == "volume" and not any(f.level == "error" for f in findings)
+    grid = geometry.grid if usable and geometry is not None else None
     first = kept[0]
-    return SeriesInfo(
-        patient_key=patient_key(identity_of(first)),
-        study_uid=first.study_uid,
-        series_uid=first.series_uid,
-        modality=first.modality,
-        description=first.description,
-        date=next((h.date for h in kept if h.date), None),
-        files=tuple(h.path for h in kept),
-        grid=grid if usable else None,
-        acquisition=_acquisition(kept, grid if usable else None, frames),
-        findings=tuple(findings),
-        usable=usable,
-        kind=kind,
-        original=_is_original(first),
-        study_time=first.study_time,
-        bad_files=tuple(h.path for h in members if h.truncated),
-        stack=_stack(kept, grid, frames, order) if usable else None,
+    return (
+        SeriesInfo(
+            patient_key=patient_key(identity_of(first)),
+            study_uid=first.study_uid,
+            series_uid=first.series_uid,
+            modality=first.modality,
+            description=first.description,
+            date=next((h.date for h in kept if h.date), None),
+            files=tuple(h.path for h in kept),
+            grid=grid,
+            acquisition=_acquisition(kept, geometry if usable else None),
+            findings=tuple(findings),
+            usable=usable,
+            kind=kind,
+            original=_is_original(first),
+            study_time=first.study_time,
+            bad_files=tuple(h.path for h in members if h.truncated),
+            stack=_stack(kept, geometry) if usable and geometry is not None else None,
+        ),
     )
 
 
-def _stack(
-    members: Sequence[Header], grid: Grid | None, frames: Frames | None, order: Sequence[int]
-) -> Stack | None:
-    """Where the slices of a regular volume lie, in order of the grid's z axis."""
-    if grid is None or any(h.stored is None for h in members):
+def _stack(members: Sequence[Header], geometry: Geometry) -> Stack | None:
+    """Where the slices of a volume are stored and lie; members in order along the normal."""
+    if geometry.grid is None:
         return None
-    slices = []
-    for k in range(grid.size_zyx[0]):
-        header = members[k if frames is None else 0]
-        assert header.stored is not None
-        if frames is None:
-            slope, intercept, number = header.slope or 1.0, header.intercept or 0.0, 0
-        else:
-            number = order[k]
-            slope, intercept = frames.slopes[number], frames.intercepts[number]
-        slices.append(SliceSource(header.path, number, slope, intercept, header.stored))
-    step = grid.spacing_zyx_mm[0]
-    return Stack(
-        slices=tuple(slices),
-        along_mm=tuple(k * step for k in range(len(slices))),
-        shift_yx_mm=((0.0, 0.0),) * len(slices),
-    )
+    slices = [
+        SliceSource(h.path, 0, h.slope or 1.0, h.intercept or 0.0, h.stored)
+        for h in members
+        if h.stored is not None
+    ]
+    if len(slices) < len(members):
+        return None
+    return geometry.stack(slices)
 
 
 def _why_no_volume(header: Header, kind: str, count: int) -> Finding:
@@ -146,47 +141,17 @@ def _check_content(members: Sequence[Header]) -> list[Finding]:
     ):
         if bad:
             found.append(finding(code, f"{len(bad)} of {count} image(s) {what}."))
-    tilts = {round(h.tilt_deg, 1) for h in members if h.tilt_deg and abs(h.tilt_deg) > 0.5}
-    cosines = members[0].orientation
-    if tilts and cosines and max(abs(abs(c) - round(abs(c))) for c in cosines) < 1e-3:
-        found.append(
-            finding("gantry_tilt_tag", f"The header states a tilt of {min(tilts)} degrees.")
-        )
     return found
 
 
-def _check_enhanced(
-    members: Sequence[Header], settings: IntakeSettings
-) -> tuple[Frames | None, Grid | None, Sequence[int], list[Finding]]:
-    """Checks of an enhanced CT file; one that is spread over several files is refused."""
-    header = members[0]
-    refused = [finding("multiframe_not_supported", "A multi-frame CT object of unknown layout.")]
-    if len(members) > 1 or header.sop_class not in ENHANCED or not header.plain:
-        return None, None, (), refused
-    try:
-        frames = read_frames(header.path)
-    except Exception:  # a damaged sequence may raise anything; the file is refused by name
-        frames = None
-    if frames is None:
-        return None, None, (), refused
-    found = []
-    if header.truncated:
-        found.append(finding("truncated_files", "The multi-frame file is cut off."))
-    if header.lossy:
-        found.append(finding("lossy_compression", "The frames were compressed with loss."))
-    geometry = frames.geometry((header.rows or 1, header.columns or 1), settings)
-    return frames, geometry.grid, geometry.order, [*found, *geometry.findings]
-
-
-def _acquisition(
-    members: Sequence[Header], grid: Grid | None, frames: Frames | None
-) -> Acquisition:
+def _acquisition(members: Sequence[Header], geometry: Geometry | None) -> Acquisition:
     first = members[0]
+    grid = None if geometry is None else geometry.grid
     currents = sorted(h.tube_current_ma for h in members if h.tube_current_ma)
     return Acquisition(
-        kvp=first.kvp if frames is None else frames.kvp,
-        kernel=first.kernel if frames is None else frames.kernel,
-        slice_thickness_mm=first.thickness_mm if frames is None else frames.thickness_mm,
+        kvp=first.kvp,
+        kernel=first.kernel,
+        slice_thickness_mm=first.thickness_mm,
         spacing_zyx_mm=None if grid is None else grid.spacing_zyx_mm,
         size_zyx=None if grid is None else grid.size_zyx,
         contrast=any(h.contrast for h in members) if first.modality == "CT" else None,

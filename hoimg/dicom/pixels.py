@@ -16,11 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hoimg.dicom.enhanced import read_frames
 from hoimg.dicom.header import quiet_pydicom
 from hoimg.dicom.types import Stack
 from hoimg.errors import InputRefused
-from hoimg.settings import IntakeSettings
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -48,7 +46,7 @@ def read_stack(stack: Stack) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
     padded: NDArray[np.bool_] | None = None
     with quiet_pydicom():
         slices = (
-            _enhanced_slices(stack.slices[0].file, shape)
+            _enhanced_slices(stack, shape[1:])
             if first.frames > 1
             else (read_slice(source.file, shape[1:]) for source in stack.slices)
         )
@@ -102,30 +100,34 @@ def read_slice(
 
 
 def _enhanced_slices(
-    file: Path, shape_zyx: tuple[int, int, int]
+    stack: Stack, shape_yx: tuple[int, int]
 ) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_] | None]]:
-    """HU and padding of each frame of an enhanced CT file, in the order of the grid's z axis."""
+    """HU and padding of each frame of enhanced CT files, in the order of the stack."""
     from pydicom import dcmread
 
-    try:
-        frames = read_frames(file)
-        dataset = dcmread(file)
-        stored = decode(dataset, file)
-    except InputRefused:
-        raise
-    except Exception as error:  # parsers and codecs raise anything on damaged data; named below
-        raise InputRefused(
-            f"{file}: cannot be read as an enhanced CT ({type(error).__name__}); export it again",
-            "pixels_unreadable",
-        ) from error
-    if frames is None or stored.shape != shape_zyx:
-        raise InputRefused(
-            f"{file}: holds {stored.shape} pixels where {shape_zyx} belong; export it again",
-            "pixels_unreadable",
-        )
-    for frame in frames.geometry(shape_zyx[1:], IntakeSettings()).order:
-        values = stored[frame].astype(np.float64) * frames.slopes[frame]
-        yield values + frames.intercepts[frame], _padding(dataset, stored[frame])
+    files: dict[Path, tuple[Any, NDArray[Any]]] = {}
+    for source in stack.slices:
+        file, shape = source.file, (source.stored.frames, *shape_yx)
+        if file not in files:
+            try:
+                dataset = dcmread(file)
+                files[file] = dataset, decode(dataset, file)
+            except InputRefused:
+                raise
+            except Exception as error:  # parsers and codecs raise anything; named below
+                raise InputRefused(
+                    f"{file}: cannot be read as an enhanced CT ({type(error).__name__}); "
+                    "export it again",
+                    "pixels_unreadable",
+                ) from error
+        dataset, stored = files[file]
+        if stored.shape != shape:
+            raise InputRefused(
+                f"{file}: holds {stored.shape} pixels where {shape} belong; export it again",
+                "pixels_unreadable",
+            )
+        values = stored[source.frame].astype(np.float64) * source.slope
+        yield values + source.intercept, _padding(dataset, stored[source.frame])
 
 
 def decode(dataset: Dataset, file: Path) -> NDArray[Any]:

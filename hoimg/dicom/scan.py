@@ -59,7 +59,7 @@ def scan(
                 skipped += 1
             else:
                 headers.append(header)
-        series = [info for group in group_headers(headers) for info in [describe(group, intake)]]
+        series = [info for group in group_headers(headers) for info in describe(group, intake)]
     findings = []
     if damaged:
         findings.append(

@@ -15,21 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.dicom.findings import finding
+from hoimg.dicom.spacing import MAX_STEP_PER_THICKNESS, POSITION_ROUNDING_MM, Planes, planes_of
+from hoimg.dicom.tilt import Lean, lean_of
+from hoimg.dicom.types import SliceSource, Stack
 from hoimg.geometry import Grid, Matrix
 from hoimg.results import Finding
 from hoimg.settings import IntakeSettings
 
 ORIENTATION_TOLERANCE = 2e-3
 """Largest difference of a direction cosine between slices of one volume (0.1 degrees)."""
-POSITION_ROUNDING_MM = 0.02
-"""Step between two positions that were each rounded to 0.01 mm may be off by this much."""
-MAX_TILT_DEG = 0.5
-"""Angle between the slice normal and the line of slice origins; above it is gantry tilt.
-At 0.5 degrees a volume is wrong by 0.004 %, and 300 mm of slices are sheared by 2.6 mm."""
-MAX_SHIFT_MM = 1.0
-"""A slice may lie this far beside the line through the others."""
-MAX_STEP_PER_THICKNESS = 1.5
-"""Slices further apart than this many thicknesses leave tissue between them unseen."""
+SNAP_PIXELS = 0.01
+"""A slice this close to whole pixels of the grid is copied, not interpolated."""
+SAME_DISTANCE = 0.02
+"""Thickness and step that differ by less, relative to the step, are the same number."""
+_ONLY_OF_VOLUMES = ("thick_slices", "thickness_not_spacing")
 
 
 @dataclass(frozen=True)
@@ -39,12 +38,27 @@ class Geometry:
     Attributes:
         order: Indices into the given slices, by position along the slice normal.
         grid: None when an error was found.
-        findings: Every failure.
+        findings: Every failure, and what was mended or is worth knowing.
+        along_mm: Distance of each slice (in that order) from the grid's first plane.
+        shift_yx_mm: Place of each slice's first pixel beside the grid's z axis through voxel
+            ``[0, 0, 0]``.
+        gaps_mm: Stretches along the grid's z axis that no slice imaged.
+        regular: Whether slice k is plane k of the grid.
+        tilt_deg: Angle between the slices' normal and the line of their origins; 0 for none.
     """
 
     order: tuple[int, ...]
     grid: Grid | None
     findings: tuple[Finding, ...]
+    along_mm: tuple[float, ...] = ()
+    shift_yx_mm: tuple[tuple[float, float], ...] = ()
+    gaps_mm: tuple[tuple[float, float], ...] = ()
+    regular: bool = True
+    tilt_deg: float = 0.0
+
+    def stack(self, slices: Sequence[SliceSource]) -> Stack:
+        """The slices, given in :attr:`order`, at their places on the grid."""
+        return Stack(tuple(slices), self.along_mm, self.shift_yx_mm, self.gaps_mm, self.regular)
 
 
 def check_geometry(
@@ -90,26 +104,54 @@ def check_geometry(
     if n > 1 and along[-1] - along[0] <= POSITION_ROUNDING_MM:
         found.append(finding("not_a_volume", f"All {n} images lie in one plane."))
         return Geometry(tuple(map(int, order)), None, tuple(found))
-    spacing = 1.0
+    planes = Planes(1.0, n, (0.0,) * n)
+    lean = Lean(np.zeros((n, 2)), 0.0)
     if n > 1:
-        spacing, step_findings = _check_steps(along, settings)
-        found += step_findings
-        found += _check_line(points, axes[:, 2])
-    found += _check_thickness(spacing if n > 1 else None, thickness_mm, settings)
+        planes = planes_of(along, thickness_mm, settings)
+        lean = lean_of(points, axes, spacing_yx_mm)
+        found += [*planes.findings, *lean.findings]
+    # Of slices with planes laid between them, the slices' own distance counts.
+    step = None if n == 1 else float(np.median(np.diff(planes.along_mm)))
+    found += _check_thickness(step, thickness_mm, settings)
     if n < settings.min_slices:
         found.append(
             finding("too_few_slices", f"Only {n} slice(s); at least {settings.min_slices} needed.")
         )
-    grid = None
+    ordered = tuple(map(int, order))
     if any(f.level == "error" for f in found):
         # What only weakens the numbers of a series that is read is no matter for a refused one.
-        found = [f for f in found if f.code != "thick_slices"]
-    else:
-        matrix: Matrix = tuple(tuple(float(v) for v in row) for row in axes)  # type: ignore[assignment]
-        y, x = rows_columns
-        a, b, c = (float(v) for v in points[0])
-        grid = Grid((n, y, x), (spacing, *spacing_yx_mm), (a, b, c), matrix)
-    return Geometry(tuple(map(int, order)), grid, tuple(found))
+        left = tuple(f for f in found if f.code not in _ONLY_OF_VOLUMES)
+        return Geometry(ordered, None, left, tilt_deg=lean.angle_deg)
+    first, (rows, columns) = _frame_of(lean.shift_yx_mm, spacing_yx_mm, rows_columns)
+    a, b, c = (float(v) for v in points[0] + axes[:, 1] * first[0] + axes[:, 0] * first[1])
+    matrix: Matrix = tuple(tuple(float(v) for v in row) for row in axes)  # type: ignore[assignment]
+    size = (planes.count, rows, columns)
+    return Geometry(
+        ordered,
+        Grid(size, (planes.step_mm, *spacing_yx_mm), (a, b, c), matrix),
+        tuple(found),
+        planes.along_mm,
+        tuple((float(y), float(x)) for y, x in lean.shift_yx_mm - first),
+        planes.gaps_mm,
+        planes.regular and not lean.shift_yx_mm.any(),
+        lean.angle_deg,
+    )
+
+
+def _frame_of(
+    shift_yx_mm: NDArray[np.float64],
+    spacing_yx_mm: tuple[float, float],
+    rows_columns: tuple[int, int],
+) -> tuple[NDArray[np.float64], tuple[int, int]]:
+    """First voxel beside the first slice's first pixel, mm yx, and size of a frame for all slices.
+
+    The frame starts a whole number of pixels from the first slice, whose pixels are so kept.
+    """
+    pixels = shift_yx_mm / np.asarray(spacing_yx_mm)
+    low = np.floor(pixels.min(axis=0) + SNAP_PIXELS)
+    more = np.ceil(pixels.max(axis=0) - SNAP_PIXELS) - low
+    size = (rows_columns[0] + int(more[0]), rows_columns[1] + int(more[1]))
+    return low * np.asarray(spacing_yx_mm), size
 
 
 def direction_of(cosines: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64] | None:
@@ -151,79 +193,12 @@ def duplicate_positions(
     return [group for group in groups if len(group) > 1]
 
 
-def _check_steps(
-    along: NDArray[np.float64], settings: IntakeSettings
-) -> tuple[float, list[Finding]]:
-    """Mean step, and findings about doubled, missing and uneven slices (positions sorted)."""
-    found: list[Finding] = []
-    steps = np.diff(along)
-    doubled = int((steps <= POSITION_ROUNDING_MM).sum())
-    if doubled:
-        found.append(finding("duplicate_slices", f"{doubled} slice position(s) occur twice."))
-        steps = steps[steps > POSITION_ROUNDING_MM]
-    # The smallest step is the true one where slices are missing, however many are missing.
-    base = float(steps.min())
-    tolerance = max(settings.spacing_tolerance * base, POSITION_ROUNDING_MM)
-    near = steps[steps <= base + 2 * tolerance]
-    base = float(np.median(near))
-    multiples = np.rint(steps / base)
-    # Positions rounded to 0.01 mm put the same absolute error on a long step as on a short one,
-    # but an error of the base itself grows with the number of slices left out.
-    odd = np.abs(steps - multiples * base) > tolerance * np.maximum(multiples, 1)
-    gaps = (multiples > 1) & ~odd
-    if gaps.any():
-        count = int((multiples[gaps] - 1).sum())
-        where = ", ".join(f"{v:.1f}" for v in _gap_centres(along, base, tolerance)[:3])
-        found.append(
-            finding(
-                "missing_slices",
-                f"{count} slice(s) missing in {int(gaps.sum())} place(s), the first at "
-                f"{where} mm along the slice axis.",
-            )
-        )
-    if odd.any():
-        found.append(
-            finding(
-                "variable_spacing",
-                f"Slice steps vary from {steps.min():.3f} to {steps.max():.3f} mm.",
-            )
-        )
-    mean = float((along[-1] - along[0]) / (len(along) - 1))
-    ideal = along[0] + mean * np.arange(len(along))
-    if not found and np.abs(along - ideal).max() > 0.25 * mean:
-        # Each step passes, but small errors add up and slices end up in a neighbour's place.
-        found.append(
-            finding("variable_spacing", "Slice positions drift from even spacing along the stack.")
-        )
-    return mean, found
-
-
-def _gap_centres(along: NDArray[np.float64], base: float, tolerance: float) -> list[float]:
-    wide = np.flatnonzero(np.diff(along) > base + tolerance)
-    return [float(along[i] + along[i + 1]) / 2 for i in wide]
-
-
-def _check_line(points: NDArray[np.float64], normal: NDArray[np.float64]) -> list[Finding]:
-    """Whether the slice origins lie on a line along the normal."""
-    span = points[-1] - points[0]
-    across = span - (span @ normal) * normal
-    tilt = float(np.degrees(np.arctan2(np.linalg.norm(across), span @ normal)))
-    if tilt > MAX_TILT_DEG and np.linalg.norm(across) > POSITION_ROUNDING_MM:
-        return [finding("gantry_tilt", f"The gantry was tilted by {tilt:.1f} degrees.")]
-    offsets = points - points[0]
-    share = (offsets @ normal) / (span @ normal)
-    beside = np.linalg.norm(offsets - share[:, None] * span, axis=1)
-    if beside.max() > MAX_SHIFT_MM:
-        return [
-            finding("shifted_slices", f"Slices lie up to {beside.max():.1f} mm beside each other.")
-        ]
-    return []
-
-
 def _check_thickness(
     step_mm: float | None, thickness_mm: float | None, settings: IntakeSettings
 ) -> list[Finding]:
     found = []
+    # Positions are printed: digits beyond a ten thousandth must not decide at a limit.
+    step_mm = None if step_mm is None else round(step_mm, 4)
     thickest = max(thickness_mm or 0.0, step_mm or 0.0)
     if thickest > settings.max_slice_thickness_mm:
         found.append(
@@ -241,11 +216,15 @@ def _check_thickness(
                 "rim and margin cannot be judged.",
             )
         )
-    if step_mm and thickness_mm and step_mm > MAX_STEP_PER_THICKNESS * thickness_mm:
+    gapped = thickness_mm is not None and (step_mm or 0.0) > MAX_STEP_PER_THICKNESS * thickness_mm
+    if step_mm and thickness_mm and abs(thickness_mm - step_mm) > SAME_DISTANCE * step_mm:
+        if gapped:
+            return found  # said by the check of the spacing
+        word = "they overlap" if thickness_mm > step_mm else "a little between them is not seen"
         found.append(
             finding(
-                "slice_gaps",
-                f"Slices are {step_mm:g} mm apart but only {thickness_mm:g} mm thick.",
+                "thickness_not_spacing",
+                f"Slices are {thickness_mm:.4g} mm thick and {step_mm:.4g} mm apart: {word}.",
             )
         )
     return found

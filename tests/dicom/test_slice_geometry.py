@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -41,8 +43,9 @@ def test_any_orientation_in_any_file_order_gives_the_files_own_affine(angles, or
     turn = Rotation.from_euler("zyx", angles, degrees=True).as_matrix()
     cosines = (*turn[:, 0], *turn[:, 1])
     places = stack(7, step, cosines, origin)
-    result = check([places[i] for i in order], cosines)
+    result = check([places[i] for i in order], cosines, thickness=step)
     assert result.findings == ()
+    assert result.regular
     assert [order[i] for i in result.order] == list(range(7))
     assert result.grid is not None
     assert result.grid.size_zyx == (7, 10, 12)
@@ -73,23 +76,53 @@ def test_most_slices_missing_is_still_a_gap() -> None:
     assert "7 slice(s) missing in 7 place(s)" in result.findings[0].message
 
 
-@given(angle=st.floats(0.6, 30), sign=st.sampled_from([-1, 1]), axis=st.sampled_from([0, 1]))
+@given(angle=st.floats(1, 44), sign=st.sampled_from([-1, 1]), axis=st.sampled_from([0, 1]))
 @settings(max_examples=40, deadline=None)
-def test_tilt_is_named_with_its_angle(angle, sign, axis):
+def test_tilt_is_corrected_and_named_with_its_angle(angle, sign, axis):
     # Slices perpendicular to z, origins along a line that leans by the angle.
     places = [p.copy() for p in stack(12)]
     for k, place in enumerate(places):
         place[axis] += sign * k * np.tan(np.radians(angle))
     result = check(places)
     assert codes(result) == ["gantry_tilt"]
-    said = float(result.findings[0].message.split()[-2])
+    said = float(re.search(r"by ([0-9.]+) degrees", result.findings[0].message)[1])
     assert said == pytest.approx(angle, abs=0.051)
+    assert result.tilt_deg == pytest.approx(angle)
+    assert not result.regular
+    # Every slice's first pixel stands where its file says, by the grid and by the standard.
+    assert result.grid is not None
+    dz, dy, dx = result.grid.spacing_zyx_mm
+    for place, along, (y, x) in zip(places, result.along_mm, result.shift_yx_mm, strict=True):
+        index = (along / dz, y / dy, x / dx)
+        assert result.grid.to_lps_mm(index) == pytest.approx(place, abs=1e-6)
+        # and the whole slice lies inside of the grid
+        assert -0.011 <= min(index[1:])
+        assert index[1] + 9 <= result.grid.size_zyx[1] - 1 + 0.011
+        assert index[2] + 11 <= result.grid.size_zyx[2] - 1 + 0.011
 
 
-@pytest.mark.parametrize(("angle", "refused"), [(0.49, False), (0.51, True)])
+@pytest.mark.parametrize(("aside", "moved"), [(0.174, False), (0.176, True)])
+def test_a_lean_of_a_quarter_pixel_stands(aside: float, moved: bool) -> None:
+    places = [p + np.array([aside * k / 49, 0, 0]) for k, p in enumerate(stack(50))]
+    result = check(places)
+    assert (codes(result) == ["gantry_tilt"]) is moved
+    assert result.regular is not moved
+
+
+@pytest.mark.parametrize(("angle", "refused"), [(44.9, False), (45.1, True)])
 def test_tilt_limit(angle: float, refused: bool) -> None:
-    places = [p + np.array([k * np.tan(np.radians(angle)), 0, 0]) for k, p in enumerate(stack(50))]
-    assert (codes(check(places)) == ["gantry_tilt"]) is refused
+    places = [p + np.array([k * np.tan(np.radians(angle)), 0, 0]) for k, p in enumerate(stack(9))]
+    result = check(places)
+    assert codes(result) == ["gantry_tilt_uncorrectable" if refused else "gantry_tilt"]
+    assert (result.grid is None) is refused
+
+
+def test_an_uneven_tilt_is_refused() -> None:
+    places = [p + np.array([0, k * 0.3, 0]) for k, p in enumerate(stack(20))]
+    places[7] = places[7] + (0, 0.4, 0)
+    assert codes(check(places)) == ["gantry_tilt_uncorrectable"]
+    bent = [p + np.array([0, 0.02 * k * k, 0]) for k, p in enumerate(stack(20))]
+    assert codes(check(bent)) == ["gantry_tilt_uncorrectable"]
 
 
 @pytest.mark.parametrize(("error", "refused"), [(0.0199, False), (0.021, True)])
@@ -102,7 +135,7 @@ def test_spacing_tolerance(error: float, refused: bool) -> None:
 
 def test_positions_rounded_by_the_scanner_pass() -> None:
     places = [np.array([0, 0, round(k * 0.625, 2)]) for k in range(200)]
-    result = check(places)
+    result = check(places, thickness=0.625)
     assert codes(result) == []
     assert result.grid is not None
     assert result.grid.spacing_zyx_mm[0] == pytest.approx(0.625, abs=1e-4)
@@ -165,7 +198,7 @@ def test_damaged_orientation_is_refused(cosines: tuple[float, ...]) -> None:
     assert duplicate_positions(stack(6), cosines) == []
 
 
-@pytest.mark.parametrize(("aside", "refused"), [(0.99, False), (1.01, True)])
+@pytest.mark.parametrize(("aside", "refused"), [(0.174, False), (0.21, True)])
 def test_a_slice_beside_the_others(aside: float, refused: bool) -> None:
     places = stack(9)
     places[4] = places[4] + (aside, 0, 0)
@@ -180,8 +213,11 @@ def test_a_slice_beside_the_others(aside: float, refused: bool) -> None:
         (10.0, 10.0, ["thick_slices"]),
         (10.1, 10.1, ["slice_too_thick"]),
         (10.1, None, ["slice_too_thick"]),
-        (2.0, 3.0, ["thick_slices"]),  # overlapping slices, as in the Siemens example
-        (1.5, 1.0, []),
+        # overlapping slices, as in the Siemens example
+        (2.0, 3.0, ["thick_slices", "thickness_not_spacing"]),
+        (1.0, 1.019, []),
+        (1.0, 1.021, ["thickness_not_spacing"]),
+        (1.5, 1.0, ["thickness_not_spacing"]),
         (1.6, 1.0, ["slice_gaps"]),
         (5.0, None, ["thick_slices"]),
     ],
@@ -204,6 +240,7 @@ def test_accepts_only_what_highdicom_accepts(along, seed):
     result = check(places, thickness=10.0)
     if result.grid is None:
         return
+    assert result.regular
     spacing, positions = get_volume_positions(places, list(AXIAL), rtol=0.05)
     assert spacing == pytest.approx(result.grid.spacing_zyx_mm[0])
     assert positions is not None
