@@ -5,6 +5,7 @@ from __future__ import annotations
 from hoimg.dicom.pixels import read_stack
 from hoimg.dicom.place import place
 from hoimg.dicom.types import Exam
+from hoimg.dicom.volume_files import read_volume_file
 from hoimg.errors import InputRefused
 from hoimg.image import CTVolume
 
@@ -16,12 +17,14 @@ def load_volume(exam: Exam) -> CTVolume:
         HU, int16 when every value is a whole number that fits, else float32, on the grid of
         ``exam.series``. ``valid`` is false where nothing was measured (padding outside of the
         reconstruction circle); None when every voxel was. Such voxels keep the value they have in
-        the file.
+        the file; NaN of a volume file becomes -1024.
 
     Raises:
         InputRefused: when a file cannot be read or decoded; the message names it.
     """
     series = exam.series
+    if series.source != "dicom" and series.grid is not None:
+        return read_volume_file(series.files[0], series.grid)
     if series.grid is None or series.stack is None:
         raise InputRefused(f"exam {exam.exam_id} has no volume to read", "not_a_volume")
     hu, padded = read_stack(series.stack)

@@ -102,13 +102,14 @@ class SeriesInfo:
         findings: Outcome of every check.
         usable: Whether this is a CT volume that can be measured.
         kind: ``volume``, ``localizer``, ``secondary_capture``, ``derived_image``,
-            ``radiograph``, ``multiframe`` (unreadable layout), ``other_image`` or ``object``
-            (SEG, SR, dose report ...).
+            ``radiograph``, ``multiframe`` (unreadable layout), ``other_image``, ``label_map`` (a
+            volume file that holds labels) or ``object`` (SEG, SR, dose report ...).
         original: Whether the header calls the images original and axial (not reformatted).
         study_time: Six digits as in the header, to order studies of one day; may be empty.
         bad_files: Files that are truncated or damaged.
         stack: The slices of a usable volume and their places; None otherwise, and for a volume
             file (NIfTI, NRRD), which is read as it stands.
+        source: ``dicom``, or the format of a volume file: ``nifti``, ``nrrd``.
     """
 
     patient_key: str
@@ -127,6 +128,7 @@ class SeriesInfo:
     study_time: str = ""
     bad_files: tuple[Path, ...] = ()
     stack: Stack | None = None
+    source: str = "dicom"
 
     @property
     def coverage_mm(self) -> float:
