@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import datetime
 import os
-import re
 import stat
-import zlib
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -22,14 +20,17 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
-from hoimg.dicom.clean import clean_text, clean_uid, parse_date, patient_key, person_key
+from hoimg.dicom.clean import clean_text, clean_uid, parse_date, patient_key
+from hoimg.dicom.convert import MAX_SIDE, of_series
 from hoimg.dicom.elements import DamagedFile, Fetch, Irregular, walk, walk_meta
+from hoimg.dicom.inflate import check_inflated, inflate
 from hoimg.dicom.quiet import quiet_pydicom
 from hoimg.dicom.types import StoredPixels
 from hoimg.dicom.values import TAGS, DatasetSource, RawSource, Source, Values
 
 __all__ = [
-    "DamagedFile", "FileKind", "Header", "Pool", "clean_text", "clean_uid", "look", "parse_date",
+    "MAX_SIDE", "DamagedFile", "FileKind", "Header", "Pool", "clean_text", "clean_uid", "look",
+    "parse_date",
     "patient_key", "quiet_pydicom", "read_header",
 ]  # fmt: skip
 
@@ -44,23 +45,17 @@ _OF_A_SLICE = frozenset(
     )
 )
 _OF_A_SERIES = tuple(sorted(_WANTED - _OF_A_SLICE))
-_PHASES = ("NominalPercentageOfCardiacPhase", "FilterType")
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _IMPLICIT = "1.2.840.10008.1.2"
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _NATIVE = (_IMPLICIT, "1.2.840.10008.1.2.1", _BIG_ENDIAN)
-_LOSSY = tuple(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 52, 53, 54, 55, 56, 81, 203))
 _CT_IMAGES = "1.2.840.10008.5.1.4.1.1.2"
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _SEQUENCE_END = b"\xfe\xff\xdd\xe0"
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _HEAD = 65536
-MAX_INFLATED = 512 * 2**20
-"""Bytes that a deflated file may grow to; a classic CT slice has 0.5 MB."""
 MAX_HEADER = 16 * 2**20
 """Bytes of header that pydicom, or the inflating of a deflated file, is let go through."""
-MAX_SIDE = 8192
-"""Rows or columns above this are taken for a damaged header."""
 MAX_POOL = 50_000
 """Shared values kept at once; an attacker's unique ones are forgotten instead of piling up."""
 
@@ -208,7 +203,7 @@ def _read(
     if media_class == _DICOMDIR:
         return FileKind.DICOMDIR
     if syntax == _DEFLATED:
-        _check_inflated(stream, place, size)
+        check_inflated(stream, place, size)
     try:
         raw, offset = _walk(stream, head, place, size, syntax)
     except Irregular:
@@ -219,9 +214,9 @@ def _read(
         common = (syntax, media_class, *map(raw.get, _OF_A_SERIES))
     values = Values(source)
     if common is None:
-        made = _of_series(values, syntax, media_class)
+        made = of_series(values, syntax, media_class)
     else:
-        made = pool.recall(common, lambda: _of_series(values, syntax, media_class))
+        made = pool.recall(common, lambda: of_series(values, syntax, media_class))
     sop_class, rows = made.fields["sop_class"], made.fields["rows"]
     if sop_class == _DICOMDIR:
         return FileKind.DICOMDIR
@@ -255,15 +250,11 @@ def _read(
 def _walk(
     stream: BinaryIO, head: bytes, place: int, size: int, syntax: str
 ) -> tuple[dict[int, bytes], int]:
-    def fetch(offset: int, count: int) -> bytes:
-        stream.seek(offset)
-        return stream.read(count)
-
     if syntax == _BIG_ENDIAN:
         raise Irregular
     if syntax == _DEFLATED:
         for limit in (_HEAD, MAX_HEADER):
-            plain = _inflate(stream, place, limit)
+            plain = inflate(stream, place, limit)
             raw, offset = walk(plain, _piece(plain), 0, len(plain), implicit=False, wanted=_WANTED)
             if offset < len(plain) or len(plain) < limit:
                 return raw, 0  # the pixels have no place in the file
@@ -271,9 +262,16 @@ def _walk(
     implicit = syntax == _IMPLICIT
     if syntax == "":
         implicit = not head[place + 4 : place + 6].isalpha()
-    if len(head) == size:
-        fetch = _piece(head)
+    fetch = _piece(head) if len(head) == size else _pieces(stream)
     return walk(head, fetch, place, size, implicit=implicit, wanted=_WANTED)
+
+
+def _pieces(stream: BinaryIO) -> Fetch:
+    def fetch(offset: int, count: int) -> bytes:
+        stream.seek(offset)
+        return stream.read(count)
+
+    return fetch
 
 
 def _piece(data: bytes) -> Fetch:
@@ -290,139 +288,6 @@ def _parse(stream: BinaryIO, size: int, start: int) -> tuple[Source, int]:
     if piece.tell() >= MAX_HEADER and size > MAX_HEADER:
         raise DamagedFile("the header is longer than 16 MB")
     return DatasetSource(dataset), piece.tell()
-
-
-def _check_inflated(stream: BinaryIO, place: int, size: int) -> None:
-    """Refuse a deflated file that would grow beyond the limit (decoders inflate it whole)."""
-    if size * 1032 < MAX_INFLATED:  # deflate cannot compress better than 1032 : 1
-        return
-    stream.seek(place)
-    inflater, total = zlib.decompressobj(-zlib.MAX_WBITS), 0
-    while chunk := inflater.unconsumed_tail or stream.read(2**16):
-        total += len(inflater.decompress(chunk, 2**20))
-        if total > MAX_INFLATED:
-            raise DamagedFile("inflates to more than 512 MB")
-
-
-def _inflate(stream: BinaryIO, place: int, limit: int) -> bytes:
-    """At most ``limit`` bytes of a deflated data set."""
-    stream.seek(place)
-    inflater, plain = zlib.decompressobj(-zlib.MAX_WBITS), bytearray()
-    while len(plain) < limit and (chunk := inflater.unconsumed_tail or stream.read(2**16)):
-        plain += inflater.decompress(chunk, limit - len(plain))
-    return bytes(plain)
-
-
-@dataclass(frozen=True, slots=True)
-class _OfSeries:
-    """What does not change from slice to slice: fields of :class:`Header`, and parts of others."""
-
-    fields: dict[str, Any]
-    stored: StoredPixels | None
-    split_keys: tuple[str, ...]
-
-
-def _of_series(v: Values, syntax: str, media_class: str) -> _OfSeries:
-    """Convert once what all images of a series share."""
-    rows, columns = v.integer("Rows"), v.integer("Columns")
-    bits = v.integer("BitsAllocated") or 0
-    samples = v.integer("SamplesPerPixel") or 1
-    photometric = clean_text(v.text("PhotometricInterpretation"), 16).upper()
-    days = (
-        parse_date(v.text(k)) for k in ("StudyDate", "AcquisitionDate", "SeriesDate", "ContentDate")
-    )
-    # What the images of one study (or series) share, for files without UIDs.
-    study_seed = "|".join(v.text(k) for k in ("PatientID", "StudyDate", "StudyTime"))
-    frame = v.text("FrameOfReferenceUID")
-    series_seed = "|".join(
-        [study_seed, frame]
-        + [v.text(k) for k in ("Modality", "SeriesNumber", "SeriesTime", "SeriesDescription")]
-    )
-    study, made_study = clean_uid(v.text("StudyInstanceUID"), study_seed)
-    series, made_series = clean_uid(v.text("SeriesInstanceUID"), series_seed)
-    spacing = v.numbers("PixelSpacing", 2)
-    agent = v.text("ContrastBolusAgent").strip().upper()
-    birth, sex = v.text("PatientBirthDate").strip(), v.text("PatientSex").strip()
-    slope, intercept = v.number("RescaleSlope"), v.number("RescaleIntercept")
-    fields: dict[str, Any] = {
-        "patient_id": v.text("PatientID").strip(),
-        "issuer": v.text("IssuerOfPatientID").strip(),
-        "person": (birth, sex),
-        "person_key": person_key(v.text("PatientName"), birth, sex),
-        "study_uid": study,
-        "series_uid": series,
-        "made_up_uids": made_study or made_series,
-        "sop_class": v.text("SOPClassUID") or media_class,
-        "modality": clean_text(v.text("Modality"), 16).upper(),
-        "image_type": tuple(clean_text(t, 32).upper() for t in v.many("ImageType")),
-        "description": clean_text(v.text("SeriesDescription")),
-        "date": next((day for day in days if day is not None), None),
-        "study_time": re.sub(r"[^0-9]", "", v.text("StudyTime").split(".")[0])[:6],
-        "rows": rows,
-        "columns": columns,
-        "frames": v.integer("NumberOfFrames") or 1,
-        "plain": (
-            samples == 1
-            and bits in (8, 16, 32)
-            and photometric in ("MONOCHROME2", "MONOCHROME1")
-            and rows is not None
-            and columns is not None
-            and 1 < rows <= MAX_SIDE
-            and 1 < columns <= MAX_SIDE
-        ),
-        "spacing_yx_mm": None if spacing is None or min(spacing) <= 0 else spacing,
-        "orientation": v.numbers("ImageOrientationPatient", 6),
-        "thickness_mm": v.positive("SliceThickness"),
-        "tilt_deg": v.number("GantryDetectorTilt"),
-        "kvp": v.positive("KVP"),
-        "kernel": clean_text("/".join(v.many("ConvolutionKernel"))) or None,
-        "contrast": agent not in ("", "NONE", "NO", "N", "0", "UNKNOWN"),
-        "manufacturer": clean_text(v.text("Manufacturer")) or None,
-        "model": clean_text(v.text("ManufacturerModelName")) or None,
-        "patient_position": clean_text(v.text("PatientPosition"), 16) or None,
-        "body_part": clean_text(v.text("BodyPartExamined")) or None,
-        "has_rescale": intercept is not None
-        and slope not in (None, 0.0)
-        and not v.has("ModalityLUTSequence"),
-        "rescale_type": v.text("RescaleType").strip().upper(),
-        "lossy": v.text("LossyImageCompression") == "01" or syntax in _LOSSY,
-        "slope": slope,
-        "intercept": intercept,
-        "conversion": v.text("ConversionType").strip().upper(),
-        "frame_of_reference": frame,
-    }
-    stored = None
-    if rows is not None and columns is not None and bits:
-        signed = bool(v.integer("PixelRepresentation"))
-        stored = StoredPixels(
-            syntax=syntax,
-            element_offset=0,
-            rows=rows,
-            columns=columns,
-            frames=fields["frames"],
-            bits_allocated=bits,
-            bits_stored=v.integer("BitsStored") or bits,
-            signed=signed,
-            samples=samples,
-            photometric=photometric,
-            padding=_padding(v, bits, signed),
-        )
-    keys = ("ConvolutionKernel", "KVP", "TemporalPositionIdentifier", *_PHASES)
-    return _OfSeries(fields, stored, tuple(v.text(k) for k in keys))
-
-
-def _padding(v: Values, bits: int, signed: bool) -> tuple[int, int] | None:
-    """Padding value and range limit in the pixels' own type: writers store -2000 as 63536."""
-    values = []
-    for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit"):
-        raw = v.integer(keyword)
-        if raw is not None:
-            number = raw % (1 << bits)
-            wraps = signed and number >= 1 << (bits - 1)
-            values.append(number - (1 << bits) if wraps else number)
-        elif not values:
-            return None
-    return min(values), max(values)
 
 
 def _truncated(stream: BinaryIO, offset: int, size: int, stored: StoredPixels) -> bool:

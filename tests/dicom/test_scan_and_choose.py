@@ -550,7 +550,7 @@ def test_garbage_never_ends_in_anything_but_a_refusal(tmp_path: Path, capfd, dat
 
 
 def test_a_deflate_bomb_is_not_inflated(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("hoimg.dicom.header.MAX_INFLATED", 8 * 2**20)
+    monkeypatch.setattr("hoimg.dicom.inflate.MAX_INFLATED", 8 * 2**20)
     path = write_slice(tmp_path / "bomb", noise()[0], (0, 0, 0))
     ds = dcmread(path)
     ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
