@@ -1,9 +1,9 @@
 """The battery of checks on what headers say: each check is a function, all run, one limit refuses.
 
-A check looks at one subject (the headers of a CT group, or the facts of an acquisition) and yields
-findings: a code, its level, what was seen and what to do. A check never decides whether a series
-is used; :func:`judge` does, by the one threshold ``intake.refuse_at``. To add a check, write the
-function, put it into its battery, and its code into :mod:`hoimg.dicom.findings`.
+A check looks at one subject (files, slices, or the facts of an acquisition) and yields findings: a
+code, its level, what was seen and what to do. A check never decides whether a series is used;
+:func:`judge` does, by the one threshold ``intake.refuse_at``. To add a check, write the function,
+put it into its battery, and its code into :mod:`hoimg.dicom.findings`.
 
 Checks of geometry lie in :mod:`hoimg.dicom.slices` and :mod:`hoimg.dicom.tilt`, those of pixels in
 :mod:`hoimg.dicom.pixel_checks`.
@@ -15,7 +15,7 @@ import datetime
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from hoimg.dicom.choose import kernel_class
 from hoimg.dicom.findings import finding
@@ -66,13 +66,63 @@ class Facts:
     orientation: tuple[float, ...] | None = None
 
 
-HeaderCheck = Callable[[Sequence[Header], IntakeSettings], Iterator[Finding]]
+class SliceFacts(Protocol):
+    """What the header checks look at in one image of a series, or one frame of a file."""
+
+    @property
+    def spacing_yx_mm(self) -> tuple[float, ...] | None:
+        """PixelSpacing."""
+
+    @property
+    def position_lps_mm(self) -> tuple[float, ...] | None:
+        """ImagePositionPatient."""
+
+    @property
+    def orientation(self) -> tuple[float, ...] | None:
+        """ImageOrientationPatient."""
+
+    @property
+    def has_rescale(self) -> bool:
+        """Whether a linear rescale is stated."""
+
+    @property
+    def slope(self) -> float | None:
+        """RescaleSlope."""
+
+    @property
+    def intercept(self) -> float | None:
+        """RescaleIntercept."""
+
+    @property
+    def rescale_type(self) -> str:
+        """RescaleType in capitals; empty when there is none."""
+
+    @property
+    def kernel(self) -> str | None:
+        """ConvolutionKernel."""
+
+    @property
+    def kvp(self) -> float | None:
+        """KVP."""
+
+    @property
+    def thickness_mm(self) -> float | None:
+        """SliceThickness."""
+
+
+FileCheck = Callable[[Sequence[Header], IntakeSettings], Iterator[Finding]]
+SliceCheck = Callable[[Sequence[SliceFacts], IntakeSettings], Iterator[Finding]]
 AcquisitionCheck = Callable[[Facts, IntakeSettings], Iterator[Finding]]
 
 
-def check_headers(members: Sequence[Header], settings: IntakeSettings) -> list[Finding]:
-    """Run every check of classic CT images that are to become one volume (at least one)."""
-    return [f for check in HEADER_CHECKS for f in check(members, settings)]
+def check_files(members: Sequence[Header], settings: IntakeSettings) -> list[Finding]:
+    """Run every check of the files that are to become one volume (at least one)."""
+    return [f for check in FILE_CHECKS for f in check(members, settings)]
+
+
+def check_slices(members: Sequence[SliceFacts], settings: IntakeSettings) -> list[Finding]:
+    """Run every check of the images or frames that are to become one volume (at least one)."""
+    return [f for check in SLICE_CHECKS for f in check(members, settings)]
 
 
 def check_acquisition(facts: Facts, settings: IntakeSettings) -> list[Finding]:
@@ -89,14 +139,25 @@ def judge(findings: Iterable[Finding], settings: IntakeSettings) -> tuple[Findin
     )
 
 
-# --- headers of classic CT images ---------------------------------------------------------------
+def with_acquisition(
+    findings: Sequence[Finding], facts: Facts, settings: IntakeSettings
+) -> tuple[Finding, ...]:
+    """Findings of a series with those of how it was made, judged.
+
+    What only weakens the numbers of a series that is measured is left out for one that is refused.
+    """
+    made = check_acquisition(facts, settings)
+    if any(f.level == "error" for f in findings):
+        made = [f for f in made if f.level == "error"]
+    return judge([*findings, *made], settings)
 
 
-def _of(
-    members: Sequence[Header], bad: Sequence[Header], code: str, what: str
-) -> Iterator[Finding]:
+# --- files of a CT volume -----------------------------------------------------------------------
+
+
+def _of(total: Sequence[Any], bad: Sequence[Any], code: str, what: str) -> Iterator[Finding]:
     if bad:
-        yield finding(code, f"{len(bad)} of {len(members)} image(s) {what}.")
+        yield finding(code, f"{len(bad)} of {len(total)} image(s) {what}.")
 
 
 def check_whole(members: Sequence[Header], _: IntakeSettings) -> Iterator[Finding]:
@@ -110,7 +171,19 @@ def check_image(members: Sequence[Header], _: IntakeSettings) -> Iterator[Findin
     yield from _of(members, bad, "bad_image", "are no single-channel CT images")
 
 
-def check_place(members: Sequence[Header], _: IntakeSettings) -> Iterator[Finding]:
+def check_lossy(members: Sequence[Header], _: IntakeSettings) -> Iterator[Finding]:
+    """Pixels changed by lossy compression."""
+    bad = [h for h in members if h.lossy]
+    yield from _of(members, bad, "lossy_compression", "were compressed with loss")
+
+
+FILE_CHECKS: tuple[FileCheck, ...] = (check_whole, check_image, check_lossy)
+
+
+# --- slices of a CT volume: classic images, or frames of an enhanced one --------------------------
+
+
+def check_place(members: Sequence[SliceFacts], _: IntakeSettings) -> Iterator[Finding]:
     """Tags without which no voxel has a place."""
     bad = [h for h in members if not h.spacing_yx_mm]
     yield from _of(members, bad, "no_pixel_spacing", "state no pixel spacing")
@@ -118,7 +191,7 @@ def check_place(members: Sequence[Header], _: IntakeSettings) -> Iterator[Findin
     yield from _of(members, bad, "no_position", "state no position or orientation")
 
 
-def check_rescale(members: Sequence[Header], _: IntakeSettings) -> Iterator[Finding]:
+def check_rescale(members: Sequence[SliceFacts], _: IntakeSettings) -> Iterator[Finding]:
     """Whether stored values become HU, and by one rule."""
     bad = [h for h in members if not h.has_rescale]
     yield from _of(members, bad, "no_rescale", "state no linear rescale to HU")
@@ -130,13 +203,7 @@ def check_rescale(members: Sequence[Header], _: IntakeSettings) -> Iterator[Find
         yield finding("rescale_varies", "Slices have rescales of their own.")
 
 
-def check_lossy(members: Sequence[Header], _: IntakeSettings) -> Iterator[Finding]:
-    """Pixels changed by lossy compression."""
-    bad = [h for h in members if h.lossy]
-    yield from _of(members, bad, "lossy_compression", "were compressed with loss")
-
-
-def check_uniform(members: Sequence[Header], _: IntakeSettings) -> Iterator[Finding]:
+def check_uniform(members: Sequence[SliceFacts], _: IntakeSettings) -> Iterator[Finding]:
     """Slices that were not all made alike."""
     names: dict[str, set[Any]] = {
         "kernel": {h.kernel for h in members},
@@ -148,14 +215,7 @@ def check_uniform(members: Sequence[Header], _: IntakeSettings) -> Iterator[Find
         yield finding("mixed_acquisition", f"Slices differ in {', '.join(mixed)}.")
 
 
-HEADER_CHECKS: tuple[HeaderCheck, ...] = (
-    check_whole,
-    check_image,
-    check_place,
-    check_rescale,
-    check_lossy,
-    check_uniform,
-)
+SLICE_CHECKS: tuple[SliceCheck, ...] = (check_place, check_rescale, check_uniform)
 
 
 # --- how a volume was made ----------------------------------------------------------------------

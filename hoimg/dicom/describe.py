@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 
 import numpy as np
 
+from hoimg.dicom.checks import Facts, check_files, check_slices, with_acquisition
 from hoimg.dicom.copies import drop_identical
 from hoimg.dicom.describe_enhanced import describe_enhanced
 from hoimg.dicom.findings import finding
@@ -32,7 +34,7 @@ def describe(members: Sequence[Header], settings: IntakeSettings) -> tuple[Serie
             findings.append(
                 finding("identical_copies", f"{copies} file(s) are identical copies of others.")
             )
-        findings += _check_content(kept)
+        findings += [*check_files(kept, settings), *check_slices(kept, settings)]
         if all(h.position_lps_mm and h.orientation for h in kept) and kept[0].spacing_yx_mm:
             geometry = check_geometry(
                 [h.position_lps_mm or () for h in kept],
@@ -57,6 +59,10 @@ def describe(members: Sequence[Header], settings: IntakeSettings) -> tuple[Serie
         findings.append(
             finding("missing_uids", "Study or series UID is missing or malformed; one was derived.")
         )
+    acquisition = _acquisition(kept, geometry)
+    date = next((h.date for h in kept if h.date), None)
+    if kind == "volume":
+        findings = list(with_acquisition(findings, _facts(kept[0], acquisition, date), settings))
     usable = kind == "volume" and not any(f.level == "error" for f in findings)
     grid = geometry.grid if usable and geometry is not None else None
     first = kept[0]
@@ -67,10 +73,12 @@ def describe(members: Sequence[Header], settings: IntakeSettings) -> tuple[Serie
             series_uid=first.series_uid,
             modality=first.modality,
             description=first.description,
-            date=next((h.date for h in kept if h.date), None),
+            date=date,
             files=tuple(h.path for h in kept),
             grid=grid,
-            acquisition=_acquisition(kept, geometry if usable else None),
+            acquisition=acquisition
+            if usable
+            else acquisition.model_copy(update={"spacing_zyx_mm": None, "size_zyx": None}),
             findings=tuple(findings),
             usable=usable,
             kind=kind,
@@ -117,31 +125,14 @@ def _is_original(header: Header) -> bool:
     return "ORIGINAL" in words and "MPR" not in words
 
 
-def _check_content(members: Sequence[Header]) -> list[Finding]:
-    """Checks of a CT group that concern its pixels and tags rather than its geometry."""
-    found = []
-    count = len(members)
-    for code, bad, what in (
-        ("truncated_files", [h for h in members if h.truncated], "are cut off"),
-        ("bad_image", [h for h in members if not h.plain], "are no single-channel CT images"),
-        ("no_pixel_spacing", [h for h in members if not h.spacing_yx_mm], "state no pixel spacing"),
-        (
-            "no_position",
-            [h for h in members if not (h.position_lps_mm and h.orientation)],
-            "state no position or orientation",
-        ),
-        ("no_rescale", [h for h in members if not h.has_rescale], "state no linear rescale to HU"),
-        (
-            "not_hounsfield",
-            [h for h in members if h.rescale_type not in ("", "HU", "US")],
-            "are not in Hounsfield units",
-        ),
-        ("unspecified_units", [h for h in members if h.rescale_type == "US"], "state no unit"),
-        ("lossy_compression", [h for h in members if h.lossy], "were compressed with loss"),
-    ):
-        if bad:
-            found.append(finding(code, f"{len(bad)} of {count} image(s) {what}."))
-    return found
+def _facts(first: Header, acquisition: Acquisition, date: datetime.date | None) -> Facts:
+    """What the checks of an acquisition look at."""
+    return Facts(
+        acquisition,
+        (first.description, *first.image_type),
+        date,
+        first.orientation if _is_original(first) else None,
+    )
 
 
 def _acquisition(members: Sequence[Header], geometry: Geometry | None) -> Acquisition:

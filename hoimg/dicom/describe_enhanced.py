@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hoimg.dicom.checks import Facts, check_files, check_slices, with_acquisition
 from hoimg.dicom.copies import drop_identical
 from hoimg.dicom.enhanced import Frame, Part, missing_parts, read_frames, stacks_of
 from hoimg.dicom.findings import finding
@@ -35,7 +36,7 @@ def describe_enhanced(
         findings.append(
             finding("missing_uids", "Study or series UID is missing or malformed; one was derived.")
         )
-    findings += _check_files(kept)
+    findings += check_files(kept, settings)
     frames: list[Frame] = []
     parts: list[Part] = []
     unknown: list[Header] = []
@@ -69,49 +70,10 @@ def describe_enhanced(
     return (*stacks, *own)
 
 
-def _check_files(members: Sequence[Header]) -> list[Finding]:
-    found = []
-    for code, bad, what in (
-        ("truncated_files", [h for h in members if h.truncated], "are cut off"),
-        ("bad_image", [h for h in members if not h.plain], "are no single-channel CT images"),
-        ("lossy_compression", [h for h in members if h.lossy], "were compressed with loss"),
-    ):
-        if bad:
-            said = f"{len(bad)} of {len(members)} multi-frame file(s) {what}."
-            found.append(finding(code, said))
-    return found
-
-
-def _check_frames(frames: Sequence[Frame]) -> list[Finding]:
-    found = []
-    for code, bad, what in (
-        ("no_pixel_spacing", [f for f in frames if not f.spacing_yx_mm], "state no pixel spacing"),
-        (
-            "no_position",
-            [f for f in frames if not (f.position_lps_mm and f.orientation)],
-            "state no position or orientation",
-        ),
-        (
-            "no_rescale",
-            [f for f in frames if f.slope is None or f.intercept is None],
-            "state no linear rescale to HU",
-        ),
-        (
-            "not_hounsfield",
-            [f for f in frames if f.rescale_type not in ("", "HU", "US")],
-            "are not in Hounsfield units",
-        ),
-        ("unspecified_units", [f for f in frames if f.rescale_type == "US"], "state no unit"),
-    ):
-        if bad:
-            found.append(finding(code, f"{len(bad)} of {len(frames)} frame(s) {what}."))
-    return found
-
-
 def _describe_stack(
     stack: Sequence[Frame], given: Sequence[Finding], settings: IntakeSettings
 ) -> SeriesInfo:
-    findings = [*given, *_check_frames(stack)]
+    findings = [*given, *check_slices(stack, settings)]
     frames = list(stack)
     first = frames[0]
     geometry: Geometry | None = None
@@ -129,6 +91,16 @@ def _describe_stack(
         frames = [frames[i] for i in geometry.order]
         tilts = {round(f.tilt_deg, 1) for f in frames if f.tilt_deg}
         findings += check_tag(tilts, geometry.tilt_deg, np.asarray(frames[0].orientation))
+    headers = [f.header for f in frames]
+    words = frames[0].words
+    original = "ORIGINAL" in words and "MPR" not in words
+    facts = Facts(
+        _acquisition(headers, frames, geometry),
+        (first.header.description, *sorted(words)),
+        next((h.date for h in headers if h.date), None),
+        frames[0].orientation if original else None,
+    )
+    findings = list(with_acquisition(findings, facts, settings))
     usable = not any(f.level == "error" for f in findings)
     return _series(frames, "volume", findings, geometry if usable else None)
 

@@ -82,6 +82,11 @@ class Frame:
     words: frozenset[str]
     keys: tuple[str, ...]
 
+    @property
+    def has_rescale(self) -> bool:
+        """Whether a linear rescale to HU is stated."""
+        return self.slope not in (None, 0.0) and self.intercept is not None
+
 
 @dataclass(frozen=True)
 class Part:
