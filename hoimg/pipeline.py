@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import hoimg
 from hoimg.errors import InputRefused, UsageError
+from hoimg.guidance import Guidance, place_guidance
 from hoimg.image import CTVolume, Mask
 from hoimg.results import (
     Exam as ExamResult,
@@ -39,32 +39,6 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True)
-class Guidance:
-    """What a reader gives for one exam, in that exam's patient space.
-
-    Attributes:
-        series_uid: The exam it speaks of; None when the patient has one exam.
-        roi: Only mineral inside is called, whatever it may be.
-        seeds_lps_mm: Points, LPS mm; only mineral within 5 mm of them is called.
-        skeleton: The native skeleton, instead of finding it.
-        mask: Lesions (one label each) to measure as they are, instead of segmenting.
-    """
-
-    series_uid: str | None = None
-    roi: Mask | None = None
-    seeds_lps_mm: tuple[tuple[float, float, float], ...] = ()
-    skeleton: Mask | None = None
-    mask: Mask | None = None
-
-    @property
-    def given(self) -> bool:
-        """Whether anything is given at all."""
-        return bool(self.seeds_lps_mm) or any(
-            m is not None for m in (self.roi, self.skeleton, self.mask)
-        )
-
-
 @dataclass(frozen=True, eq=False)
 class ExamAnalysis:
     """One exam after segmentation and measurement.
@@ -74,12 +48,14 @@ class ExamAnalysis:
         volume: Its pixels, HU.
         segmentation: Lesions, skeleton, exclusions.
         measurements: An observation per lesion label, and the exam's references.
+        tracking_uids: Label to the tracking UID that a given mask states for that lesion.
     """
 
     exam: Exam
     volume: CTVolume
     segmentation: Segmentation
     measurements: ExamMeasurements
+    tracking_uids: Mapping[int, str] = field(default_factory=dict)
 
 
 def analyze_exam(
@@ -93,7 +69,7 @@ def analyze_exam(
         guidance: What a reader gave for this exam.
 
     Raises:
-        InputRefused: when the pixels cannot be read, or a mask does not lie inside of the exam.
+        InputRefused: when the pixels cannot be read, or a mask does not speak of this exam.
     """
     from hoimg.dicom import load_volume
     from hoimg.measure import measure_exam
@@ -102,19 +78,24 @@ def analyze_exam(
     settings = settings or Settings()
     guidance = guidance or Guidance()
     volume = load_volume(exam)
-    for name in ("roi", "skeleton", "mask"):
-        _check_covers(getattr(guidance, name), volume, name)
+    placed = place_guidance(
+        guidance,
+        volume.grid,
+        frame_of_reference_uid=exam.series.frame_of_reference_uid,
+        settings=settings,
+    )
     segmentation = segment_exam(
         volume,
         settings.segment,
         kvp=exam.acquisition.kvp,
         contrast=exam.acquisition.contrast,
-        skeleton=guidance.skeleton,
-        roi=guidance.roi,
+        skeleton=placed.skeleton,
+        roi=placed.roi,
         seeds_lps_mm=guidance.seeds_lps_mm,
     )
-    if guidance.mask is not None:
-        segmentation = _with_mask(segmentation, guidance.mask, volume)
+    if placed.mask is not None:
+        segmentation = _with_mask(segmentation, placed.mask, placed.lesion_flags)
+    segmentation = replace(segmentation, findings=[*placed.findings, *segmentation.findings])
     measurements = measure_exam(
         exam.exam_id,
         volume,
@@ -126,7 +107,7 @@ def analyze_exam(
         acquisition=exam.acquisition.model_copy(update={"native_skeleton": segmentation.provider}),
         flags=segmentation.lesion_flags,
     )
-    return ExamAnalysis(exam, volume, segmentation, measurements)
+    return ExamAnalysis(exam, volume, segmentation, measurements, placed.tracking_uids)
 
 
 def analyze_patient(
@@ -170,7 +151,7 @@ def analyze_patient(
         try:
             return analyze_exam(exam, settings, guidance if exam.exam_id == guided else None)
         except InputRefused as refused:
-            if len(patient.exams) == 1 or refused.code == "mask_elsewhere":
+            if len(patient.exams) == 1 or refused.code.startswith("mask_"):
                 raise  # what the reader gave is wrong; leaving the exam out would hide that
             refusals[exam.exam_id] = refused
             # Its message names a path, which may name the patient: not into a report.
@@ -195,13 +176,14 @@ def analyze_patient(
     if onset is not None and patient.baseline_date is not None:
         onset_day = (onset - patient.baseline_date).days
     acquisitions = {a.exam.exam_id: a.measurements.acquisition for a in analyses}
+    given_uids = _given_uids(tracks, analyses)
     lesions = []
     for track in tracks:
         observations = _complete(track.observations, patient, unread)
         lesions.append(
             Lesion(
                 lesion_id=track.lesion_id,
-                tracking_uid=track.tracking_uid,
+                tracking_uid=given_uids.get(track.lesion_id, track.tracking_uid),
                 observations=observations,
                 changes=track.changes,
                 maturity=assess(
@@ -262,35 +244,44 @@ def _guided_exam(patient: Patient, guidance: Guidance | None) -> str | None:
     )
 
 
-def _check_covers(mask: Mask | None, volume: CTVolume, name: str) -> None:
-    from hoimg.image import resample_mask
+def _given_uids(tracks: Sequence[Track], analyses: Sequence[ExamAnalysis]) -> dict[str, str]:
+    """Lesion to the tracking UID of a mask that is followed already; one lesion for each UID."""
+    found: dict[str, str] = {}
+    for track in tracks:
+        seen = {o.exam_id: o.label for o in track.observations if o.label is not None}
+        for analysis in analyses:
+            uid = analysis.tracking_uids.get(seen.get(analysis.exam.exam_id, 0))
+            others = {t.tracking_uid for t in tracks if t is not track} | set(found.values())
+            if uid is not None and uid not in others:
+                found[track.lesion_id] = uid
+    return found
 
-    if mask is None:
-        return
-    if not resample_mask(mask, volume.grid).array.any():
-        raise InputRefused(
-            f"--{name}: no voxel of it lies inside of the exam; is it from another scan?",
-            "mask_elsewhere",
-        )
 
+def _with_mask(
+    segmentation: Segmentation, mask: Mask, flags: Mapping[int, Sequence[str]]
+) -> Segmentation:
+    """The reader's own outlines in place of the lesions found.
 
-def _with_mask(segmentation: Segmentation, mask: Mask, volume: CTVolume) -> Segmentation:
-    """The reader's own outlines in place of the lesions found."""
+    Args:
+        segmentation: Of the exam.
+        mask: The outlines on the exam's voxels, one label each.
+        flags: Label to what else is to be said of that outline.
+    """
     import numpy as np
 
-    from hoimg.image import resample_mask
-
-    lesions = resample_mask(mask, volume.grid).array.astype(np.uint16)
+    lesions = mask.array
     inside = lesions > 0
     excluded = np.where(inside, 0, segmentation.excluded.array).astype(np.uint16)
     left = set(np.unique(excluded).tolist())
     return replace(
         segmentation,
-        lesions=Mask(lesions, volume.grid),
-        skeleton=Mask(segmentation.skeleton.array & ~inside, volume.grid),
-        excluded=Mask(excluded, volume.grid),
+        lesions=mask,
+        skeleton=Mask(segmentation.skeleton.array & ~inside, mask.grid),
+        excluded=Mask(excluded, mask.grid),
         excluded_regions=[r for r in segmentation.excluded_regions if r.label in left],
-        lesion_flags={int(v): ["outline_given"] for v in np.unique(lesions[inside])},
+        lesion_flags={
+            int(v): ["outline_given", *flags.get(int(v), ())] for v in np.unique(lesions[inside])
+        },
     )
 
 
@@ -408,35 +399,3 @@ def _excluded(analysis: ExamAnalysis) -> list[Excluded]:
         )
         for region in analysis.segmentation.excluded_regions
     ]
-
-
-def read_guidance(
-    *,
-    series_uid: str | None = None,
-    roi: Path | None = None,
-    seeds_lps_mm: Sequence[tuple[float, float, float]] = (),
-    skeleton: Path | None = None,
-    mask: Path | None = None,
-) -> Guidance:
-    """Read what a reader gives from files (label maps in NIfTI or NRRD).
-
-    Args:
-        series_uid: The exam that it speaks of.
-        roi: Label map of a region; every label counts.
-        seeds_lps_mm: Points, LPS mm.
-        skeleton: Label map, or a folder of one mask per bone.
-        mask: Label map, one label per lesion.
-
-    Raises:
-        InputRefused: a file cannot be read or is no label map.
-    """
-    from hoimg.dicom.masks import read_skeleton
-    from hoimg.image import read_mask
-
-    return Guidance(
-        series_uid=series_uid,
-        roi=None if roi is None else read_mask(roi),
-        seeds_lps_mm=tuple(seeds_lps_mm),
-        skeleton=None if skeleton is None else read_skeleton(skeleton),
-        mask=None if mask is None else read_mask(mask),
-    )

@@ -99,6 +99,39 @@ class IntakeSettings(_Section):
         status="default",
         gt=0,
     )
+    zip_max_bytes: int = threshold(
+        32 * 2**30,
+        unit="bytes",
+        meaning="All zip archives of one scan together are unpacked up to this size; what goes "
+        "beyond is left out with a finding.",
+        source="engineering choice; a whole-body CT of 4000 slices has 2 GiB",
+        status="default",
+        gt=0,
+    )
+    zip_max_ratio: float = threshold(
+        200.0,
+        unit="inflated bytes per stored byte",
+        meaning="A member of a zip archive above 16 MiB that inflates by more is left out.",
+        source="engineering choice; CT slices shrink to a third, deflate reaches 1032",
+        status="default",
+        gt=1,
+    )
+    zip_max_members: int = threshold(
+        200_000,
+        unit="files",
+        meaning="Zip archives with more members are left out.",
+        source="engineering choice",
+        status="default",
+        gt=0,
+    )
+    zip_max_depth: int = threshold(
+        3,
+        unit="levels",
+        meaning="Zip archives within archives are opened down to this level; 1 opens none within.",
+        source="engineering choice",
+        status="default",
+        ge=1,
+    )
     affine_tolerance_mm: float = threshold(
         0.1,
         unit="mm",
@@ -140,6 +173,53 @@ class IntakeSettings(_Section):
         "fat, a label map or a picture shows neither.",
         source="fat is -120 to -80 HU",
         status="default",
+    )
+    mask_fraction_min: float = threshold(
+        0.5,
+        unit="fraction",
+        meaning="A pixel of a fractional DICOM segmentation is inside from this probability (or "
+        "occupancy) on.",
+        source="engineering choice: the border where both sides are as likely",
+        status="default",
+        gt=0,
+        le=1,
+    )
+    mask_outside_max: float = threshold(
+        0.02,
+        unit="fraction of the region or lesion",
+        meaning="A given region or lesion of which more lies outside of the exam is refused.",
+        source="engineering choice; above rounding at the border, below any real cut",
+        status="default",
+        ge=0,
+        lt=1,
+    )
+    mask_overlap_max: float = threshold(
+        0.01,
+        unit="fraction of the smaller lesion",
+        meaning="Given lesions that share more are refused.",
+        source="engineering choice: a voxel belongs to one lesion",
+        status="default",
+        ge=0,
+        lt=1,
+    )
+    skeleton_cover_min: float = threshold(
+        0.99,
+        unit="fraction of the exam",
+        meaning="A given skeleton whose own field of view covers less of the exam is refused.",
+        source="engineering choice: bone that it does not know would be called",
+        status="default",
+        gt=0,
+        le=1,
+    )
+    skeleton_planes_min: float = threshold(
+        0.9,
+        unit="fraction of the exam's slices",
+        meaning="A given skeleton in a file that stores only what is there (DICOM segmentation, "
+        "structure set) and that lies in fewer slices is refused.",
+        source="engineering choice: nearly every slice of a body holds bone",
+        status="default",
+        gt=0,
+        le=1,
     )
 
 
@@ -190,6 +270,64 @@ class SegmentSettings(_Section):
         meaning="Long thin pieces (ribs) this close to mirrored bone are native.",
         source="asymmetry of ribs in two scans",
         status="default",
+    )
+    shell_soft_outside: float = threshold(
+        0.73,
+        unit="fraction",
+        meaning="A closed shell is a lesion's when this much of its outside is soft tissue.",
+        source="planted 0.73-0.99, native bone up to 0.7 (tuning cases)",
+        status="default",
+        gt=0,
+        le=1,
+    )
+    shell_compactness: float = threshold(
+        7.0,
+        unit="volumes of the inscribed sphere",
+        meaning="A closed shell's core larger than this is drawn out, as ribs and processes are.",
+        source="planted 2-7 (tuning cases)",
+        status="default",
+        gt=1,
+    )
+    shell_inscribed_mm: float = threshold(
+        2.3,
+        unit="mm",
+        meaning="Least radius of the largest sphere in a closed shell's core.",
+        source="engineering choice",
+        status="default",
+        gt=0,
+    )
+    shell_rim_over_core: float = threshold(
+        1.1,
+        unit="ratio",
+        meaning="The rim of a closed shell is at least this many times as dense as its core.",
+        source="engineering choice",
+        status="default",
+        gt=0,
+    )
+    shell_pass_ratio: float = threshold(
+        0.75,
+        unit="ratio",
+        meaning="A ridge lower than this times the rim joins the cores on its two sides.",
+        source="joins septa of a lesion and noise across ribs, keeps cortex (tuning cases)",
+        status="default",
+        gt=0,
+        lt=1,
+    )
+    shell_min_mm3: float = threshold(
+        100.0,
+        unit="mm3",
+        meaning="Least volume of a closed shell's core.",
+        source="engineering choice",
+        status="default",
+        gt=0,
+    )
+    shell_max_mm3: float = threshold(
+        60_000.0,
+        unit="mm3",
+        meaning="Largest volume of a closed shell's core.",
+        source="engineering choice",
+        status="default",
+        gt=0,
     )
     mirror_faint_mm: float = threshold(
         2.0,

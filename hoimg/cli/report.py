@@ -33,7 +33,7 @@ def report(
     ] = None,
     roi: Annotated[
         Path | None,
-        typer.Option("--roi", help="Label map of a region: only mineral inside is called."),
+        typer.Option("--roi", help="Mask of a region: only mineral inside is called. MASKS below."),
     ] = None,
     seed: Annotated[
         list[str] | None,
@@ -42,12 +42,12 @@ def report(
     skeleton: Annotated[
         Path | None,
         typer.Option(
-            "--skeleton", help="Native skeleton: a label map, or a TotalSegmentator folder."
+            "--skeleton", help="Mask of the native skeleton of the whole exam. MASKS below."
         ),
     ] = None,
     mask: Annotated[
         Path | None,
-        typer.Option("--mask", help="Label map of lesions to measure as they are."),
+        typer.Option("--mask", help="Mask of lesions to measure as they are. MASKS below."),
     ] = None,
     onset: Annotated[
         str | None, typer.Option("--onset", help="Date of injury or first symptom, YYYY-MM-DD.")
@@ -64,8 +64,15 @@ def report(
       hoimg report scans/ -o report/
       hoimg report 2024-01 2024-07 2025-02 -o report/ --onset 2023-11-30
       hoimg report scan/ -o report/ --seed 62.5,-11,840.2
+      hoimg report scan/ -o report/ --mask outlines.seg.dcm --skeleton bones.nii.gz
+
+    MASKS may be a label map (.nii.gz, .nrrd, .mha, 3D Slicer's .seg.nrrd), a DICOM SEG or
+    RTSTRUCT file, a folder that holds one of these, or a folder of one mask per structure such as
+    TotalSegmentator writes. They are placed in millimetres; a mask of another scan, or a skeleton
+    that does not cover the exam, is refused.
     """
-    from hoimg.pipeline import analyze_patient, read_guidance
+    from hoimg.guidance import read_guidance
+    from hoimg.pipeline import analyze_patient
     from hoimg.settings import read_settings
 
     console = console_of(ctx)
@@ -78,6 +85,7 @@ def report(
         seeds_lps_mm=[_point(text) for text in seed or []],
         skeleton=skeleton,
         mask=mask,
+        settings=settings,
     )
     onset_date = None if onset is None else _date(onset)
     from hoimg.dicom import read_patient

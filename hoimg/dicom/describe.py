@@ -86,6 +86,7 @@ def describe(members: Sequence[Header], settings: IntakeSettings) -> tuple[Serie
             study_time=first.study_time,
             bad_files=tuple(h.path for h in members if h.truncated),
             stack=_stack(kept, geometry) if usable and geometry is not None else None,
+            frame_of_reference_uid=first.frame_of_reference or None,
         ),
     )
 

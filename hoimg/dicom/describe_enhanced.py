@@ -166,6 +166,7 @@ def _series(
         study_time=first.study_time,
         bad_files=tuple(h.path for h in headers if h.truncated),
         stack=None if geometry is None else _stack(frames, geometry),
+        frame_of_reference_uid=first.frame_of_reference or None,
     )
 
 

@@ -110,6 +110,7 @@ class SeriesInfo:
         stack: The slices of a usable volume and their places; None otherwise, and for a volume
             file (NIfTI, NRRD), which is read as it stands.
         source: ``dicom``, or the format of a volume file: ``nifti``, ``nrrd``.
+        frame_of_reference_uid: The patient space that positions are in; None when not stated.
     """
 
     patient_key: str
@@ -129,6 +130,7 @@ class SeriesInfo:
     bad_files: tuple[Path, ...] = ()
     stack: Stack | None = None
     source: str = "dicom"
+    frame_of_reference_uid: str | None = None
 
     @property
     def coverage_mm(self) -> float:

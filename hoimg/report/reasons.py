@@ -8,11 +8,13 @@ from hoimg.results import Observation
 FLAGS: dict[str, str] = {
     "attached_to_bone": "attached to native bone",
     "touches_fov": "cut by the field of view: the true size is larger",
+    "crosses_gap": "slices are missing in it or beside it: its size is a guess there",
     "not_calibrated": "no mg: the scan was not calibrated",
     "background_not_measurable": "too little soft tissue around for a local background",
     "no_mineral_voxels": "no voxel above the mineral threshold",
     "boundary_from_mask_only": "boundary taken from the mask: too faint for the half-maximum one",
     "outline_given": "outline was given, not found",
+    "outline_resampled": "given outline was resampled onto the exam's voxels",
     "rim_unrated_slice_thickness": "rim and margin not rated: slices too thick",
     "rim_unrated_few_profiles": "rim and margin not rated: too little free surface",
     "rim_without_cortex_reference": "rim rated by a fixed HU: no normal cortex in view",

@@ -18,7 +18,7 @@ def test_every_code_is_on_the_page_with_its_level() -> None:
 
 def test_every_code_is_used_and_every_used_code_is_known() -> None:
     folder = Path(__file__).resolve().parents[2] / "hoimg" / "dicom"
-    source = "".join(f.read_text("utf-8") for f in folder.glob("*.py") if f.name != "findings.py")
+    source = "".join(f.read_text("utf-8") for f in folder.rglob("*.py") if f.name != "findings.py")
     for code in FINDINGS:
         assert f'"{code}"' in source, code
     made = finding("missing_slices", "two")
