@@ -148,7 +148,7 @@ def _change(change: Change, days: dict[str, int]) -> str:
 
 def _criterion(rule: Criterion) -> str:
     value = "no value" if rule.value is None else f"{rule.value:.4g}"
-    if rule.id in ("gate.streak", "gate.contrast", "gate.fov", "gate.mimic"):
+    if rule.id in ("gate.streak", "gate.contrast", "gate.fov", "gate.gap", "gate.mimic"):
         value = "unknown" if rule.value is None else ("present" if rule.value else "absent")
     unit = f" {rule.unit}" if rule.unit and rule.value is not None else ""
     limits = f"; passes at {rule.pass_at}" if rule.pass_at else ""

@@ -24,6 +24,7 @@ NEAR_METAL = frozenset({"near_metal"})
 STREAK = frozenset({"streak", "streaks", "metal_streak", "metal_streaks"})
 CONTRAST = frozenset({"contrast_overlap"})
 CUT = frozenset({"touches_fov", "cut_by_fov", "scan_end"})
+GAP = frozenset({"crosses_gap"})
 
 
 def has_any(flags: Iterable[str], names: frozenset[str]) -> bool:

@@ -19,6 +19,7 @@ REASONS: dict[str, tuple[str, str]] = {
     "gate.streak": ("metal_streaks", "metal_streaks"),
     "gate.contrast": ("contrast_overlap", "contrast_overlap"),
     "gate.fov": ("cut_by_field_of_view", "field_of_view_unknown"),
+    "gate.gap": ("crosses_gap", "crosses_gap"),
     "gate.mimic": ("mimic_suspected", "mimic_suspected"),
 }
 """Reason code when the check fails, and when it cannot be rated."""
@@ -119,6 +120,12 @@ def gate_fov(observation: Observation) -> Criterion:
     )
 
 
+def gate_gap(observation: Observation) -> Criterion:
+    """No gap between slices through or right beside the lesion."""
+    hit = flags.has_any(observation.flags, flags.GAP)
+    return _flag_check("gate.gap", "gap between slices", hit, DEFAULT)
+
+
 def gate_mimic(observation: Observation) -> Criterion:
     """No flag for something that looks like ossification and is not."""
     found = flags.mimic_flags(observation.flags)
@@ -139,6 +146,7 @@ def gate(
         gate_streak(observation),
         gate_contrast(observation),
         gate_fov(observation),
+        gate_gap(observation),
         gate_mimic(observation),
     ]
 

@@ -94,7 +94,7 @@ def prior_is_usable(prior: Observation, settings: MaturitySettings) -> bool:
         prior.status == "measured"
         and prior.touches_fov is not True
         and not flags.has_any(
-            prior.flags, flags.CUT | flags.STREAK | flags.CONTRAST | flags.NEAR_METAL
+            prior.flags, flags.CUT | flags.GAP | flags.STREAK | flags.CONTRAST | flags.NEAR_METAL
         )
         and (near is None or near >= settings.gate_metal_distance_mm)
     )

@@ -19,6 +19,7 @@ REASON_WORDS: dict[str, str] = {
     "metal_streaks": "metal streaks cross it",
     "contrast_overlap": "it overlaps contrast agent",
     "cut_by_field_of_view": "it is cut by the field of view",
+    "crosses_gap": "slices are missing in it or beside it",
     "field_of_view_unknown": "it is unknown whether the field of view cuts it",
     "mimic_suspected": "it may be something other than heterotopic ossification",
     "red_flag_reverse_zoning": "RED FLAG: its centre is denser than its rim (reverse zoning), "

@@ -190,6 +190,7 @@ class _Scene:
             start=(box[0].start, box[1].start, box[2].start),
             full_size=(z, y, x),
             invalid=invalid,
+            gap_planes=self.volume.gap_planes,
         )
 
     def mask_within(

@@ -18,6 +18,7 @@ from hoimg.measure.features import features_of
 from hoimg.measure.psf import fallback_fwhm
 from hoimg.measure.relation import (
     MaskWithin,
+    crosses_gap,
     distance_to,
     nearest_mm,
     surface_points,
@@ -194,6 +195,8 @@ def measure_lesion(
     at_end = touches_scan_end(view)
     if at_end:
         flags.append("touches_fov")
+    if crosses_gap(view):
+        flags.append("crosses_gap")
     if not envelope.seen.any():
         flags.append("boundary_from_mask_only")
     interval = volume_interval(

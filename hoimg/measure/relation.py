@@ -124,11 +124,28 @@ def touches(view: LesionView, mask: Bools) -> bool:
 
 
 def touches_scan_end(view: LesionView) -> bool:
-    """Whether the mask reaches the array's edge or voxels that were never measured."""
+    """Whether the mask reaches the array's edge or voxels beside or below the slices.
+
+    Planes in a gap between slices do not count: see :func:`crosses_gap`.
+    """
     for axis, (first, size) in enumerate(zip(view.start, view.size_of_exam, strict=True)):
         layers = np.moveaxis(view.lesion, axis, 0)
         at_start = first == 0 and bool(layers[0].any())
         at_stop = first + len(layers) == size and bool(layers[-1].any())
         if at_start or at_stop:
             return True
-    return view.invalid is not None and touches(view, view.invalid)
+    if view.invalid is None:
+        return False
+    outside = view.invalid
+    inside = [k - view.start[0] for k in view.gap_planes]
+    inside = [k for k in inside if 0 <= k < len(outside)]
+    if inside:
+        outside = outside.copy()
+        outside[inside] = False
+    return touches(view, outside)
+
+
+def crosses_gap(view: LesionView) -> bool:
+    """Whether the mask lies in, across or right beside a plane that no slice imaged."""
+    planes = np.flatnonzero(view.lesion.any(axis=(1, 2))) + view.start[0]
+    return any(planes[0] - 1 <= k <= planes[-1] + 1 for k in view.gap_planes)

@@ -37,7 +37,8 @@ class LesionView:
         spacing_mm: Spacing zyx, mm.
         start: Index of the crop's first voxel in the whole array, zyx.
         full_size: Size of the whole array, zyx.
-        invalid: bool or None, voxels outside the reconstruction circle.
+        invalid: bool or None, voxels outside the reconstruction circle or in a gap.
+        gap_planes: Planes of the whole array (z index) that no slice imaged; ``invalid`` there.
     """
 
     hu: NDArray[np.float32]
@@ -49,6 +50,7 @@ class LesionView:
     start: tuple[int, int, int] = (0, 0, 0)
     full_size: tuple[int, int, int] | None = None
     invalid: Bools | None = None
+    gap_planes: tuple[int, ...] = ()
 
     @property
     def voxel_mm3(self) -> float:

@@ -70,6 +70,8 @@ def compare(
     reasons = comparability(*acquisitions, settings)
     if any(o.touches_fov for o in (*earlier, *later)):
         reasons.append("touches_fov")
+    if any("crosses_gap" in o.flags for o in (*earlier, *later)):
+        reasons.append("crosses_gap")
     found = list(flags)
     volumes = _sum(earlier, "volume_mm3"), _sum(later, "volume_mm3")
     masses = _sum(earlier, "mineral_mass_hu_mm3"), _sum(later, "mineral_mass_hu_mm3")

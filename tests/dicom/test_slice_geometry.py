@@ -96,7 +96,7 @@ def test_tilt_is_corrected_and_named_with_its_angle(angle, sign, axis):
         index = (along / dz, y / dy, x / dx)
         assert result.grid.to_lps_mm(index) == pytest.approx(place, abs=1e-6)
         # and the whole slice lies inside of the grid
-        assert -0.011 <= min(index[1:])
+        assert min(index[1:]) >= -0.011
         assert index[1] + 9 <= result.grid.size_zyx[1] - 1 + 0.011
         assert index[2] + 11 <= result.grid.size_zyx[2] - 1 + 0.011
 

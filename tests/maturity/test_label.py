@@ -337,7 +337,7 @@ def test_every_criterion_is_there_with_value_limits_and_status():
     assert [i for i in ids if not i.startswith("gate.")] == [
         "R1", "R2", "R3", "R4", "R4.volume", "R4.mass", "R4.density", "R5", "R6",
     ]  # fmt: skip
-    assert len(ids) == len(set(ids)) == 16
+    assert len(ids) == len(set(ids)) == 17
     assert all(c.evidence for c in found.criteria)
     volume = next(c for c in found.criteria if c.id == "R4.volume")
     assert (volume.value, volume.pass_at, volume.fail_at) == (7.0, "<= 25", "> 25")

@@ -68,6 +68,7 @@ def test_gate_slice(thickness, spacing, result):
         ({"touches_fov": True}, ["cut_by_field_of_view"]),
         ({"touches_fov": None}, ["field_of_view_unknown"]),
         ({"flags": ["touches_fov"], "touches_fov": None}, ["cut_by_field_of_view"]),
+        ({"flags": ["crosses_gap"]}, ["crosses_gap"]),
         ({"flags": ["mimic_phlebolith"]}, ["mimic_suspected"]),
         ({"flags": ["mimic_of_tomorrow"]}, ["mimic_suspected"]),
         ({"flags": ["attached_to_bone"]}, []),

@@ -42,12 +42,12 @@ def limb(lesions, *, noise=8.0, seed=1, cortex=1200.0):
     return hu + noise * grain / grain.std(), labels, bone, r < 50
 
 
-def run(hu, labels, bone, body, *, metal=None, grid=None, slice_mm=1.0, valid=None, **kw):
+def run(hu, labels, bone, body, *, metal=None, grid=None, slice_mm=1.0, valid=None, gaps=(), **kw):
     grid = grid or Grid(SHAPE, SPACING)
     metal = np.zeros(SHAPE, bool) if metal is None else metal
     return measure_exam(
         "day0000_ct_0",
-        CTVolume(np.rint(hu).astype(np.int16), grid, valid),
+        CTVolume(np.rint(hu).astype(np.int16), grid, valid, gaps),
         Mask(labels, grid),
         skeleton=Mask(bone & (labels == 0), grid),
         metal=Mask(metal, grid),
@@ -186,6 +186,23 @@ def test_scan_end_and_reconstruction_circle():
     assert not found[2].touches_fov
     valid[:, : int(23 / 0.75)] = False
     assert run(*scene, valid=valid).observations[2].touches_fov
+
+
+@pytest.mark.parametrize(
+    ("gap", "crossed"),
+    [(35, True), (27, True), (43, True), (26, False), (44, False)],
+)
+def test_a_lesion_at_a_gap_is_flagged(exam, gap, crossed):
+    # Lesion 1 fills the planes 28 to 42 (a ball of 8 mm about z = 35 mm, without its outermost
+    # point); a gap right beside it counts.
+    rows = np.flatnonzero((exam[0][1] == 1).any(axis=(1, 2)))
+    assert (rows[0], rows[-1]) == (28, 42)
+    valid = np.ones(SHAPE, bool)
+    valid[gap] = False
+    found = run(*exam[0], valid=valid, gaps=(gap,)).observations[1]
+    assert ("crosses_gap" in found.flags) is crossed
+    assert not found.touches_fov
+    assert found.volume_mm3 == pytest.approx(exam[1].observations[1].volume_mm3, rel=0.05)
 
 
 def test_metal_distance_and_no_bone():

@@ -121,6 +121,11 @@ def test_a_lesion_cut_by_the_view_is_not_comparable():
     assert (found.comparable, found.flags) == (False, ["touches_fov"])
 
 
+def test_a_lesion_at_a_gap_is_not_comparable():
+    found = change(seen(), seen("b", volume=400.0, flags=["crosses_gap"]))
+    assert (found.comparable, found.flags) == (False, ["crosses_gap"])
+
+
 def test_missing_values_stay_missing():
     found = change(seen(volume=None, mass=None, hu=None), seen("b"))
     assert found.volume_change_pct is found.mass_change_pct is found.density_change_hu is None
