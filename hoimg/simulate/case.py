@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from hoimg.geometry import Grid, Triple
-from hoimg.image import CTVolume, Mask, write_nifti
+from hoimg.image import CTVolume, Mask, to_sitk, write_nifti
 from hoimg.simulate.dicom_writer import SeriesSpec, StudySpec, WrittenStudy, write_study
 from hoimg.simulate.plant import LesionModel, Planted, PlantSpec, build_lesion, plant
 from hoimg.simulate.resample import AIR_HU, resample, rigid_matrix
@@ -46,6 +46,7 @@ class ExamPlan:
         degrees_xyz: Rotation of the patient against the first exam, degrees.
         shift_mm: Shift of the patient against the first exam, LPS mm.
         thick_mm: When set, a second series averaged to this slice thickness is written too.
+        contrast: Contrast agent named in the header; None: none.
     """
 
     days: int
@@ -59,6 +60,7 @@ class ExamPlan:
     degrees_xyz: Triple = (0.0, 0.0, 0.0)
     shift_mm: Triple = (0.0, 0.0, 0.0)
     thick_mm: float | None = None
+    contrast: str | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class LesionPlan:
             after it was present.
         shell_mm: Thickness of the mature shell.
         shell_hu: HU of the mature shell.
+        extra: More fields of its entry in ``case.json``.
     """
 
     lesion_id: str
@@ -91,6 +94,7 @@ class LesionPlan:
     merged_into: str | None = None
     shell_mm: float = 1.5
     shell_hu: float = 1150.0
+    extra: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,9 @@ class CasePlan:
         clean_air: Write constant air outside the body (compresses better; removes the table).
         compression: See :mod:`hoimg.simulate.dicom_writer`.
         note: What the case is, copied into ``case.json``.
+        extra: More top-level fields of ``case.json``.
+        skeleton: A skeleton in the patient's frame as a reader would give it (a model's mask of
+            the scan without lesions); written on each exam's grid and named in ``case.json``.
     """
 
     base: CTVolume
@@ -123,6 +130,7 @@ class CasePlan:
     compression: str = "jpeg-ls"
     note: str = "simulated"
     extra: dict[str, Any] = field(default_factory=dict)
+    skeleton: Mask | None = None
 
 
 def exam_grid(plan: CasePlan, exam: ExamPlan) -> Grid:
@@ -149,8 +157,8 @@ def scan_exam(plan: CasePlan, index: int, models: dict[Any, LesionModel] | None 
     Args:
         plan: The case.
         index: Which exam.
-        models: Lesions built before, filled as they are built: an unchanged lesion is the same
-            object at both dates.
+        models: Lesions built before by :func:`model_key`, filled as they are built: an unchanged
+            lesion is the same object at both dates.
     """
     exam = plan.exams[index]
     models = {} if models is None else models
@@ -163,7 +171,7 @@ def scan_exam(plan: CasePlan, index: int, models: dict[Any, LesionModel] | None 
         volume = lesion.volumes_mm3[index]
         if volume is None:
             continue
-        key = (lesion.lesion_id, volume, lesion.stages[index], id(lesion.shapes[index]))
+        key = model_key(lesion, index)
         if key not in models:
             models[key] = build_lesion(
                 PlantSpec(
@@ -199,7 +207,22 @@ def scan_exam(plan: CasePlan, index: int, models: dict[Any, LesionModel] | None 
     return planted
 
 
-def write_case(plan: CasePlan, dicom_folder: Path, truth_folder: Path | None = None) -> Path:
+def model_key(lesion: LesionPlan, index: int) -> tuple[Any, ...]:
+    """What makes a lesion's model at one exam: the same key, the same object."""
+    return (
+        lesion.lesion_id,
+        lesion.volumes_mm3[index],
+        lesion.stages[index],
+        id(lesion.shapes[index]),
+    )
+
+
+def write_case(
+    plan: CasePlan,
+    dicom_folder: Path,
+    truth_folder: Path | None = None,
+    models: dict[Any, LesionModel] | None = None,
+) -> Path:
     """Write every exam as a DICOM study, the label maps and ``case.json``.
 
     Args:
@@ -207,6 +230,7 @@ def write_case(plan: CasePlan, dicom_folder: Path, truth_folder: Path | None = N
         dicom_folder: Where the study folders go.
         truth_folder: Where ``case.json`` and the label maps go; None: ``dicom_folder`` for
             ``case.json`` and ``truth/`` in it for the label maps.
+        models: Lesions built before, see :func:`scan_exam`.
 
     Returns:
         Path of ``case.json``; the paths in it are relative to its folder.
@@ -214,8 +238,8 @@ def write_case(plan: CasePlan, dicom_folder: Path, truth_folder: Path | None = N
     home = dicom_folder if truth_folder is None else truth_folder
     maps = dicom_folder / "truth" if truth_folder is None else truth_folder
     maps.mkdir(parents=True, exist_ok=True)
-    models: dict[Any, LesionModel] = {}
-    exams = []
+    models = {} if models is None else models
+    exams: list[dict[str, Any]] = []
     truths = []
     for index, exam in enumerate(plan.exams):
         planted = scan_exam(plan, index, models)
@@ -242,9 +266,14 @@ def write_case(plan: CasePlan, dicom_folder: Path, truth_folder: Path | None = N
                 "kernel": exam.kernel,
                 "kvp": exam.kvp,
                 "noise_sd_hu": exam.noise_sd_hu,
+                "contrast": exam.contrast,
                 "exam_to_patient_lps": exam_to_patient(plan, exam).round(9).tolist(),
             }
         )
+        if plan.skeleton is not None:
+            given = maps / f"day{exam.days:04d}_skeleton.nii.gz"
+            write_nifti(given, _given_skeleton(plan.skeleton, plan, exam), exam_grid(plan, exam))
+            exams[-1]["skeleton"] = _relative(given, home)
     case = {
         "note": plan.note,
         "seed": plan.seed,
@@ -257,14 +286,34 @@ def write_case(plan: CasePlan, dicom_folder: Path, truth_folder: Path | None = N
     return path
 
 
+def _given_skeleton(skeleton: Mask, plan: CasePlan, exam: ExamPlan) -> NDArray[np.uint8]:
+    """The given skeleton on an exam's grid, nearest neighbour: as coarse as its source."""
+    import SimpleITK as sitk
+
+    matrix = exam_to_patient(plan, exam)
+    transform = sitk.AffineTransform(3)
+    transform.SetMatrix(matrix[:3, :3].ravel().tolist())
+    transform.SetTranslation(matrix[:3, 3].tolist())
+    grid = exam_grid(plan, exam)
+    moved = sitk.Resample(
+        to_sitk((skeleton.array > 0).astype(np.uint8), skeleton.grid),
+        to_sitk(np.zeros(grid.size_zyx, np.uint8), grid),
+        transform,
+        sitk.sitkNearestNeighbor,
+        0,
+    )
+    return np.asarray(sitk.GetArrayFromImage(moved), np.uint8)
+
+
 def _write_exam(
     plan: CasePlan, exam: ExamPlan, index: int, planted: Planted, folder: Path
 ) -> WrittenStudy:
     """The DICOM study of one exam."""
-    series = [SeriesSpec(planted.volume, f"Axial {exam.slice_mm:g}", exam.kernel, float(exam.kvp))]
+    shared: dict[str, Any] = {"kernel": exam.kernel, "kvp": float(exam.kvp), "contrast": exam.contrast}
+    series = [SeriesSpec(planted.volume, f"Axial {exam.slice_mm:g}", **shared)]
     if exam.thick_mm:
         thick = _average_slices(planted.volume, exam.thick_mm)
-        series.append(SeriesSpec(thick, f"Axial {exam.thick_mm:g}", exam.kernel, float(exam.kvp)))
+        series.append(SeriesSpec(thick, f"Axial {exam.thick_mm:g}", **shared))
     spec = StudySpec(
         series,
         FIRST_DATE + dt.timedelta(days=exam.days),
@@ -307,6 +356,7 @@ def _lesion_truth(plan: CasePlan, number: int, truths: Sequence[Any]) -> dict[st
         "where": lesion.where,
         "label": lesion.label,
         "observations": observations,
+        **lesion.extra,
     }
 
 

@@ -46,6 +46,7 @@ class SeriesSpec:
         kernel: ConvolutionKernel.
         kvp: Tube voltage, kV.
         slice_thickness_mm: None: the grid's slice spacing.
+        contrast: ContrastBolusAgent; None: the attribute is left out.
     """
 
     volume: CTVolume
@@ -53,6 +54,7 @@ class SeriesSpec:
     kernel: str = "B30f"
     kvp: float = 120.0
     slice_thickness_mm: float | None = None
+    contrast: str | None = None
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,8 @@ def _slice(
     ds.AcquisitionNumber = number
     ds.KVP = _number(series.kvp)
     ds.ConvolutionKernel = series.kernel
+    if series.contrast is not None:
+        ds.ContrastBolusAgent = series.contrast
     ds.SliceThickness = _number(series.slice_thickness_mm or grid.spacing_zyx_mm[0])
     ds.SpacingBetweenSlices = _number(grid.spacing_zyx_mm[0])
     _place(ds, grid, grid.to_lps_mm((index, 0, 0)))

@@ -108,6 +108,7 @@ def find_place(
     kind: str = "lobulated",
     metal_gap_mm: float = 25.0,
     near_lps_mm: tuple[float, float, float] | None = None,
+    near_mm: float = 25.0,
     tries: int = 60,
 ) -> LesionModel:
     """Draw a lesion and a place for it, and build it.
@@ -126,7 +127,8 @@ def find_place(
         others: Lesions to keep 8 mm away from.
         kind: ``lobulated`` or ``plaque``.
         metal_gap_mm: Least distance to metal, mm.
-        near_lps_mm: Prefer places within 25 mm of this point.
+        near_lps_mm: Only centres within ``near_mm`` of this point are drawn.
+        near_mm: See ``near_lps_mm``, mm.
         tries: Centres to try.
 
     Raises:
@@ -148,7 +150,7 @@ def find_place(
     if near_lps_mm is not None:
         index = np.argwhere(ok)
         gap = np.linalg.norm(site.grid.to_lps_mm(index) - np.asarray(near_lps_mm), axis=1)
-        candidates = index[gap < 25.0]
+        candidates = index[gap < near_mm]
     else:
         candidates = np.argwhere(ok)
     if len(candidates) == 0:

@@ -19,7 +19,7 @@ from scipy import ndimage
 from hoimg.geometry import Box, Grid, bounding_box
 from hoimg.image import CTVolume, Mask
 from hoimg.simulate.noise import block_mean, blur, correlated_noise
-from hoimg.simulate.shapes import Scaled, Shape
+from hoimg.simulate.shapes import Scaled, Shape, evaluate_on_cube
 from hoimg.simulate.texture import SOFT_HU, Texture
 
 FINE_MM = 0.4
@@ -137,7 +137,8 @@ def build_lesion(
         grid, points = _lattice(
             spec.center_lps_mm, int(np.ceil(factor * radius / fine_mm)), fine_mm
         )
-        field = Scaled(spec.shape, factor)(points).reshape(grid.size_zyx)
+        scaled = Scaled(spec.shape, factor)
+        field = evaluate_on_cube(scaled, points, grid.size_zyx[0], fine_mm)
         depth = -_as_distance(field, fine_mm)
         occupancy = np.clip(0.5 + depth / fine_mm, 0.0, 1.0).astype(np.float32)
         if native_bone is not None:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from hoimg.simulate.noise import SmoothField
 
@@ -167,6 +168,41 @@ class Plaque:
         near = np.abs(value) < 0.4
         value[near] += 0.08 * np.clip(self._skin(points[near]), -2.5, 2.5)
         return value
+
+
+def evaluate_on_cube(
+    shape: Shape, points_mm: NDArray[Any], side: int, step_mm: float
+) -> NDArray[np.float32]:
+    """A form's values on a cube of points, the far outside left out: most of a cube is empty.
+
+    Every third point along each axis is evaluated first; then all points of the cells round which
+    a value is below 3 mm. Elsewhere the result is 10 mm. So values are exact inside and within
+    about 2 mm of the surface, for forms that are wider than 1 mm or so.
+
+    Args:
+        shape: The form.
+        points_mm: Points of a cubic lattice, ``(side**3, 3)``, z slowest.
+        side: Points along each axis.
+        step_mm: Their spacing, mm; a coarse lattice (above 0.5 mm) is evaluated in full.
+
+    Returns:
+        float32 ``[z, y, x]``.
+    """
+    size = (side,) * 3
+    if step_mm > 0.5 or side < 24:
+        return shape(points_mm).reshape(size)
+    stride = 3
+    probe = np.zeros(size, bool)
+    probe[::stride, ::stride, ::stride] = True
+    count = -(-side // stride)
+    near = shape(points_mm[probe.ravel()]).reshape((count,) * 3) < 3.0
+    near = ndimage.binary_dilation(near, np.ones((3, 3, 3), bool))
+    for axis in range(3):
+        near = np.repeat(near, stride, axis=axis)
+    wanted = near[:side, :side, :side].ravel()
+    values = np.full(wanted.size, np.float32(10.0))
+    values[wanted] = shape(points_mm[wanted])
+    return values.reshape(size)
 
 
 def smooth_min(a: NDArray[Any], b: NDArray[Any], width: float) -> NDArray[np.float32]:
