@@ -98,11 +98,23 @@ class Radiograph:
         pixels: Array ``[y, x]``, float32; larger is *more attenuating* (MONOCHROME1 inverted).
         spacing_yx_mm: Pixel spacing in mm, or None when the file gives none that can be trusted.
         spacing_source: ``calibrated``, ``detector_corrected``, ``detector_uncorrected``, ``none``.
+        valid: Optional boolean array of the same shape, false where nothing was exposed (padding,
+            outside of the stated collimator); None means that every pixel counts.
+
+    Raises:
+        ValueError: when ``pixels`` is not a 2D float32 array, or ``valid`` has another shape.
     """
 
     pixels: NDArray[np.float32]
     spacing_yx_mm: tuple[float, float] | None
     spacing_source: str
+    valid: NDArray[np.bool_] | None = None
+
+    def __post_init__(self) -> None:
+        if self.pixels.ndim != 2 or self.pixels.dtype != np.float32:
+            raise ValueError(f"a film is 2D float32, got {self.pixels.shape} {self.pixels.dtype}")
+        if self.valid is not None and self.valid.shape != self.pixels.shape:
+            raise ValueError(f"valid {self.valid.shape} does not fit pixels {self.pixels.shape}")
 
 
 def to_sitk(array_zyx: NDArray[Any], grid: Grid) -> sitk.Image:

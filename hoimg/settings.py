@@ -80,7 +80,7 @@ class IntakeSettings(_Section):
         "error",
         unit="level",
         meaning="Findings of this level and above keep a series (or exam) out of the analysis.",
-        source="engineering choice; \"warning\" lets only scans without any doubt in",
+        source='engineering choice; "warning" lets only scans without any doubt in',
         status="default",
     )
     kvp_low: float = threshold(
@@ -220,6 +220,168 @@ class IntakeSettings(_Section):
         status="default",
         gt=0,
         le=1,
+    )
+    film_spacing_min_mm: float = threshold(
+        0.01,
+        unit="mm",
+        meaning="A smaller pixel spacing of a radiograph is refused.",
+        source="engineering choice; the sharpest detectors (mammography) have 0.05 mm",
+        status="default",
+        gt=0,
+    )
+    film_spacing_max_mm: float = threshold(
+        2.0,
+        unit="mm",
+        meaning="A larger pixel spacing of a radiograph is refused.",
+        source="engineering choice; detectors have 0.1-0.2 mm, reduced copies up to 1.5 mm",
+        status="default",
+        gt=0,
+    )
+    film_side_max_mm: float = threshold(
+        2000.0,
+        unit="mm",
+        meaning="A spacing that makes a radiograph longer than this is refused.",
+        source="engineering choice; the longest whole-body exposures have 1.8 m",
+        status="default",
+        gt=0,
+    )
+    film_aspect_tolerance: float = threshold(
+        0.01,
+        unit="fraction",
+        meaning="Row and column spacing of a radiograph may differ by this from what "
+        "PixelAspectRatio states (1 when absent).",
+        source="engineering choice; rounding explains 0.1 % (1.2 and 1.2012 mm on one real film)",
+        status="default",
+        gt=0,
+    )
+    film_magnification_max: float = threshold(
+        2.0,
+        unit="",
+        meaning="A larger magnification of a radiograph is refused.",
+        source="engineering choice; a hip has 1.15-1.25, magnified views up to 2",
+        status="default",
+        gt=1,
+    )
+    film_magnification_tolerance: float = threshold(
+        0.02,
+        unit="fraction",
+        meaning="If the stated magnification and SID / SOD differ by more, neither is used.",
+        source="ERMF is defined as SID / SOD; both are printed with few digits",
+        status="default",
+        gt=0,
+    )
+    hu_offset_warning: float = threshold(
+        25.0,
+        unit="HU",
+        meaning="Air that reads this much too high or low gets a warning.",
+        source="engineering choice; scanners are held to -1000 +- 10 in air",
+        status="default",
+        gt=0,
+    )
+    hu_offset_error: float = threshold(
+        50.0,
+        unit="HU",
+        meaning="Air or tissue further off than this is no HU scale: the exam is refused.",
+        source="engineering choice",
+        status="default",
+        gt=0,
+    )
+    floor_hu: float = threshold(
+        -950.0,
+        unit="HU",
+        meaning="Values that end in a wall above this were windowed: the exam is refused.",
+        source="air reads -1000",
+        status="default",
+    )
+    ceiling_hu: float = threshold(
+        2000.0,
+        unit="HU",
+        meaning="Values that end in a wall below this were windowed: the exam is refused; above "
+        "it they are saturated.",
+        source="compact bone reads 800-1900 HU",
+        status="default",
+        gt=0,
+    )
+    saturated_mm3: float = threshold(
+        10.0,
+        unit="mm3",
+        meaning="Less than this at the highest value is not looked at.",
+        source="engineering choice",
+        status="default",
+        gt=0,
+    )
+    foreign_ratio: float = threshold(
+        2.0,
+        unit="ratio",
+        meaning="A slice that differs from both neighbours this much more than they differ from "
+        "each other is of another scan.",
+        source="engineering choice; up to 1.0 measured in four real scans",
+        status="default",
+        gt=1,
+    )
+    jump_ratio: float = threshold(
+        5.0,
+        unit="ratio",
+        meaning="A change between two slices this much larger than beside it gets a warning.",
+        source="engineering choice; 1.3 measured in patients, 3.8 at the end of a phantom",
+        status="default",
+        gt=1,
+    )
+    truncated_share: float = threshold(
+        0.02,
+        unit="fraction of the outline",
+        meaning="More of the body's outline on the edge of the field of view gets a warning.",
+        source="engineering choice",
+        status="default",
+        ge=0,
+    )
+    max_noise_hu: float = threshold(
+        50.0,
+        unit="HU",
+        meaning="More noise in soft tissue gets a warning.",
+        source="engineering choice; thin soft-tissue reconstructions have 10-30 HU",
+        status="default",
+        gt=0,
+    )
+    streak_ratio: float = threshold(
+        1.8,
+        unit="ratio",
+        meaning="Noise this much rougher in one direction than in the other is streaks.",
+        source="engineering choice; up to 1.3 measured where noise is above 5 HU",
+        status="default",
+        gt=1,
+    )
+    streak_noise_hu: float = threshold(
+        25.0,
+        unit="HU",
+        meaning="Streaks with less noise across them are not looked at.",
+        source="engineering choice",
+        status="default",
+        gt=0,
+    )
+    streak_share: float = threshold(
+        0.05,
+        unit="fraction of the slices",
+        meaning="Streaks in more of the slices get a warning.",
+        source="engineering choice",
+        status="default",
+        ge=0,
+    )
+    metal_hu: float = threshold(
+        2500.0,
+        unit="HU",
+        meaning="Voxels above this are metal or cement.",
+        source="metal and cement exceed 2500-3000 HU or saturate",
+        status="default",
+        gt=0,
+    )
+    metal_mm3: float = threshold(
+        20.0,
+        unit="mm3",
+        meaning="More metal than this gets a warning.",
+        source="engineering choice",
+        status="default",
+        ge=0,
     )
 
 
@@ -780,3 +942,11 @@ def read_settings(path: Path | None) -> Settings:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UsageError(f"{path}: setting '{where}': {first['msg']}") from error
+
+
+def with_gaps(settings: Settings, allow: bool) -> Settings:
+    """The settings with ``intake.allow_gaps`` set where the command line asks for it."""
+    if not allow:
+        return settings
+    intake = settings.intake.model_copy(update={"allow_gaps": True})
+    return settings.model_copy(update={"intake": intake})

@@ -1,7 +1,9 @@
 """Files to exams: find, group, check and read DICOM CT. See ``docs/methods/dicom.md``."""
 
+from hoimg.dicom.film import FilmInfo
 from hoimg.dicom.findings import FINDINGS
 from hoimg.dicom.load import load_volume
+from hoimg.dicom.radiograph import display_8bit, load_radiograph
 from hoimg.dicom.read import read_patient
 from hoimg.dicom.scan import scan
 from hoimg.dicom.types import Exam, Inventory, Patient, SeriesInfo
@@ -9,9 +11,12 @@ from hoimg.dicom.types import Exam, Inventory, Patient, SeriesInfo
 __all__ = [
     "FINDINGS",
     "Exam",
+    "FilmInfo",
     "Inventory",
     "Patient",
     "SeriesInfo",
+    "display_8bit",
+    "load_radiograph",
     "load_volume",
     "read_patient",
     "scan",

@@ -10,6 +10,8 @@ import numpy as np
 from hoimg.dicom.checks import Facts, check_files, check_slices, with_acquisition
 from hoimg.dicom.copies import drop_identical
 from hoimg.dicom.describe_enhanced import describe_enhanced
+from hoimg.dicom.film import FilmInfo
+from hoimg.dicom.film_header import film_findings, read_films
 from hoimg.dicom.findings import finding
 from hoimg.dicom.groups import ENHANCED, identity_of, kind_of
 from hoimg.dicom.header import Header, patient_key
@@ -19,6 +21,9 @@ from hoimg.dicom.types import SeriesInfo, SliceSource, Stack
 from hoimg.results import Acquisition, Finding
 from hoimg.settings import IntakeSettings
 
+MENTIONED = 3
+"""Films that the message of a series describes one by one."""
+
 
 def describe(members: Sequence[Header], settings: IntakeSettings) -> tuple[SeriesInfo, ...]:
     """Check one group of headers and say what it is; a multi-frame group may hold several."""
@@ -27,6 +32,9 @@ def describe(members: Sequence[Header], settings: IntakeSettings) -> tuple[Serie
         return describe_enhanced(members, settings)
     findings: list[Finding] = []
     kept = list(members)
+    films: tuple[FilmInfo, ...] = ()
+    if kind == "radiograph":
+        films = tuple(film for h in members for film in read_films(h, settings))
     geometry: Geometry | None = None
     if kind == "volume":
         kept, copies = drop_identical(members)
@@ -54,7 +62,8 @@ def describe(members: Sequence[Header], settings: IntakeSettings) -> tuple[Serie
         said = "A multi-frame CT object of unknown layout."
         findings.append(finding("multiframe_not_supported", said))
     else:
-        findings.append(_why_no_volume(members[0], kind, len(members)))
+        findings.append(_why_no_volume(members[0], kind, len(members), films))
+        findings += film_findings(films)
     if any(h.made_up_uids for h in members):
         findings.append(
             finding("missing_uids", "Study or series UID is missing or malformed; one was derived.")
@@ -87,6 +96,7 @@ def describe(members: Sequence[Header], settings: IntakeSettings) -> tuple[Serie
             bad_files=tuple(h.path for h in members if h.truncated),
             stack=_stack(kept, geometry) if usable and geometry is not None else None,
             frame_of_reference_uid=first.frame_of_reference or None,
+            films=films,
         ),
     )
 
@@ -105,12 +115,15 @@ def _stack(members: Sequence[Header], geometry: Geometry) -> Stack | None:
     return geometry.stack(slices)
 
 
-def _why_no_volume(header: Header, kind: str, count: int) -> Finding:
+def _why_no_volume(header: Header, kind: str, count: int, films: Sequence[FilmInfo]) -> Finding:
     what = f"{count} image(s)"
     if kind == "object":
         return finding("not_an_image", f"{count} object(s) of modality {header.modality or '?'}.")
     if kind == "radiograph":
-        return finding("radiograph_not_measured", f"{what} of modality {header.modality}.")
+        read = "; ".join(f.summary for f in films[:MENTIONED])
+        more = f"; and {len(films) - MENTIONED} more" if len(films) > MENTIONED else ""
+        said = f"{what} of modality {header.modality or '?'}{f' ({read}{more})' if read else ''}."
+        return finding("radiograph_not_measured", said)
     if kind == "other_image":
         return finding("modality_not_supported", f"{what} of modality {header.modality or '?'}.")
     names = {

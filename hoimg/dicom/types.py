@@ -6,9 +6,13 @@ import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hoimg.geometry import Grid
 from hoimg.results import Acquisition, Finding
+
+if TYPE_CHECKING:
+    from hoimg.dicom.film import FilmInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +26,16 @@ class StoredPixels:
         rows: Rows of one frame.
         columns: Columns of one frame.
         frames: Number of frames.
-        bits_allocated: 8, 16 or 32.
+        bits_allocated: 8, 16 or 32; 64 for pixels that are double floats.
         bits_stored: Up to ``bits_allocated``.
         signed: Whether stored values are two's complement.
         samples: Samples per pixel.
         photometric: ``MONOCHROME1``, ``MONOCHROME2`` or another.
         padding: PixelPaddingValue and PixelPaddingRangeLimit as integers of the pixels' own type,
             lower first; None without padding.
+        high_bit: HighBit; None when not stated (then ``bits_stored - 1``).
+        float_padding: Lowest and highest FloatPixelPaddingValue (or its double), for pixels that
+            are floating point numbers; None without padding.
     """
 
     syntax: str
@@ -42,6 +49,8 @@ class StoredPixels:
     samples: int
     photometric: str
     padding: tuple[int, int] | None = None
+    high_bit: int | None = None
+    float_padding: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +120,8 @@ class SeriesInfo:
             file (NIfTI, NRRD), which is read as it stands.
         source: ``dicom``, or the format of a volume file: ``nifti``, ``nrrd``.
         frame_of_reference_uid: The patient space that positions are in; None when not stated.
+        films: Of a series of radiographs: every film, by file and frame. They are read one by one
+            (:func:`hoimg.dicom.load_radiograph`) and never make a volume.
     """
 
     patient_key: str
@@ -130,6 +141,7 @@ class SeriesInfo:
     bad_files: tuple[Path, ...] = ()
     stack: Stack | None = None
     source: str = "dicom"
+    films: tuple[FilmInfo, ...] = ()
     frame_of_reference_uid: str | None = None
 
     @property
@@ -205,6 +217,7 @@ class Inventory:
         unreadable: Files that are DICOM but damaged in the header.
         patient_findings: Patient key to what concerns the patient as a whole.
         patient_ids: Patient key to PatientID. For messages on the terminal only: never written.
+        origins: Of files unpacked from an archive: which archive, for messages on the terminal.
     """
 
     series: tuple[SeriesInfo, ...]
@@ -214,6 +227,7 @@ class Inventory:
     unreadable: tuple[Path, ...] = ()
     patient_findings: Mapping[str, tuple[Finding, ...]] = field(default_factory=dict)
     patient_ids: Mapping[str, str] = field(default_factory=dict, repr=False)
+    origins: Mapping[Path, str] = field(default_factory=dict, repr=False)
 
     @property
     def patient_keys(self) -> tuple[str, ...]:
