@@ -121,16 +121,27 @@ def _paint(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """HU, share of native bone and unevenness (HU) of slices ``start`` to ``stop``.
 
-    On a grid twice as fine within the slice; along z the edges' partial volume has to do.
+    On a grid twice as fine within the slice; along z the edges' partial volume has to do. One
+    slice at a time, which stays in the processor's cache.
     """
+    layers = [_paint_slice(tissues, grid, index) for index in range(start, stop)]
+    hu, share, uneven = (np.stack(parts) for parts in zip(*layers, strict=True))
+    return hu, share, uneven
+
+
+def _paint_slice(
+    tissues: list[Tissue], grid: Grid, index: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """One slice of :func:`_paint`, ``[y, x]``."""
     sz, sy, sx = grid.spacing_zyx_mm
     ox, oy, oz = grid.origin_lps_mm
-    z = np.arange(start, stop, dtype=np.float32) * sz + oz
+    z = np.float32(index) * np.float32(sz) + np.float32(oz)
     y = (np.arange(2 * grid.size_zyx[1], dtype=np.float32) / 2 - 0.25) * sy + oy
     x = (np.arange(2 * grid.size_zyx[2], dtype=np.float32) / 2 - 0.25) * sx + ox
-    zz, yy, xx = np.meshgrid(z, y, x, indexing="ij")
-    shape = zz.shape
-    points = np.asfortranarray(np.stack([xx.ravel(), yy.ravel(), zz.ravel()], axis=1), np.float32)
+    yy, xx = np.meshgrid(y, x, indexing="ij")
+    shape = yy.shape
+    points = np.empty((yy.size, 3), np.float32, order="F")
+    points[:, 0], points[:, 1], points[:, 2] = xx.ravel(), yy.ravel(), z
     hu = np.full(len(points), np.float32(AIR))
     share = np.zeros(len(points), np.float32)
     uneven = np.zeros(len(points), np.float32)
