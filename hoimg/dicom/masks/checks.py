@@ -163,7 +163,7 @@ def check_overlap(one: str, other: str, shared_mm3: float, smaller_mm3: float, m
     Raises:
         InputRefused: ``mask_overlaps``, naming the pair and the volume.
     """
-    if shared_mm3 > most * smaller_mm3:
+    if shared_mm3 > most * smaller_mm3 * (1 + 1e-9):  # exactly the limit is allowed
         raise InputRefused(
             f"--mask: lesions {one} and {other} overlap by {shared_mm3:.0f} mm3; give each voxel "
             "to one lesion",

@@ -108,7 +108,7 @@ def _lesions(
 ) -> Placed:
     names = {r.label: f"{r.label} ({r.name})" if r.name else str(r.label) for r in given.regions}
     labels = np.zeros(grid.size_zyx, dtype=np.uint16)
-    own_mm3 = {p.label: p.volume_mm3 for p in parts}
+    voxels = {p.label: int(np.count_nonzero(p.inside)) for p in parts}
     shared_mm3 = 0.0
     for part in parts:
         there = labels[part.box]
@@ -116,7 +116,7 @@ def _lesions(
         counts = np.bincount(taken[taken > 0])
         for other in np.flatnonzero(counts):
             shared = float(counts[other]) * grid.voxel_volume_mm3
-            smaller = min(own_mm3[int(other)], part.volume_mm3)
+            smaller = min(voxels[int(other)], voxels[part.label]) * grid.voxel_volume_mm3
             check_overlap(
                 names.get(int(other), str(other)),
                 names.get(part.label, str(part.label)),

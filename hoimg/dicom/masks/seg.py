@@ -191,15 +191,13 @@ def _slab(along: Sequence[float], first: _Frame, path: Path) -> tuple[float, boo
 
 def _pixels(dataset: Dataset, path: Path, count: int) -> Iterator[NDArray[Any]]:
     """Frames one by one, so that no more than one is held unpacked."""
-    from pydicom.pixels.utils import iter_pixels
-
     bits = dataset.get("BitsAllocated")
     if bits not in (1, 8, 16) or dataset.get("SamplesPerPixel", 1) != 1:
         raise _refused(path, f"stores pixels of {bits} bits")
     shape = (int(dataset.Rows), int(dataset.Columns))
     given = 0
     try:
-        for pixels in iter_pixels(dataset):
+        for pixels in _decoded(dataset, count):
             if pixels.shape != shape:
                 raise ValueError(f"a frame of {pixels.shape}")
             given += 1
@@ -210,6 +208,22 @@ def _pixels(dataset: Dataset, path: Path, count: int) -> Iterator[NDArray[Any]]:
         raise _refused(path, "has pixels that cannot be decoded") from error
     if given != count:
         raise _refused(path, f"has pixels of {given} frames instead of {count}")
+
+
+def _decoded(dataset: Dataset, count: int) -> Iterator[NDArray[Any]]:
+    """Frames by pydicom, but for packed bits, of which it loses some between frames."""
+    from pydicom.pixels.utils import iter_pixels
+
+    if dataset.BitsAllocated != 1 or dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        yield from iter_pixels(dataset)
+        return
+    shape = (int(dataset.Rows), int(dataset.Columns))
+    size = shape[0] * shape[1]
+    packed = np.frombuffer(dataset.PixelData, dtype=np.uint8)
+    for frame in range(count):
+        first, last = frame * size, (frame + 1) * size
+        bits = np.unpackbits(packed[first // 8 : -(-last // 8)], bitorder="little")
+        yield bits[first % 8 : first % 8 + size].reshape(shape)
 
 
 def _segments_of(
