@@ -15,6 +15,7 @@ from hoimg.dicom.film_header import film_findings, read_films
 from hoimg.dicom.findings import finding
 from hoimg.dicom.groups import ENHANCED, identity_of, kind_of
 from hoimg.dicom.header import Header, patient_key
+from hoimg.dicom.kinds import check_reformat, is_original
 from hoimg.dicom.slices import Geometry, check_geometry
 from hoimg.dicom.tilt import check_tag
 from hoimg.dicom.types import SeriesInfo, SliceSource, Stack
@@ -56,6 +57,8 @@ def describe(members: Sequence[Header], settings: IntakeSettings) -> tuple[Serie
             kept = [kept[i] for i in geometry.order]
             tilts = {round(h.tilt_deg, 1) for h in kept if h.tilt_deg}
             findings += check_tag(tilts, geometry.tilt_deg, np.asarray(kept[0].orientation))
+            if geometry.grid is not None:
+                findings += check_reformat(kept[0], geometry.grid.spacing_zyx_mm[0])
         elif len(kept) < settings.min_slices:
             findings.append(finding("too_few_slices", f"Only {len(kept)} slice(s)."))
     elif kind == "multiframe":
@@ -91,7 +94,7 @@ def describe(members: Sequence[Header], settings: IntakeSettings) -> tuple[Serie
             findings=tuple(findings),
             usable=usable,
             kind=kind,
-            original=_is_original(first),
+            original=is_original(first),
             study_time=first.study_time,
             bad_files=tuple(h.path for h in members if h.truncated),
             stack=_stack(kept, geometry) if usable and geometry is not None else None,
@@ -134,18 +137,13 @@ def _why_no_volume(header: Header, kind: str, count: int, films: Sequence[FilmIn
     return finding(kind, f"{count} {names[kind]} image(s).")
 
 
-def _is_original(header: Header) -> bool:
-    words = set(header.image_type)
-    return "ORIGINAL" in words and "MPR" not in words
-
-
 def _facts(first: Header, acquisition: Acquisition, date: datetime.date | None) -> Facts:
     """What the checks of an acquisition look at."""
     return Facts(
         acquisition,
         (first.description, *first.image_type),
         date,
-        first.orientation if _is_original(first) else None,
+        first.orientation if is_original(first) else None,
     )
 
 
