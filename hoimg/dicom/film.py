@@ -29,7 +29,6 @@ class FilmInfo:
         columns: Columns of the image.
         photometric: ``MONOCHROME1`` or ``MONOCHROME2``.
         bits: Bits stored.
-        high_bit: HighBit; ``bits - 1`` where the file does not say otherwise.
         stored: How the file stores its values.
         intent: PresentationIntentType, or what the SOP class says; None when neither does.
         view: ``AP``, ``PA``, ``LAT`` or ``oblique``; None when it is not stated.
@@ -54,7 +53,8 @@ class FilmInfo:
         burned_in: BurnedInAnnotation; None when not stated.
         lossy: Whether the pixels were compressed with loss.
         field_yx: First row, row after the last, first and last column likewise, of the part that
-            a rectangular collimator or shutter in the header leaves; None without one.
+            a rectangular collimator or shutter in the header leaves, taken by the standard's
+            letter; None without one. Not applied to the pixels: see :mod:`hoimg.dicom.radiograph`.
         findings: What keeps the film out, or has to be known when it is measured.
     """
 
@@ -66,7 +66,6 @@ class FilmInfo:
     columns: int
     photometric: str
     bits: int
-    high_bit: int
     stored: StoredPixels
     intent: Intent | None
     view: View | None

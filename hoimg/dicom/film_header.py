@@ -6,6 +6,7 @@ The first look (:mod:`hoimg.dicom.header`) serves thousands of CT slices and lea
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hoimg.dicom.film import FilmInfo, Intent
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 # fmt: off
 _TAGS = [
-    "SpecificCharacterSet", "SOPClassUID", "Rows", "Columns", "BitsStored", "HighBit",
+    "SpecificCharacterSet", "SOPClassUID", "Rows", "Columns", "BitsStored",
     "PixelRepresentation", "PhotometricInterpretation", "PresentationIntentType", "ViewPosition",
     "ViewCodeSequence", "PatientOrientation", "ImageLaterality", "FrameLaterality", "Laterality",
     "BodyPartExamined", "KVP", "DistanceSourceToDetector", "DistanceSourceToPatient",
@@ -59,24 +60,31 @@ def read_films(header: Header, settings: IntakeSettings) -> tuple[FilmInfo, ...]
     """
     if header.stored is None or not (header.modality in FILMS or is_digitised_film(header)):
         return ()
-    from pydicom import dcmread
-
     broken: list[Finding] = []
     try:
-        with quiet_pydicom():
-            dataset = dcmread(
-                header.path, stop_before_pixels=True, specific_tags=list(_TAGS), force=True
-            )
+        dataset = film_dataset(header.path)
     except Exception:  # a parser fed with garbage raises anything; the film is refused by name
-        from pydicom import Dataset, FileDataset
+        from pydicom import Dataset
 
-        dataset = FileDataset("", Dataset())
+        dataset = Dataset()
         broken.append(finding("bad_film", "The header cannot be read."))
     broken += _why_unreadable(header)
     with quiet_pydicom():
         first = _film(header, dataset, broken, settings)
     count = 1 if broken else header.frames
     return tuple(_with_frame(first, k) for k in range(count))
+
+
+def film_dataset(file: Path) -> Dataset:
+    """The elements of a film that this package looks at, without pixels.
+
+    Raises:
+        Exception: whatever pydicom raises on a damaged file.
+    """
+    from pydicom import dcmread
+
+    with quiet_pydicom():
+        return dcmread(file, stop_before_pixels=True, specific_tags=list(_TAGS), force=True)
 
 
 def film_findings(films: Sequence[FilmInfo]) -> list[Finding]:
@@ -154,7 +162,6 @@ def _film(
         notes.append(finding("burned_in_text", "Text is burned into the pixels."))
     if header.lossy:
         notes.append(finding("lossy_compression", "The image was compressed with loss."))
-    high = values.integer("HighBit")
     shape = (stored.rows, stored.columns)
     return FilmInfo(
         file=header.path,
@@ -165,7 +172,6 @@ def _film(
         columns=stored.columns,
         photometric=stored.photometric,
         bits=stored.bits_stored,
-        high_bit=stored.bits_stored - 1 if high is None else high,
         stored=stored,
         intent=intent,
         view=view.view,

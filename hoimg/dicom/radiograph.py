@@ -29,7 +29,7 @@ def load_radiograph(film: FilmInfo) -> Radiograph:
         Modality values ``[y, x]``, float32, larger = more attenuating. A mirrored film is mirrored
         about the middle of the values that its bits can hold, not of those that it has, so that
         differences are kept and two films of one detector stay comparable. ``valid`` is false for
-        padding, and outside of a rectangular collimator or shutter that the header states.
+        padding.
 
     Raises:
         InputRefused: when the film has an error, or its pixels cannot be read; names the file.
@@ -65,48 +65,22 @@ def display_8bit(film: FilmInfo) -> NDArray[np.uint8]:
 
 
 def _stored(film: FilmInfo) -> tuple[Dataset, NDArray[Any]]:
-    """The data set, and the stored values of the film's frame."""
-    from pydicom import dcmread
-
-    from hoimg.dicom.pixels import decode
+    """The header, and the stored values of the film's frame."""
+    from hoimg.dicom.film_header import film_dataset
+    from hoimg.dicom.pixels import read_stored
 
     if not film.usable:
         errors = [f for f in film.findings if f.level == "error"]
         said = " ".join(f.message for f in errors)
         raise InputRefused(f"{film.file}: {said} {errors[0].fix}", errors[0].code)
     try:
-        dataset = dcmread(film.file, force=True)
-        if film.high_bit == film.bits - 1:
-            stored = decode(dataset, film.file)
-        else:
-            stored = _shifted(film, dataset)
-    except InputRefused:
-        raise
-    except Exception as error:  # parsers and codecs raise anything on damaged data; named below
+        dataset = film_dataset(film.file)
+    except Exception as error:  # parsers raise anything on damaged data; named below
         raise _unreadable(film, type(error).__name__) from error
-    shape = (film.rows, film.columns)
-    if film.stored.frames > 1 and stored.shape == (film.stored.frames, *shape):
-        stored = stored[film.frame]
-    if stored.shape != shape:
-        raise _unreadable(film, f"{stored.shape} pixels where {shape} belong")
+    stored = read_stored(film.file, film.stored, film.frame)
+    if stored.dtype.kind not in "iu":
+        raise _unreadable(film, "floating point pixels")
     return dataset, stored
-
-
-def _shifted(film: FilmInfo, dataset: Dataset) -> NDArray[Any]:
-    """Values that do not lie in the lowest bits (HighBit above BitsStored - 1, in old writers)."""
-    from pydicom.pixels.decoders.base import get_decoder
-
-    lowest = film.high_bit + 1 - film.bits
-    syntax = dataset.file_meta.TransferSyntaxUID
-    if lowest < 0 or film.high_bit >= film.stored.bits_allocated or syntax.is_compressed:
-        raise _unreadable(film, "HighBit contradicts BitsStored")
-    options: dict[str, Any] = {"raw": True, "correct_unused_bits": False}
-    whole = get_decoder(syntax).as_array(dataset, **options)[0]
-    unsigned = whole.view(f"u{whole.dtype.itemsize}") >> lowest
-    kept = (unsigned & (2**film.bits - 1)).astype(np.int32)
-    if film.stored.signed:
-        kept = np.where(kept >= 2 ** (film.bits - 1), kept - 2**film.bits, kept)
-    return np.asarray(kept)
 
 
 def _modality(film: FilmInfo, dataset: Dataset, stored: NDArray[Any]) -> NDArray[np.float32]:
@@ -124,14 +98,13 @@ def _unreadable(film: FilmInfo, why: str) -> InputRefused:
 
 
 def _valid(film: FilmInfo, stored: NDArray[Any]) -> NDArray[np.bool_] | None:
-    """Where the film was exposed, as far as the header says; None for everywhere."""
-    valid = np.ones(stored.shape, dtype=bool)
-    if film.stored.padding is not None:
-        low, high = film.stored.padding
-        valid &= ~((stored >= low) & (stored <= high))
-    if film.field_yx is not None:
-        top, bottom, left, right = film.field_yx
-        inside = np.zeros_like(valid)
-        inside[top:bottom, left:right] = True
-        valid &= inside
+    """Where the values are no padding; None for everywhere.
+
+    Collimator edges in the header are left aside: a real CR (RG1) states them from the film's
+    centre, and taken by the standard's letter they would cut away all but a corner.
+    """
+    if film.stored.padding is None:
+        return None
+    low, high = film.stored.padding
+    valid = np.asarray((stored < low) | (stored > high))
     return None if valid.all() else valid
