@@ -223,6 +223,7 @@ def analyze_patient(
             a.segmentation.lesions,
             a.segmentation.excluded,
             a.exam.series.files,
+            resampled=a.exam.series.stack is not None and not a.exam.series.stack.regular,
         )
         for a in analyses
     }

@@ -282,6 +282,8 @@ class ExamImages:
         excluded: Label map, uint16; values are ``Excluded.label``.
         source_files: The DICOM files that the volume was read from, in slice order of the array's
             z axis; empty when it came from an array.
+        resampled: Whether slices were moved onto the volume's grid (tilt, gaps, uneven steps), so
+            that its planes are not the files' own.
     """
 
     exam_id: str
@@ -289,6 +291,7 @@ class ExamImages:
     lesions: Mask
     excluded: Mask
     source_files: tuple[Path, ...] = ()
+    resampled: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,6 +23,13 @@ def info(
         list[Path], typer.Argument(metavar="PATH...", help="Files or folders, searched in full.")
     ],
     json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
+    allow_gaps: Annotated[
+        bool,
+        typer.Option(
+            "--allow-gaps",
+            help="Measure series with missing or uneven slices, gaps marked, instead of refusing.",
+        ),
+    ] = False,
     config: Annotated[
         Path | None, typer.Option("--config", help="TOML file of settings.", metavar="FILE")
     ] = None,
@@ -38,9 +45,9 @@ def info(
     """
     from hoimg.cli.console import console_of
     from hoimg.dicom import scan
-    from hoimg.settings import read_settings
+    from hoimg.settings import read_settings, with_gaps
 
-    settings = read_settings(config)
+    settings = with_gaps(read_settings(config), allow_gaps)
     with console_of(ctx).progress("Reading headers") as step:
 
         def tell(done: int, total: int) -> None:

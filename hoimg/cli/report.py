@@ -52,6 +52,13 @@ def report(
     onset: Annotated[
         str | None, typer.Option("--onset", help="Date of injury or first symptom, YYYY-MM-DD.")
     ] = None,
+    allow_gaps: Annotated[
+        bool,
+        typer.Option(
+            "--allow-gaps",
+            help="Measure series with missing or uneven slices, gaps marked, instead of refusing.",
+        ),
+    ] = False,
     config: Annotated[
         Path | None, typer.Option("--config", help="Settings in TOML (see docs/methods).")
     ] = None,
@@ -73,12 +80,12 @@ def report(
     """
     from hoimg.guidance import read_guidance
     from hoimg.pipeline import analyze_patient
-    from hoimg.settings import read_settings
+    from hoimg.settings import read_settings, with_gaps
 
     console = console_of(ctx)
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output}: is a file; name a folder with -o")
-    settings = read_settings(config)
+    settings = with_gaps(read_settings(config), allow_gaps)
     guidance = read_guidance(
         series_uid=series,
         roi=roi,

@@ -78,6 +78,7 @@ def _exam_objects(report: Report, exam: Exam, images: ExamImages) -> list[tuple[
         images.lesions.grid,
         study_uid=exam.study_instance_uid,
         series_uid=exam.series_instance_uid,
+        resampled=images.resampled,
     )
     labels = images.lesions.array
     box = bounding_box(labels > 0)

@@ -13,6 +13,8 @@ from hoimg.report.dicom_context import RESEARCH_USE, ObjectContext, derive_uid
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+    from hoimg.report.dicom_source import SourceSeries
+
 SEGMENT_LABEL = "Heterotopic ossification"
 
 _COLOURS_RGB = (
@@ -30,7 +32,7 @@ _COLOURS_RGB = (
 def build_segmentation(
     context: ObjectContext, labels_zyx: NDArray[Any], start: int, stop: int
 ) -> Dataset:
-    """A BINARY Segmentation of the exam's lesions.
+    """A BINARY Segmentation of the exam's lesions, on the exam's own grid.
 
     Args:
         context: The exam; it has at least one segment.
@@ -76,8 +78,12 @@ def build_segmentation(
         )
         for segment in context.segments
     ]
+    several = context.source.frames.multiframe
     dataset: Dataset = Segmentation(
-        source_images=list(context.images),
+        # highdicom takes one multi-frame image as the source, and any number of further ones
+        source_images=list(context.images[:1] if several else context.images),
+        further_source_images=list(context.images[1:]) if several else [],
+        **(_own_planes(context.source, start, stop) if context.source.own_planes else {}),
         pixel_array=_segment_numbers(planes, context),
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=descriptions,
@@ -92,8 +98,35 @@ def build_segmentation(
     for index in dataset.DimensionIndexSequence:
         index.DimensionOrganizationUID = organization
     _name_segment_per_frame(dataset)
+    if context.source.own_planes and several:
+        # only some frames of the files were given, so that their numbers would be wrong; the files
+        # stand in the references of the series
+        for frame in dataset.PerFrameFunctionalGroupsSequence:
+            frame.pop("DerivationImageSequence", None)
     context.place_in_study(dataset, "SEG")
     return dataset
+
+
+def _own_planes(source: SourceSeries, start: int, stop: int) -> dict[str, Any]:
+    """Place of the grid's planes, for an exam whose slices were moved onto it."""
+    from highdicom import PixelMeasuresSequence, PlaneOrientationSequence, PlanePositionSequence
+
+    grid = source.grid
+    step, *pixel = (float(f"{v:.10g}") for v in grid.spacing_zyx_mm)
+    axes = np.asarray(grid.direction)
+    places = grid.to_lps_mm([(k, 0, 0) for k in range(start, stop)])
+    return {
+        "plane_positions": [
+            PlanePositionSequence("PATIENT", image_position=[round(float(v), 6) for v in place])
+            for place in places
+        ],
+        "plane_orientation": PlaneOrientationSequence(
+            "PATIENT", image_orientation=[round(float(v), 9) for v in (*axes[:, 0], *axes[:, 1])]
+        ),
+        "pixel_measures": PixelMeasuresSequence(
+            pixel_spacing=pixel, slice_thickness=step, spacing_between_slices=step
+        ),
+    }
 
 
 def _name_segment_per_frame(dataset: Dataset) -> None:

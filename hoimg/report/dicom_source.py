@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,17 +21,10 @@ from numpy.typing import NDArray
 from hoimg.errors import InputRefused
 from hoimg.geometry import Grid
 from hoimg.report.dicom_context import derive_uid, unspoken
+from hoimg.report.dicom_planes import PLANE_TOLERANCE, Frames, frames_of, inside_grid, on_grid
 
 if TYPE_CHECKING:
     from pydicom import Dataset
-
-PLANE_TOLERANCE = 0.25
-"""Largest distance, in voxels along each axis, between a source plane's corner and the grid's.
-Half a voxel would still name the plane without doubt; a quarter leaves room for slice positions
-that scatter within the reader's tolerance and none for a flip, a shift or a transposition."""
-
-ORIENTATION_TOLERANCE = 1e-3
-"""Largest deviation between direction cosines of the slices of one series (0.06 degrees)."""
 
 UNKNOWN_DATE = "19000101"
 """Written where a date is mandatory and the source headers have none."""
@@ -97,18 +90,6 @@ _GEOMETRY_KEYWORDS = (
 
 
 @dataclass(frozen=True, eq=False)
-class Frames:
-    """Geometry of all frames of a series: ``(n, 3)`` positions and what they share."""
-
-    positions_lps_mm: NDArray[np.float64]
-    row_lps: NDArray[np.float64]
-    column_lps: NDArray[np.float64]
-    spacing_yx_mm: tuple[float, float]
-    thickness_mm: float
-    size_yx: tuple[int, int]
-
-
-@dataclass(frozen=True, eq=False)
 class SourceSeries:
     """The series that an exam was read from.
 
@@ -116,11 +97,15 @@ class SourceSeries:
         identity: Patient and study attributes, decoded, as the source has them.
         study_uid: Study Instance UID; the given one where the header has none that is valid.
         series_uid: Series Instance UID, in the same way.
-        headers: Header per file: in order of the array's z axis, or the one multi-frame file.
-        frames: Geometry of all frames.
+        headers: Header per file, single-frame ones in order of the array's z axis.
+        frames: Geometry of the frames that the array was made of.
         grid: Grid of the array.
-        plane_of_frame: For a multi-frame file the array plane of each of its frames, in frame
-            order; None for single-frame files.
+        place_of: For each of ``headers`` the array planes that it reaches, lowest and highest;
+            between two planes where slices were moved onto the grid.
+        plane_of_frame: For one multi-frame file whose frames are the array's planes, the plane of
+            each of its frames, in frame order; else None.
+        own_planes: Whether objects have to state the array's planes themselves, because they are
+            not those of one file or of single-frame files one by one.
         date: Date of the study, ``YYYYMMDD``.
         time: Time of the study, ``HHMMSS``.
     """
@@ -131,32 +116,49 @@ class SourceSeries:
     headers: tuple[Dataset, ...]
     frames: Frames
     grid: Grid
+    place_of: tuple[tuple[float, float], ...]
     plane_of_frame: tuple[int, ...] | None
+    own_planes: bool
     date: str
     time: str
 
     def plane_images(self, start: int, stop: int) -> tuple[Dataset, ...]:
         """Clean headers of the files that hold the array planes ``start`` to ``stop - 1``.
 
-        They have references and geometry, and no patient: highdicom copies, checks and quotes what
-        it is given.
+        Where slices were moved onto the grid, those that the planes were made of. They have
+        references and geometry, and no patient: highdicom copies, checks and quotes what it is
+        given.
         """
-        if self.plane_of_frame is not None:
-            return (_multiframe_header(self),)
-        return tuple(_plane_header(self, header) for header in self.headers[start:stop])
+        # from the last slice at or before the first plane to the first at or after the last one
+        below = [high for _, high in self.place_of if high <= start + PLANE_TOLERANCE]
+        above = [low for low, _ in self.place_of if low >= stop - 1 - PLANE_TOLERANCE]
+        first, last = max(below, default=-np.inf), min(above, default=np.inf)
+        make = _multiframe_header if self.frames.multiframe else _plane_header
+        return tuple(
+            make(self, self.headers[number], number)
+            for number, (low, high) in enumerate(self.place_of)
+            if high >= first and low <= last
+        )
 
 
 def read_source(
-    files: Sequence[Path], grid: Grid, *, study_uid: str = "", series_uid: str = ""
+    files: Sequence[Path],
+    grid: Grid,
+    *,
+    study_uid: str = "",
+    series_uid: str = "",
+    resampled: bool = False,
 ) -> SourceSeries:
     """Read the headers of a series and prove that ``grid`` is the grid of its pixels.
 
     Args:
-        files: The DICOM files of one series, in any order: one per plane, or one multi-frame file.
+        files: The DICOM files of one series, in any order: one per plane, or multi-frame files.
         grid: Grid of the array that was read from them.
         study_uid: Taken where the header has no valid Study Instance UID; derived from the files'
             own UIDs where this is none either.
         series_uid: The same for the series.
+        resampled: Whether slices were moved onto the grid (tilt, gaps, uneven steps). Else every
+            plane of the grid has to be a slice.
 
     Returns:
         The series with its files in order of the array's z axis.
@@ -169,12 +171,20 @@ def read_source(
     with unspoken():
         raw = [_read_header(Path(path)) for path in files]
         _check_one_series(raw, files)
-        frames = _frames_of(raw, files[0])
-        planes = _planes_on_grid(frames, grid, files[0].parent)
-        order: list[int] = np.argsort(planes).tolist()
+        frames = frames_of(raw, grid, files[0])
+        if resampled:
+            frames, places = inside_grid(frames, grid, files[0].parent)
+        else:
+            frames, planes = on_grid(frames, grid, files[0].parent)
+            places = planes.astype(float)
+        order: list[int] = frames.file_of[np.argsort(places)].tolist()
+        if frames.multiframe:
+            order = sorted(set(order))
+        reach = [places[frames.file_of == i] for i in order]
+        whole = len(order) == 1 and len(places) == int(raw[order[0]].get("NumberOfFrames") or 0)
         of_frame: tuple[int, ...] | None = None
-        if "PerFrameFunctionalGroupsSequence" in raw[0]:
-            order, of_frame = [0], tuple(int(plane) for plane in planes)
+        if frames.multiframe and whole and not resampled:
+            of_frame = tuple(int(plane) for plane in places)
         headers = tuple(raw[i] for i in order)
         for header in headers:
             _name_instance(header)
@@ -183,7 +193,19 @@ def read_source(
         identity = _identity(headers[0])
         identity.StudyInstanceUID = study
         return SourceSeries(
-            identity, study, series, headers, frames, grid, of_frame, *_moment(headers[0])
+            identity,
+            study,
+            series,
+            headers,
+            # files are from here on those that are cited
+            replace(frames, file_of=np.searchsorted(order, frames.file_of))
+            if frames.multiframe
+            else frames,
+            grid,
+            tuple((float(r.min()), float(r.max())) for r in reach),
+            of_frame,
+            resampled or (frames.multiframe and of_frame is None),
+            *_moment(headers[0]),
         )
 
 
@@ -252,76 +274,6 @@ def _check_one_series(raw: Sequence[Dataset], files: Sequence[Path]) -> None:
             )
 
 
-def _frames_of(raw: Sequence[Dataset], first: Path) -> Frames:
-    try:
-        if "PerFrameFunctionalGroupsSequence" in raw[0]:
-            places, measures, orientations = _functional_groups(raw[0])
-        else:
-            places = [header.ImagePositionPatient for header in raw]
-            orientations = [header.ImageOrientationPatient for header in raw]
-            measures = raw[0]
-        directions = np.array([[float(v) for v in o] for o in orientations])
-        spacing = [float(v) for v in measures.PixelSpacing]
-        positions = np.array([[float(v) for v in p] for p in places])
-    except (AttributeError, IndexError, TypeError, ValueError) as error:
-        raise InputRefused(
-            f"{first.name}: position, orientation or pixel spacing is missing from its header",
-            "dicom_source_unreadable",
-        ) from error
-    if np.abs(directions - directions[0]).max() > ORIENTATION_TOLERANCE:
-        raise InputRefused(
-            f"{first.parent.name}: the slices of the series have different orientations",
-            "dicom_source_misaligned",
-        )
-    thickness = measures.get("SliceThickness")
-    return Frames(
-        positions,
-        directions[0, :3],
-        directions[0, 3:],
-        (spacing[0], spacing[1]),
-        float(thickness) if thickness else 0.0,
-        (int(raw[0].Rows), int(raw[0].Columns)),
-    )
-
-
-def _functional_groups(header: Dataset) -> tuple[list[Any], Dataset, list[Any]]:
-    shared = header.SharedFunctionalGroupsSequence[0]
-    frames = header.PerFrameFunctionalGroupsSequence
-
-    def group(frame: Dataset, name: str) -> Dataset:
-        item: Dataset = (frame if name in frame else shared)[name].value[0]
-        return item
-
-    places = [group(f, "PlanePositionSequence").ImagePositionPatient for f in frames]
-    turns = [group(f, "PlaneOrientationSequence").ImageOrientationPatient for f in frames]
-    return places, group(frames[0], "PixelMeasuresSequence"), turns
-
-
-def _planes_on_grid(frames: Frames, grid: Grid, folder: Path) -> NDArray[np.intp]:
-    """Array plane of each frame, after checking three corners of every frame against the grid."""
-    rows, columns = frames.size_yx
-    across = frames.row_lps * frames.spacing_yx_mm[1] * (columns - 1)
-    down = frames.column_lps * frames.spacing_yx_mm[0] * (rows - 1)
-    start = grid.to_index_zyx(frames.positions_lps_mm)
-    planes = np.rint(start[:, 0])
-    # two edges and not the diagonal alone: a transposed square image has the same diagonal
-    gaps = []
-    for shift, y, x in ((0 * across, 0, 0), (across, 0, columns - 1), (down, rows - 1, 0)):
-        there = grid.to_index_zyx(frames.positions_lps_mm + shift)
-        expected = np.column_stack([planes, np.full(planes.size, y), np.full(planes.size, x)])
-        gaps.append(np.abs(there - expected).max())
-    same_size = (rows, columns) == grid.size_zyx[1:]
-    complete = np.array_equal(np.sort(planes), np.arange(grid.size_zyx[0]))
-    if not same_size or not complete or max(gaps) > PLANE_TOLERANCE:
-        raise InputRefused(
-            f"{folder.name}: the label map's grid is not that of the source images "
-            f"({planes.size} planes of {rows}x{columns} against {grid.size_zyx}, up to "
-            f"{max(gaps):.2f} voxels apart); write DICOM objects for the exam as it was read",
-            "dicom_source_misaligned",
-        )
-    return planes.astype(np.intp)
-
-
 def _identity(header: Dataset) -> Dataset:
     from pydicom import Dataset
 
@@ -367,7 +319,7 @@ def _clean(source: SourceSeries, header: Dataset) -> Dataset:
     return kept
 
 
-def _plane_header(source: SourceSeries, header: Dataset) -> Dataset:
+def _plane_header(source: SourceSeries, header: Dataset, _number: int) -> Dataset:
     kept, frames = _clean(source, header), source.frames
     kept.ImagePositionPatient = header.ImagePositionPatient
     # the first slice's cosines for all: highdicom demands that they agree to the last digit
@@ -377,10 +329,10 @@ def _plane_header(source: SourceSeries, header: Dataset) -> Dataset:
     return kept
 
 
-def _multiframe_header(source: SourceSeries) -> Dataset:
+def _multiframe_header(source: SourceSeries, header: Dataset, number: int) -> Dataset:
     from pydicom import Dataset
 
-    kept, frames = _clean(source, source.headers[0]), source.frames
+    kept, frames = _clean(source, header), source.frames.select(source.frames.file_of == number)
     shared, measures, turn = Dataset(), Dataset(), Dataset()
     measures.PixelSpacing = _numbers(frames.spacing_yx_mm)
     measures.SliceThickness, measures.SpacingBetweenSlices = _slice_numbers(frames, source.grid)
@@ -394,6 +346,7 @@ def _multiframe_header(source: SourceSeries) -> Dataset:
         item.PlanePositionSequence = [place]
         items.append(item)
     kept.PerFrameFunctionalGroupsSequence = items
+    kept.NumberOfFrames = len(items)
     return kept
 
 
