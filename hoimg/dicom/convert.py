@@ -72,7 +72,7 @@ def of_series(v: Values, syntax: str, media_class: str) -> OfSeries:
         "frames": v.integer("NumberOfFrames") or 1,
         "plain": (
             samples == 1
-            and bits in (8, 16, 32)
+            and bits in (8, 16, 32, 64)
             and photometric in ("MONOCHROME2", "MONOCHROME1")
             and rows is not None
             and columns is not None
@@ -115,6 +115,8 @@ def of_series(v: Values, syntax: str, media_class: str) -> OfSeries:
             samples=samples,
             photometric=photometric,
             padding=_padding(v, bits, signed),
+            high_bit=v.integer("HighBit"),
+            float_padding=_float_padding(v),
         )
     keys = ("ConvolutionKernel", "KVP", "TemporalPositionIdentifier", *_PHASES)
     return OfSeries(fields, stored, tuple(v.text(k) for k in keys))
@@ -132,3 +134,14 @@ def _padding(v: Values, bits: int, signed: bool) -> tuple[int, int] | None:
         elif not values:
             return None
     return min(values), max(values)
+
+
+def _float_padding(v: Values) -> tuple[float, float] | None:
+    """Padding value and range limit of pixels that are floating point numbers."""
+    for kind in ("Float", "DoubleFloat"):
+        value = v.number(f"{kind}PixelPaddingValue")
+        if value is not None:
+            limit = v.number(f"{kind}PixelPaddingRangeLimit")
+            other = value if limit is None else limit
+            return min(value, other), max(value, other)
+    return None

@@ -1,36 +1,52 @@
 """Pixels of an exam in exact Hounsfield units.
 
-Each slice is decoded by the first decoder that can, turned into HU with its own rescale and put
-at its place; the volume stays int16 as long as every value is a whole number that fits.
+Uncompressed pixels are read from their known place in the file straight into the volume. Compressed
+and deflated ones are decoded in child processes (:mod:`hoimg.decoding`), whatever the file does to
+the decoder. Either way :mod:`hoimg.dicom.hounsfield` turns stored values into HU here.
 """
 
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hoimg.dicom.header import quiet_pydicom
-from hoimg.dicom.types import Stack
-from hoimg.errors import InputRefused
+from hoimg.decoding import element as el
+from hoimg.decoding.codecs import CODECS, NAMES, Form
+from hoimg.decoding.limits import Limits
+from hoimg.dicom.hounsfield import HuStack, clean
+from hoimg.dicom.types import SliceSource, Stack, StoredPixels
+from hoimg.errors import HoimgError, InputRefused
 
-if TYPE_CHECKING:
-    from pydicom import Dataset
+_BIG_ENDIAN = "1.2.840.10008.1.2.2"
+_DEFLATED = "1.2.840.10008.1.2.1.99"
+_NATIVE = ("", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", _BIG_ENDIAN)
+MAX_TRAILING = 8192
+"""Bytes that the pixel data may be longer than the image (writers pad to a block); the longer ones
+hold another image than the header declares."""
 
-_RLE = "1.2.840.10008.1.2.5"
-_PLUGINS = ("pylibjpeg", "pyjpegls", "gdcm")
-_RLE_PLUGINS = ("pylibjpeg", "pydicom")
-"""In order of preference. GDCM never decodes RLE: it is ten times slower than pylibjpeg."""
+_ADVICE = {
+    "pixels_unreadable": "copy it again, or export it uncompressed",
+    "decode_crashed": "export it uncompressed",
+    "decode_timeout": "export it uncompressed",
+    "decode_too_large": "export it again; its header is damaged",
+}
 
 
-def read_stack(stack: Stack) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+def read_stack(
+    stack: Stack, *, children: int | None = None, limits: Limits | None = None
+) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
     """Read the slices of a stack in their order.
+
+    Args:
+        stack: What to read. All slices have the size of the first.
+        children: Processes that decode compressed slices; None for two (one with one core). Give 1
+            when several stacks are read at once.
+        limits: What an untrusted file may ask for; the defaults when None.
 
     Returns:
         HU ``[slice, y, x]``, int16 when every value is a whole number that fits, else float32; and
@@ -38,202 +54,178 @@ def read_stack(stack: Stack) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         Padded pixels keep the value they have in the file.
 
     Raises:
-        InputRefused: when a file cannot be read or decoded; the message names it.
+        InputRefused: when a file cannot be read or decoded; the message names it. Codes:
+            ``pixels_unreadable``, ``decode_crashed``, ``decode_timeout``, ``decode_too_large``.
+        HoimgError: when no child process can be started.
     """
+    limits = limits or Limits()
     first = stack.slices[0].stored
-    shape = (len(stack.slices), first.rows, first.columns)
-    hu: NDArray[Any] = np.empty(shape, dtype=np.int16)
-    padded: NDArray[np.bool_] | None = None
-    with quiet_pydicom():
-        slices = (
-            _enhanced_slices(stack, shape[1:])
-            if first.frames > 1
-            else (read_slice(source.file, shape[1:]) for source in stack.slices)
-        )
-        for z, (values, padding) in enumerate(slices):
-            if hu.dtype == np.int16 and not _fits_int16(values):
-                hu = hu.astype(np.float32)
-            hu[z] = values
-            if padding is not None:
-                if padded is None:
-                    padded = np.zeros(shape, dtype=bool)
-                padded[z] = padding
-    return hu, padded
+    for source in stack.slices:
+        _check(source.file, source.stored, limits)
+        if (source.stored.rows, source.stored.columns) != (first.rows, first.columns):
+            raise _refused(source.file, "has another size than the first slice")
+    volume = HuStack((len(stack.slices), first.rows, first.columns))
+    compressed = []
+    for z, source in enumerate(stack.slices):
+        if source.stored.syntax in _NATIVE:
+            raw = _read_native(source.file, source.stored, source.frame, volume, z)
+            _put(volume, z, source, raw)
+        else:
+            compressed.append(z)
+    decoded = _decode([stack.slices[z] for z in compressed], children, limits)
+    for k, raw, precision in decoded:
+        _put(volume, compressed[k], stack.slices[compressed[k]], raw, precision)
+    return volume.hu, volume.padded
 
 
-def read_slice(
-    file: Path, shape_yx: tuple[int, int]
-) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-    """HU of one classic CT image, and where it is padded (None for nowhere).
+def read_stored(
+    file: Path, stored: StoredPixels, frame: int = 0, *, limits: Limits | None = None
+) -> NDArray[Any]:
+    """Stored values ``[y, x]`` of one frame, before any rescale.
+
+    Args:
+        file: Where it lies.
+        stored: How the file stores its values.
+        frame: Frame number from 0.
+        limits: What an untrusted file may ask for; the defaults when None.
 
     Returns:
-        int32 when slope and intercept are whole numbers, else float64.
+        Integers, signed or unsigned as the header says, without what lies in unused bits (but for
+        padding, which keeps its value); or floats.
 
     Raises:
-        InputRefused: with the file's name.
+        InputRefused: as :func:`read_stack`.
+        HoimgError: when no child process can be started.
     """
-    from pydicom import dcmread
+    limits = limits or Limits()
+    _check(file, stored, limits)
+    if stored.syntax in _NATIVE:
+        return clean(_read_native(file, stored, frame), stored)[0]
+    source = SliceSource(file, frame, 1.0, 0.0, stored)
+    [values] = [clean(raw.copy(), stored, p)[0] for _, raw, p in _decode([source], 1, limits)]
+    return values
 
+
+def _check(file: Path, stored: StoredPixels, limits: Limits) -> None:
+    """Refuse before anything is read or allocated."""
+    if stored.samples != 1 or stored.bits_allocated not in (8, 16, 32, 64):
+        raise _refused(file, f"{stored.samples} x {stored.bits_allocated} bits are no CT pixels")
+    native = stored.syntax in _NATIVE
+    if not native and stored.syntax not in (*CODECS, _DEFLATED):
+        raise _refused(file, f"no decoder for transfer syntax {stored.syntax[:64]}")
+    frame_bytes = stored.rows * stored.columns * stored.bits_allocated // 8
     try:
-        dataset = dcmread(file, force=True)
-        stored = decode(dataset, file)
-        slope, intercept = float(dataset.RescaleSlope), float(dataset.RescaleIntercept)
-    except InputRefused:
-        raise
-    except Exception as error:  # parsers and codecs raise anything on damaged data; named below
-        raise InputRefused(
-            f"{file}: cannot be read as a CT image ({type(error).__name__}); "
-            "copy or export it again",
-            "pixels_unreadable",
-        ) from error
-    if stored.shape != shape_yx:
-        raise InputRefused(
-            f"{file}: holds {stored.shape} pixels where {shape_yx} belong; export it again",
-            "pixels_unreadable",
-        )
-    padding = _padding(dataset, stored)
-    if slope.is_integer() and intercept.is_integer() and stored.dtype.itemsize <= 2:
-        whole: NDArray[Any] = stored.astype(np.int32)
-        if abs(slope) < 2**14 and abs(intercept) < 2**29:
-            return whole * int(slope) + int(intercept), padding
-    return stored.astype(np.float64) * slope + intercept, padding
+        size = None if native else file.stat().st_size
+    except OSError as error:
+        raise _refused(file, error.strerror or "cannot be opened") from error
+    excess = limits.excess(frame_bytes, stored.frames, size)
+    if excess is not None:
+        raise _refused(file, excess, "decode_too_large")
 
 
-def _enhanced_slices(
-    stack: Stack, shape_yx: tuple[int, int]
-) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_] | None]]:
-    """HU and padding of each frame of enhanced CT files, in the order of the stack."""
-    from pydicom import dcmread
-
-    files: dict[Path, tuple[Any, NDArray[Any]]] = {}
-    for source in stack.slices:
-        file, shape = source.file, (source.stored.frames, *shape_yx)
-        if file not in files:
-            try:
-                dataset = dcmread(file)
-                files[file] = dataset, decode(dataset, file)
-            except InputRefused:
-                raise
-            except Exception as error:  # parsers and codecs raise anything; named below
-                raise InputRefused(
-                    f"{file}: cannot be read as an enhanced CT ({type(error).__name__}); "
-                    "export it again",
-                    "pixels_unreadable",
-                ) from error
-        dataset, stored = files[file]
-        if stored.shape != shape:
-            raise InputRefused(
-                f"{file}: holds {stored.shape} pixels where {shape} belong; export it again",
-                "pixels_unreadable",
-            )
-        values = stored[source.frame].astype(np.float64) * source.slope
-        yield values + source.intercept, _padding(dataset, stored[source.frame])
-
-
-def decode(dataset: Dataset, file: Path) -> NDArray[Any]:
-    """Stored values ``[y, x]``, or ``[frame, y, x]``, by the first decoder that can.
-
-    Raises:
-        InputRefused: when none does; the message names the file and the compression.
-    """
-    from pydicom.pixels.decoders.base import get_decoder
-
-    syntax = dataset.file_meta.get("TransferSyntaxUID", None) or _guess_syntax(dataset)
-    if not syntax.is_compressed:
-        stored: NDArray[Any] = get_decoder(syntax).as_array(dataset, raw=True)[0]
-        return stored
-    reasons = []
+def _put(
+    volume: HuStack, z: int, source: SliceSource, raw: NDArray[Any], precision: int | None = None
+) -> None:
     try:
-        decoder = get_decoder(syntax)
-    except NotImplementedError:  # a retired JPEG process; SimpleITK may still know it
-        decoder = None
-    for plugin in _RLE_PLUGINS if syntax == _RLE else _PLUGINS:
-        if decoder is None or plugin not in decoder.available_plugins:
-            continue
-        try:
-            stored = decoder.as_array(dataset, raw=True, decoding_plugin=plugin)[0]
-            return stored
-        except Exception as error:  # try the next codec; the last reason ends in the refusal
-            reasons.append(f"{plugin}: {type(error).__name__}")
+        volume.put(z, raw, source.stored, source.slope, source.intercept, precision)
+    except ValueError as error:
+        raise _refused(source.file, str(error)) from error
+
+
+def _read_native(
+    file: Path, stored: StoredPixels, frame: int, volume: HuStack | None = None, z: int = 0
+) -> NDArray[Any]:
+    """Uncompressed values of one frame, unsigned or float; in the volume's memory if possible."""
+    shape = (stored.rows, stored.columns)
+    step = stored.rows * stored.columns * stored.bits_allocated // 8
+    big = stored.syntax == _BIG_ENDIAN
+    # Without waiting: a pipe put in the place of a scanned file must not hang the reading.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
-        return _decode_with_itk(dataset, file)
-    except RuntimeError:
-        reasons.append("SimpleITK: RuntimeError")
-    raise InputRefused(
-        f"{file}: pixels ({syntax.name}) cannot be decoded [{', '.join(reasons)}]; "
-        "export it uncompressed",
-        "pixels_unreadable",
-    )
+        with os.fdopen(os.open(file, flags), "rb", buffering=0) as stream:
+            stream.seek(stored.element_offset)
+            element = el.parse_element(stream.read(el.HEAD) or b"", big_endian=big)
+            if element is None or element.length is None:
+                raise _refused(file, "no uncompressed pixel data where the header ends")
+            dtype = _dtype(element.tag, stored)
+            spare = element.length - stored.frames * step
+            if dtype is None or spare < 0 or spare > min(MAX_TRAILING, stored.frames * step):
+                raise _refused(
+                    file,
+                    f"holds {element.length} bytes of pixels where {stored.frames} frame(s) of "
+                    f"{stored.rows} x {stored.columns} belong",
+                )
+            raw = np.empty(shape, dtype) if volume is None else volume.room(z, dtype)
+            _fill(stream, stored.element_offset + element.start + frame * step, raw)
+    except OSError as error:
+        raise _refused(file, error.strerror or "cannot be read") from error
+    except EOFError as error:
+        raise _refused(file, "ends before its pixels do", "truncated_files") from error
+    # Eight bits in words of 16 are swapped in pairs, as any other words.
+    unit = np.dtype("u2") if element.vr == "OW" and dtype.itemsize == 1 else dtype
+    if big and unit.itemsize > 1:
+        raw.reshape(-1).view(unit).byteswap(inplace=True)
+    return raw
 
 
-def _decode_with_itk(dataset: Dataset, file: Path) -> NDArray[Any]:
-    """Stored values through GDCM inside SimpleITK, which has applied the rescale: undo it."""
-    import SimpleITK as sitk
-
-    with _codec_silenced():
-        image = sitk.GetArrayFromImage(sitk.ReadImage(str(file)))[0].astype(np.float64)
-    stored = (image - float(dataset.RescaleIntercept)) / float(dataset.RescaleSlope)
-    kind = np.int16 if dataset.PixelRepresentation else np.uint16
-    return np.asarray(np.rint(stored).astype(kind))
-
-
-_STDERR = threading.Lock()
-"""Held while descriptor 2 points elsewhere: a second thread would keep that as the original."""
+def _fill(stream: Any, offset: int, raw: NDArray[Any]) -> None:
+    stream.seek(offset)
+    flat: Any = raw.reshape(-1).view(np.uint8)
+    left = memoryview(flat)
+    while left:
+        count = stream.readinto(left)
+        if not count:
+            raise EOFError
+        left = left[count:]
 
 
-@contextmanager
-def _codec_silenced() -> Iterator[None]:
-    """Close stderr to the C library's remarks (libjpeg prints several lines per 12-bit slice)."""
-    with _STDERR:
-        yield from _without_stderr()
-
-
-def _without_stderr() -> Iterator[None]:
-    kept = os.dup(2)
-    null = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(null, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(null)
-        os.close(kept)
-
-
-def _guess_syntax(dataset: Dataset) -> Any:
-    """Transfer syntax of a data set without file meta information."""
-    from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
-
-    implicit = dataset.original_encoding[0]
-    syntax = ExplicitVRLittleEndian if implicit is False else ImplicitVRLittleEndian
-    dataset.file_meta.TransferSyntaxUID = syntax
-    return syntax
-
-
-def _fits_int16(values: NDArray[Any]) -> bool:
-    if values.min() < -32768 or values.max() > 32767:
-        return False
-    return values.dtype.kind == "i" or bool(np.array_equal(values, np.rint(values)))
-
-
-def _padding(dataset: Dataset, stored: NDArray[Any]) -> NDArray[np.bool_] | None:
-    """Where stored values are padding; the tag is compared as the pixels are stored."""
-    value = dataset.get("PixelPaddingValue")
-    if value is None or value == "":
+def _dtype(tag: int, stored: StoredPixels) -> np.dtype[Any] | None:
+    """Type of the values in an element; None when the element is not of the declared kind."""
+    kinds = {el.PIXEL_DATA: "u", el.FLOAT_PIXEL_DATA: "f", el.DOUBLE_PIXEL_DATA: "f"}
+    size = stored.bits_allocated // 8
+    expected = {el.FLOAT_PIXEL_DATA: 4, el.DOUBLE_PIXEL_DATA: 8}.get(tag)
+    if tag not in kinds or (size not in (1, 2, 4) if expected is None else size != expected):
         return None
-    limit = dataset.get("PixelPaddingRangeLimit")
-    low = _as_stored(value, stored.dtype)
-    high = low if limit is None or limit == "" else _as_stored(limit, stored.dtype)
-    low, high = min(low, high), max(low, high)
-    padding = np.asarray((stored >= low) & (stored <= high))
-    return padding if padding.any() else None
+    return np.dtype(f"<{kinds[tag]}{size}")
 
 
-def _as_stored(value: Any, kind: np.dtype[Any]) -> int:
-    """A padding value in the pixels' own type: writers often store -2000 as unsigned 63536."""
-    number = int.from_bytes(value[:2], "little") if isinstance(value, bytes) else int(value)
-    bits = 8 * kind.itemsize
-    number %= 1 << bits
-    if kind.kind == "i" and number >= 1 << (bits - 1):
-        number -= 1 << bits
-    return number
+def _decode(
+    sources: Sequence[SliceSource], children: int | None, limits: Limits
+) -> Iterator[tuple[int, NDArray[Any], int | None]]:
+    """Number, stored values ``[y, x]`` and precision of each compressed slice, as they come."""
+    if not sources:
+        return
+    from hoimg.decoding.pool import DecodePool, Failed, Request
+
+    requests = [
+        Request(s.file, s.stored.element_offset, s.frame, s.stored.frames, _form(s.stored))
+        for s in sources
+    ]
+    try:
+        with DecodePool(requests, children, limits) as pool:
+            for result in pool.results():
+                source = sources[result.index]
+                stored = source.stored
+                if isinstance(result, Failed):
+                    what = NAMES.get(stored.syntax, "deflated")
+                    reason = f"pixels ({what}) cannot be decoded: {result.reason}"
+                    raise _refused(source.file, reason, result.code)
+                dtype = _dtype(result.tag, stored)
+                if dtype is None:
+                    raise _refused(source.file, "no pixel data of the declared kind")
+                values = result.values.view(dtype) if dtype.kind == "f" else result.values
+                yield result.index, values.reshape(stored.rows, stored.columns), result.precision
+    except ChildProcessError as error:
+        raise HoimgError(f"{error}; try 'hoimg doctor'") from error
+
+
+def _form(stored: StoredPixels) -> Form:
+    return Form(
+        stored.syntax, stored.rows, stored.columns, stored.bits_allocated, stored.bits_stored,
+        stored.signed,
+    )  # fmt: skip
+
+
+def _refused(file: Path, reason: str, code: str = "pixels_unreadable") -> InputRefused:
+    advice = _ADVICE.get(code, _ADVICE["pixels_unreadable"])
+    return InputRefused(f"{file}: {reason}; {advice}", code)

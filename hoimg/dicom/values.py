@@ -7,6 +7,7 @@ pydicom for the files that are not laid out regularly.
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -33,7 +34,10 @@ TAGS = {
     "NominalPercentageOfCardiacPhase": 0x00209241, "SamplesPerPixel": 0x00280002,
     "PhotometricInterpretation": 0x00280004, "NumberOfFrames": 0x00280008,
     "Rows": 0x00280010, "Columns": 0x00280011, "PixelSpacing": 0x00280030,
-    "BitsAllocated": 0x00280100, "BitsStored": 0x00280101, "PixelRepresentation": 0x00280103,
+    "BitsAllocated": 0x00280100, "BitsStored": 0x00280101, "HighBit": 0x00280102,
+    "PixelRepresentation": 0x00280103, "FloatPixelPaddingValue": 0x00280122,
+    "DoubleFloatPixelPaddingValue": 0x00280123, "FloatPixelPaddingRangeLimit": 0x00280124,
+    "DoubleFloatPixelPaddingRangeLimit": 0x00280125,
     "PixelPaddingValue": 0x00280120, "PixelPaddingRangeLimit": 0x00280121,
     "RescaleIntercept": 0x00281052, "RescaleSlope": 0x00281053, "RescaleType": 0x00281054,
     "LossyImageCompression": 0x00282110, "ModalityLUTSequence": 0x00283000,
@@ -43,11 +47,21 @@ TAGS = {
 _WORDS = frozenset(
     TAGS[k]
     for k in (
-        *("SamplesPerPixel", "Rows", "Columns", "BitsAllocated", "BitsStored"),
+        *("SamplesPerPixel", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit"),
         *("PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit"),
     )
 )
 _DOUBLES = frozenset({TAGS["NominalPercentageOfCardiacPhase"]})
+_FLOATS = {
+    TAGS[k]: form
+    for k, form in (
+        ("FloatPixelPaddingValue", "<f"),
+        ("FloatPixelPaddingRangeLimit", "<f"),
+        ("DoubleFloatPixelPaddingValue", "<d"),
+        ("DoubleFloatPixelPaddingRangeLimit", "<d"),
+    )
+}
+"""Numbers that are stored as such, with how they are packed."""
 
 
 class Source(Protocol):
@@ -90,6 +104,9 @@ class RawSource:
             return [str(int.from_bytes(raw[i : i + 2], "little")) for i in pairs]
         if tag in _DOUBLES:
             return [raw.hex()]  # only told apart, never calculated with
+        if tag in _FLOATS:
+            packed = struct.Struct(_FLOATS[tag])
+            return [repr(packed.unpack_from(raw)[0])] if len(raw) >= packed.size else []
         if raw.isascii() and b"\x1b" not in raw:
             text = raw.decode("ascii")
         else:
