@@ -5,6 +5,11 @@ Every message names the file or folder, says what is wrong and what to do about 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hoimg.results import Finding
+
 
 class HoimgError(Exception):
     """Base of every error that hoimg raises on purpose; exit code 1."""
@@ -24,10 +29,14 @@ class InputRefused(HoimgError):
     Args:
         message: One line that names the input, what is wrong and how to mend it.
         code: The finding's code (see ``docs/findings.md``), for programs.
+        findings: What may be said in a report, where the message may not (it can name a path).
     """
 
     exit_code = 3
 
-    def __init__(self, message: str, code: str = "input_refused") -> None:
+    def __init__(
+        self, message: str, code: str = "input_refused", findings: tuple[Finding, ...] = ()
+    ) -> None:
         super().__init__(message)
         self.code = code
+        self.findings = findings

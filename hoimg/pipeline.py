@@ -49,6 +49,7 @@ class ExamAnalysis:
         segmentation: Lesions, skeleton, exclusions.
         measurements: An observation per lesion label, and the exam's references.
         tracking_uids: Label to the tracking UID that a given mask states for that lesion.
+        findings: Of the checks of its pixels.
     """
 
     exam: Exam
@@ -56,6 +57,7 @@ class ExamAnalysis:
     segmentation: Segmentation
     measurements: ExamMeasurements
     tracking_uids: Mapping[int, str] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
 
 
 def analyze_exam(
@@ -69,15 +71,19 @@ def analyze_exam(
         guidance: What a reader gave for this exam.
 
     Raises:
-        InputRefused: when the pixels cannot be read, or a mask does not speak of this exam.
+        InputRefused: when the pixels cannot be read or fail their checks, or a mask does not
+            speak of this exam.
     """
-    from hoimg.dicom import load_volume
+    from hoimg.dicom import check_volume, load_volume
     from hoimg.measure import measure_exam
     from hoimg.segment import segment_exam
 
     settings = settings or Settings()
     guidance = guidance or Guidance()
     volume = load_volume(exam)
+    found = check_volume(volume, settings.intake)
+    if any(f.level == "error" for f in found):
+        raise _refused(exam, found)
     placed = place_guidance(
         guidance,
         volume.grid,
@@ -107,7 +113,19 @@ def analyze_exam(
         acquisition=exam.acquisition.model_copy(update={"native_skeleton": segmentation.provider}),
         flags=segmentation.lesion_flags,
     )
-    return ExamAnalysis(exam, volume, segmentation, measurements, placed.tracking_uids)
+    return ExamAnalysis(exam, volume, segmentation, measurements, placed.tracking_uids, found)
+
+
+def _refused(exam: Exam, found: Sequence[Finding]) -> InputRefused:
+    """Why the pixels of an exam, though they could be read, are not measured."""
+    reasons = [f for f in found if f.level == "error"]
+    said = " ".join(f.message for f in reasons)
+    codes = ", ".join(f.code for f in reasons)
+    return InputRefused(
+        f"{exam.exam_id}: its pixels are refused [{codes}]: {said} {reasons[0].fix or ''}".rstrip(),
+        reasons[0].code,
+        tuple(reasons),
+    )
 
 
 def analyze_patient(
@@ -154,6 +172,8 @@ def analyze_patient(
             if len(patient.exams) == 1 or refused.code.startswith("mask_"):
                 raise  # what the reader gave is wrong; leaving the exam out would hide that
             refusals[exam.exam_id] = refused
+            if refused.findings:
+                return refused.findings[0]
             # Its message names a path, which may name the patient: not into a report.
             return Finding(
                 code=refused.code,
@@ -222,7 +242,7 @@ def analyze_patient(
             a.volume,
             a.segmentation.lesions,
             a.segmentation.excluded,
-            a.exam.series.files,
+            a.exam.series.files if a.exam.series.source == "dicom" else (),
             resampled=a.exam.series.stack is not None and not a.exam.series.stack.regular,
         )
         for a in analyses
@@ -373,7 +393,7 @@ def _exam_result(
         findings += patient.findings  # about files and studies that gave no exam
     acquisition = exam.acquisition
     if analysis is not None:
-        findings += analysis.segmentation.findings
+        findings += [*analysis.findings, *analysis.segmentation.findings]
         acquisition = analysis.measurements.acquisition
     elif exam.exam_id in unread:
         findings.append(unread[exam.exam_id])

@@ -3,9 +3,11 @@
 from hoimg.dicom.film import FilmInfo
 from hoimg.dicom.findings import FINDINGS
 from hoimg.dicom.load import load_volume
+from hoimg.dicom.pixel_checks import check_volume
 from hoimg.dicom.radiograph import display_8bit, load_radiograph
 from hoimg.dicom.read import read_patient
 from hoimg.dicom.scan import scan
+from hoimg.dicom.sources import Sources, open_sources
 from hoimg.dicom.types import Exam, Inventory, Patient, SeriesInfo
 
 __all__ = [
@@ -15,9 +17,12 @@ __all__ = [
     "Inventory",
     "Patient",
     "SeriesInfo",
+    "Sources",
+    "check_volume",
     "display_8bit",
     "load_radiograph",
     "load_volume",
+    "open_sources",
     "read_patient",
     "scan",
 ]
