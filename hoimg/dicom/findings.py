@@ -147,6 +147,7 @@ FINDINGS: dict[str, tuple[Level, str]] = {
     "identical_copies": ("info", "Nothing to do; one copy of each was used."),
     "unreadable_files": ("warning", "Copy or export the damaged files again."),
     "skipped_files": ("info", "Nothing to do."),
+    "label_maps_aside": ("info", "Give masks with --mask, --roi or --skeleton."),
     "volume_files_aside": ("info", "Name a volume file itself to have it read."),
     "closed_folders": ("warning", "Make the folders readable, or start as a user who may."),
     "archive_damaged": ("warning", "Copy the zip archive again, or unpack it and give the folder."),

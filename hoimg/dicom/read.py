@@ -8,18 +8,21 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hoimg.dicom.choose import choose_series
+from hoimg.dicom.choose import choose_together
+from hoimg.dicom.clean import clean_text, patient_key
 from hoimg.dicom.findings import finding
-from hoimg.dicom.header import clean_text, patient_key
 from hoimg.dicom.scan import Progress, scan
+from hoimg.dicom.sources import Sources
 from hoimg.dicom.types import Exam, Inventory, Patient, SeriesInfo
 from hoimg.errors import InputRefused, UsageError
 from hoimg.results import Finding
 from hoimg.settings import Settings
 
+_Choice = tuple[SeriesInfo, str, tuple[Finding, ...]]
+
 
 def read_patient(
-    paths: Path | Sequence[Path],
+    paths: Path | Sequence[Path] | Sources,
     settings: Settings | None = None,
     *,
     patient: str | None = None,
@@ -29,7 +32,8 @@ def read_patient(
     """Read the exams of one patient.
 
     Args:
-        paths: Files or folders, searched recursively.
+        paths: Files or folders, searched recursively, zip archives, a DICOMDIR; or
+            :func:`hoimg.dicom.open_sources`, which decides how long unpacked archives stay.
         settings: Limits of the checks; the defaults when None.
         patient: PatientID or patient key, when several patients are under the paths.
         series: SeriesInstanceUID to take in its study, instead of the one hoimg would choose;
@@ -44,8 +48,11 @@ def read_patient(
         UsageError: no such path, several patients and none named, unknown patient or series.
         InputRefused: nothing under the paths can be measured.
     """
-    roots = [paths] if isinstance(paths, Path) else list(paths)
-    inventory = scan(roots, settings, on_progress=on_progress)
+    if isinstance(paths, Sources):
+        roots: Sequence[Path] = paths.roots
+    else:
+        paths = roots = [paths] if isinstance(paths, Path) else list(paths)
+    inventory = scan(paths, settings, on_progress=on_progress)
     return select_patient(inventory, roots, patient=patient, series=series)
 
 
@@ -64,14 +71,11 @@ def select_patient(
     studies: dict[str, list[SeriesInfo]] = defaultdict(list)
     for info in own:
         studies[info.study_uid].append(info)
-    chosen: list[tuple[SeriesInfo, str, tuple[Finding, ...]]] = []
     findings = [*inventory.findings, *inventory.patient_findings.get(key, ())]
     for members in studies.values():
-        picked = _choose(members, series)
-        if picked is None:
+        if not _candidates(members, series):
             findings += _study_findings(members)
-        else:
-            chosen.append(picked)
+    chosen = _choose(list(studies.values()), series)
     if not chosen:
         raise refusal(own, inventory, roots)
     chosen, undated = _dated(chosen, roots)
@@ -95,9 +99,16 @@ def refusal(
     if broken and not any(s.usable for s in series):
         more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
         return InputRefused(
-            f"{broken[0]}{more}: the file is truncated or damaged; copy or export it again",
+            f"{inventory.origins.get(broken[0], broken[0])}{more}: the file is truncated or "
+            "damaged; copy or export it again",
             "truncated_files",
         )
+    refused = [
+        f for f in inventory.findings if f.code.startswith(("archive_", "dicomdir_", "closed_"))
+    ]
+    if refused and not series:
+        said = " ".join(f.message for f in refused)
+        return InputRefused(f"{name}: {said} {refused[0].fix}", refused[0].code)
     if inventory.files_seen == 0:
         return InputRefused(
             f"{name}: the folder is empty; give a folder with a CT series", "empty_folder"
@@ -138,10 +149,25 @@ def _the_patient(inventory: Inventory, roots: Sequence[Path], wanted: str | None
     if not keys:
         raise refusal((), inventory, roots)
     if wanted is not None:
-        for key in (wanted, patient_key(f"id:{wanted.strip()}")):
-            if key in keys:
-                return key
+        if wanted in keys:
+            return wanted
+        named = patient_key(f"id:{wanted.strip()}")
+        own = [
+            k for k in keys if inventory.patient_ids.get(k) == wanted.strip() != "" or k == named
+        ]
+        if len(own) == 1:
+            return own[0]
+        if own:
+            raise UsageError(
+                f"{_name(roots)}: {len(own)} patients of different issuers have the ID "
+                f"{clean_text(wanted)}; name one by its key: --patient {' or '.join(own)}"
+            )
         raise UsageError(f"{_name(roots)}: no patient {clean_text(wanted)}; see 'hoimg info'")
+    # A label map beside a scan states no patient, and is nobody's scan.
+    scans = {s.patient_key for s in inventory.series if s.kind != "label_map"}
+    if not scans:
+        raise refusal(inventory.series, inventory, roots)
+    keys = tuple(key for key in keys if key in scans)
     if len(keys) > 1:
         named = ", ".join(_label(key, inventory.patient_ids) for key in keys[:8])
         more = f" and {len(keys) - 8} more" if len(keys) > 8 else ""
@@ -161,30 +187,33 @@ def _name(roots: Sequence[Path]) -> str:
     return ", ".join(str(r) for r in roots[:3]) + (" ..." if len(roots) > 3 else "")
 
 
-def _choose(
-    members: Sequence[SeriesInfo], wanted: str | None
-) -> tuple[SeriesInfo, str, tuple[Finding, ...]] | None:
-    usable = [s for s in members if s.usable]
+def _candidates(members: Sequence[SeriesInfo], wanted: str | None) -> list[SeriesInfo]:
+    """The usable series of a study; of the one that the user named, where it is in the study."""
     named = [s for s in members if s.series_uid == wanted]
-    if named:
-        usable = [s for s in named if s.usable]
-        if not usable:
-            return None
-    if not usable:
-        return None
-    best, reason = choose_series(usable)
-    if named:
-        reason = "named by the user (--series)"
-    refused = [s for s in members if s.kind == "volume" and s.errors]
-    notes = tuple(
-        finding(
-            "series_refused",
-            f"Another CT series of the study ({len(s.files)} images) was refused: "
-            f"{', '.join(f.code for f in s.errors)}.",
+    return [s for s in named or members if s.usable]
+
+
+def _choose(studies: Sequence[Sequence[SeriesInfo]], wanted: str | None) -> list[_Choice]:
+    """For each study with something usable: the series, the reason, and what was refused."""
+    lists = [(members, _candidates(members, wanted)) for members in studies]
+    lists = [pair for pair in lists if pair[1]]
+    chosen: list[_Choice] = []
+    for (members, _), (best, reason) in zip(
+        lists, choose_together([usable for _, usable in lists]), strict=True
+    ):
+        if any(s.series_uid == wanted for s in members):
+            reason = "named by the user (--series)"
+        notes = tuple(
+            finding(
+                "series_refused",
+                f"Another CT series of the study ({len(s.files)} images) was refused: "
+                f"{', '.join(f.code for f in s.errors)}.",
+            )
+            for s in members
+            if s.kind == "volume" and s.errors
         )
-        for s in refused
-    )
-    return best, reason, notes
+        chosen.append((best, reason, notes))
+    return chosen
 
 
 def _study_findings(members: Sequence[SeriesInfo]) -> list[Finding]:
@@ -198,9 +227,7 @@ def _study_findings(members: Sequence[SeriesInfo]) -> list[Finding]:
     return [finding("study_refused", f"Study {short} was left out: {codes}."), *refused]
 
 
-def _dated(
-    chosen: list[tuple[SeriesInfo, str, tuple[Finding, ...]]], roots: Sequence[Path]
-) -> tuple[list[tuple[SeriesInfo, str, tuple[Finding, ...]]], list[Finding]]:
+def _dated(chosen: list[_Choice], roots: Sequence[Path]) -> tuple[list[_Choice], list[Finding]]:
     """Exams in order; of several, those without a date cannot be put into order and are left."""
     if len(chosen) == 1:
         return chosen, []
@@ -218,7 +245,7 @@ def _dated(
     return dated, note if missing else []
 
 
-def _exams(chosen: Sequence[tuple[SeriesInfo, str, tuple[Finding, ...]]]) -> tuple[Exam, ...]:
+def _exams(chosen: Sequence[_Choice]) -> tuple[Exam, ...]:
     baseline = chosen[0][0].date
     days = [(c[0].date - baseline).days if c[0].date and baseline else 0 for c in chosen]
     names = exam_ids(

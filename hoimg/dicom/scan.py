@@ -176,4 +176,7 @@ def _findings(found: _Found, sources: Sources) -> Iterator[Finding]:
     if found.aside:
         said = f"{found.aside} volume file(s) (NIfTI, NRRD) beside DICOM images were left aside."
         yield finding("volume_files_aside", said)
+    labels = sum(info.kind == "label_map" for info in found.volumes)
+    if labels:
+        yield finding("label_maps_aside", f"{labels} volume file(s) hold labels, no scan.")
     yield from sources.findings()
