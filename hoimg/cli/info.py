@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from rich.console import Console as RichConsole
-    from rich.table import Table
-
     from hoimg.dicom import Inventory, Patient, SeriesInfo
     from hoimg.errors import HoimgError
     from hoimg.results import Finding
@@ -20,7 +17,11 @@ if TYPE_CHECKING:
 def info(
     ctx: typer.Context,
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Files or folders, searched in full.")
+        list[Path],
+        typer.Argument(
+            metavar="PATH...",
+            help="Folders, files, zip archives, a DICOMDIR; - reads paths from standard input.",
+        ),
     ],
     json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
     allow_gaps: Annotated[
@@ -42,26 +43,35 @@ def info(
     Examples:
       hoimg info scans/
       hoimg info --json scans/ > scans.json
+      hoimg info disc.zip other/DICOMDIR
+      find /archive -newer last -print0 | hoimg info -
     """
     from hoimg.cli.console import console_of
-    from hoimg.dicom import scan
+    from hoimg.cli.paths import named_paths
+    from hoimg.dicom import open_sources, scan
     from hoimg.settings import read_settings, with_gaps
 
     settings = with_gaps(read_settings(config), allow_gaps)
-    with console_of(ctx).progress("Reading headers") as step:
+    paths = named_paths(paths)
+    with (
+        open_sources(paths, settings) as sources,
+        console_of(ctx).progress("Reading headers") as step,
+    ):
 
         def tell(done: int, total: int) -> None:
             if done % max(total // 10, 1) == 0:
                 step(f"{done} of {total} files")
 
-        inventory = scan(paths, settings, on_progress=tell)
+        inventory = scan(sources, settings, on_progress=tell)
     patients, refusals = _patients(inventory, paths)
     if json:
         from json import dumps
 
         typer.echo(dumps(as_json(inventory, patients), indent=2))
     elif inventory.series:
-        _print_tables(inventory, patients)
+        from hoimg.cli.info_table import print_tables
+
+        print_tables(inventory, patients)
     if not patients:
         raise refusals[0]
 
@@ -71,7 +81,7 @@ def as_json(inventory: Inventory, patients: dict[str, Patient]) -> dict[str, Any
 
     Dates appear as days from the patient's first usable exam.
     """
-    chosen = _chosen(patients)
+    chosen = chosen_of(patients)
     return {
         "files_seen": inventory.files_seen,
         "files_skipped": inventory.files_skipped,
@@ -81,13 +91,17 @@ def as_json(inventory: Inventory, patients: dict[str, Patient]) -> dict[str, Any
             {
                 "patient_key": key,
                 "usable": key in patients,
-                "findings": _findings(patients[key].findings) if key in patients else [],
+                "findings": _findings(
+                    patients[key].findings
+                    if key in patients
+                    else inventory.patient_findings.get(key, ())
+                ),
                 "studies": [
                     {
                         "study_instance_uid": uid,
                         "series": [_series_json(s, chosen) for s in members],
                     }
-                    for uid, members in _studies(inventory, key).items()
+                    for uid, members in studies_of(inventory, key).items()
                 ],
             }
             for key in inventory.patient_keys
@@ -112,7 +126,8 @@ def _patients(
     return patients, refusals or [refusal((), inventory, paths)]
 
 
-def _studies(inventory: Inventory, key: str) -> dict[str, list[SeriesInfo]]:
+def studies_of(inventory: Inventory, key: str) -> dict[str, list[SeriesInfo]]:
+    """The series of one patient by study."""
     studies: dict[str, list[SeriesInfo]] = {}
     for series in inventory.series:
         if series.patient_key == key:
@@ -120,7 +135,7 @@ def _studies(inventory: Inventory, key: str) -> dict[str, list[SeriesInfo]]:
     return studies
 
 
-def _chosen(patients: dict[str, Patient]) -> dict[int, tuple[str, int, str]]:
+def chosen_of(patients: dict[str, Patient]) -> dict[int, tuple[str, int, str]]:
     """Identity of each chosen series to (exam_id, days, reason)."""
     return {
         id(exam.series): (
@@ -140,6 +155,8 @@ def _series_json(series: SeriesInfo, chosen: dict[int, tuple[str, int, str]]) ->
         "modality": series.modality,
         "kind": series.kind,
         "images": len(series.files),
+        "original": series.original,
+        "coverage_mm": series.coverage_mm if series.usable else None,
         "usable": series.usable,
         "chosen": exam is not None,
         "exam_id": exam[0] if exam else None,
@@ -152,65 +169,3 @@ def _series_json(series: SeriesInfo, chosen: dict[int, tuple[str, int, str]]) ->
 
 def _findings(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     return [f.model_dump(mode="json") for f in findings]
-
-
-def _print_tables(inventory: Inventory, patients: dict[str, Patient]) -> None:
-    import sys
-
-    from rich.console import Console as RichConsole
-
-    width = None if sys.stdout.isatty() else 140
-    out = RichConsole(file=sys.stdout, width=width, highlight=False, emoji=False, markup=False)
-    chosen = _chosen(patients)
-    for key in inventory.patient_keys:
-        out.print(_table(key, _studies(inventory, key), chosen))
-        for note in patients[key].findings if key in patients else ():
-            if note not in inventory.findings:
-                _print_finding(out, note)
-        for series in inventory.series:
-            if series.patient_key == key and id(series) in chosen:
-                exam_id, _, reason = chosen[id(series)]
-                out.print(f"{exam_id}: {reason}")
-        out.print()
-    for note in inventory.findings:
-        _print_finding(out, note)
-
-
-def _print_finding(out: RichConsole, note: Finding) -> None:
-    out.print(f"{note.level}: [{note.code}] {note.message} {note.fix or ''}")
-
-
-def _table(
-    key: str,
-    studies: dict[str, list[SeriesInfo]],
-    chosen: dict[int, tuple[str, int, str]],
-) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=f"Patient {key}", title_justify="left", box=box.SIMPLE_HEAD)
-    for name in ("study", "use", "type", "images", "slice mm", "step mm", "kernel", "kV"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("series")
-    table.add_column("findings", ratio=1)
-    for number, members in enumerate(studies.values(), 1):
-        for series in members:
-            exam = chosen.get(id(series))
-            use = f"day {exam[1]}" if exam else "could be" if series.usable else "no"
-            made = series.acquisition
-            step = None if made.spacing_zyx_mm is None else made.spacing_zyx_mm[0]
-            said = "; ".join(f"{f.code}: {f.message}" for f in series.findings)
-            kind = (
-                series.modality if series.kind == "volume" else f"{series.modality} {series.kind}"
-            )
-            cells = [str(number), use, kind.replace("_", " "), str(len(series.files))]
-            cells += [_number(made.slice_thickness_mm), _number(step)]
-            cells += [made.kernel or "-", _number(made.kvp), series.description or "-", said or "-"]
-            # Text, not markup: a header may hold anything, square brackets included.
-            table.add_row(*(Text(cell) for cell in cells), style="bold" if exam else None)
-    return table
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:g}"

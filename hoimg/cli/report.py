@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 def report(
     ctx: typer.Context,
     paths: Annotated[
-        list[Path], typer.Argument(help="Folders or files of one patient: a study, or several.")
+        list[Path],
+        typer.Argument(
+            help="Folders, files or zip archives of one patient: a study, or several; - reads "
+            "paths from standard input."
+        ),
     ],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder for the report; made if absent.")
@@ -95,12 +99,15 @@ def report(
         settings=settings,
     )
     onset_date = None if onset is None else _date(onset)
-    from hoimg.dicom import read_patient
+    from hoimg.cli.paths import named_paths
+    from hoimg.dicom import open_sources, read_patient
     from hoimg.report import write_report
 
+    # What archives hold stays until the command ends: pixels are read last.
+    sources = ctx.with_resource(open_sources(named_paths(paths), settings))
     with console.progress("Reading") as step:
         step("headers")
-        found = read_patient(paths, settings, patient=patient, series=series)
+        found = read_patient(sources, settings, patient=patient, series=series)
     count = len(found.exams)
     with console.progress(f"Analysing {count} exam(s)", total=2 * count - 1) as step:
         result = analyze_patient(found, settings, guidance=guidance, onset=onset_date, on_step=step)

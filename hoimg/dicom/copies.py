@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
-from hoimg.dicom.header import Header
+from hoimg.dicom.header import NATIVE, Header
+
+_CHUNK = 2**20
 
 
 def drop_identical(members: Sequence[Header]) -> tuple[list[Header], int]:
@@ -35,15 +38,25 @@ def drop_identical(members: Sequence[Header]) -> tuple[list[Header], int]:
 
 
 def _fingerprint(header: Header) -> bytes:
-    """Hash of the stored pixels and their rescale; of the whole file where it cannot be parsed."""
-    from pydicom import dcmread
+    """Hash of the stored pixels and of what gives them meaning.
 
-    if header.truncated:
-        return hashlib.sha256(header.path.read_bytes()).digest()
-    tags = ["PixelData", "RescaleSlope", "RescaleIntercept", "PixelRepresentation"]
-    ds = dcmread(header.path, force=True, specific_tags=tags)
-    digest = hashlib.sha256(ds.get("PixelData", b""))
-    for tag in tags[1:]:
-        digest.update(f"|{ds.get(tag)}".encode())
-    digest.update(str(ds.file_meta.get("TransferSyntaxUID", "")).encode())
+    Bytes are compared as they lie in the file, so nothing is decoded: of native pixels exactly
+    those of the image, otherwise all from the pixel data element on, or the whole file where the
+    element has no place of its own (deflated) or is cut off.
+    """
+    stored = header.stored
+    start, length = 0, -1
+    if stored is not None and stored.element_offset and not header.truncated:
+        start = stored.element_offset
+        if stored.syntax in NATIVE:
+            pixels = stored.frames * stored.rows * stored.columns * stored.samples
+            element = 8 if stored.syntax == NATIVE[0] else 12  # tag, VR, length
+            length = element + pixels * stored.bits_allocated // 8
+    facts = (header.slope, header.intercept, replace(stored, element_offset=0) if stored else None)
+    digest = hashlib.sha256(repr(facts).encode())
+    with header.path.open("rb") as stream:
+        stream.seek(start)
+        while length and (chunk := stream.read(_CHUNK if length < 0 else min(_CHUNK, length))):
+            digest.update(chunk)
+            length -= len(chunk) if length > 0 else 0
     return digest.digest()

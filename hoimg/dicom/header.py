@@ -29,9 +29,8 @@ from hoimg.dicom.types import StoredPixels
 from hoimg.dicom.values import TAGS, DatasetSource, RawSource, Source, Values
 
 __all__ = [
-    "MAX_SIDE", "DamagedFile", "FileKind", "Header", "Pool", "clean_text", "clean_uid", "look",
-    "parse_date",
-    "patient_key", "quiet_pydicom", "read_header",
+    "MAX_SIDE", "NATIVE", "DamagedFile", "FileKind", "Header", "Pool", "clean_text", "clean_uid",
+    "look", "parse_date", "patient_key", "quiet_pydicom", "read_header",
 ]  # fmt: skip
 
 _T = TypeVar("_T", bound=Hashable)
@@ -48,7 +47,7 @@ _OF_A_SERIES = tuple(sorted(_WANTED - _OF_A_SLICE))
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _IMPLICIT = "1.2.840.10008.1.2"
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
-_NATIVE = (_IMPLICIT, "1.2.840.10008.1.2.1", _BIG_ENDIAN)
+NATIVE = (_IMPLICIT, "1.2.840.10008.1.2.1", _BIG_ENDIAN)
 _CT_IMAGES = "1.2.840.10008.5.1.4.1.1.2"
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _SEQUENCE_END = b"\xfe\xff\xdd\xe0"
@@ -292,7 +291,7 @@ def _parse(stream: BinaryIO, size: int, start: int) -> tuple[Source, int]:
 
 def _truncated(stream: BinaryIO, offset: int, size: int, stored: StoredPixels) -> bool:
     """Whether the pixel data cannot be whole: too short, or compressed without its end mark."""
-    if stored.syntax in ("", *_NATIVE):
+    if stored.syntax in ("", *NATIVE):
         # Tag, VR and length come before the pixels.
         element = 8 if stored.syntax in ("", _IMPLICIT) else 12
         pixels = stored.frames * stored.rows * stored.columns

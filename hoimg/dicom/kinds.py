@@ -33,7 +33,7 @@ _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _IMAGES = ("CT", "MR", "PT", "NM", "US", "OT", "SC", "ES", "OP", "XC", "IO", *RADIOGRAPHS)
 # A projection that only its description gives away; trusted where the image is called derived.
 _PROJECTION = re.compile(r"\b(MIP|MIN[ _-]?IP|MAX[ _-]?IP|MNIP|VRT|RAYSUM|SSD)\b")
-_REFORMAT_WORDS = {"MPR", "REFORMATTED", "RESAMPLED", "CPR", "CURVED MPR", "CSAPARALLEL"}
+_REFORMAT_WORDS = {"MPR", "REFORMATTED", "RESAMPLED", "CPR", "CURVED MPR", "CSAPARALLEL", "AVERAGE"}
 _GREY = ("", "MONOCHROME1", "MONOCHROME2")
 
 
@@ -78,7 +78,10 @@ def check_reformat(header: Header, step_mm: float | None) -> list[Finding]:
     """
     if is_original(header) or not header.image_type:
         return []
-    found = [finding("reformatted", "The images were reformatted from others (ImageType).")]
+    found = []
+    if set(header.image_type) & _REFORMAT_WORDS:
+        said = "The images were reformatted from others (ImageType)."
+        found.append(finding("reformatted", said))
     thickness = header.thickness_mm
     if thickness and step_mm and thickness >= SLAB_PER_STEP * step_mm:
         said = f"Slices are averages over {thickness:g} mm, {step_mm:g} mm apart."
