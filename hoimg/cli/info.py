@@ -149,6 +149,8 @@ def chosen_of(patients: dict[str, Patient]) -> dict[int, tuple[str, int, str]]:
 
 
 def _series_json(series: SeriesInfo, chosen: dict[int, tuple[str, int, str]]) -> dict[str, Any]:
+    from hoimg.cli.films import film_json
+
     exam = chosen.get(id(series))
     return {
         "series_instance_uid": series.series_uid,
@@ -163,6 +165,7 @@ def _series_json(series: SeriesInfo, chosen: dict[int, tuple[str, int, str]]) ->
         "days_from_baseline": exam[1] if exam else None,
         "series_choice": exam[2] if exam else None,
         "acquisition": series.acquisition.model_dump(mode="json"),
+        "films": [film_json(film) for film in series.films],
         "findings": _findings(series.findings),
     }
 

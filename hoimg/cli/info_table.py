@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from hoimg.cli.films import film_table
 from hoimg.cli.info import chosen_of, studies_of
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ def print_tables(inventory: Inventory, patients: Mapping[str, Patient]) -> None:
     for key in inventory.patient_keys:
         studies = studies_of(inventory, key)
         out.print(_table(key, studies, chosen))
+        if (films := film_table(studies)) is not None:
+            out.print(films)
         for series in (s for members in studies.values() for s in members):
             if id(series) in chosen:
                 exam_id, _, reason = chosen[id(series)]
