@@ -73,7 +73,13 @@ def anatomy(source: str, region: str | None, seed: int) -> Anatomy:
         from hoimg.simulate.limb import make_limb
 
         made = make_limb(source, seed=seed)
-        return Anatomy(made.volume, made.native_bone)
+        region = None
+        if source == "elbow":
+            # In the arm, which is painted beside x = 12 mm; the trunk's wall is only its neighbour.
+            grid = made.volume.grid
+            x = grid.origin_lps_mm[0] + np.arange(grid.size_zyx[2]) * grid.spacing_zyx_mm[2]
+            region = Mask(np.broadcast_to(x > 12.0, grid.size_zyx).copy(), grid)
+        return Anatomy(made.volume, made.native_bone, region)
     if source == "chest":
         return _chest()
     return _trunk(region or "muscle") if source == "trunk" else _arms()

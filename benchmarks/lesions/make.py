@@ -98,9 +98,7 @@ def plan_jobs(name: str) -> list[Job]:
     return [job for row in zip_longest(*columns) for job in row if job is not None]
 
 
-def _wishes(
-    family: str, table: dict[str, Any], rng: np.random.Generator
-) -> list[tuple[Wish, ...]]:
+def _wishes(family: str, table: dict[str, Any], rng: np.random.Generator) -> list[tuple[Wish, ...]]:
     """What to plant in each case of a family: volumes and stages stratified per place."""
     if family == "bilateral":
         turn = table["lesions"]
@@ -225,7 +223,7 @@ def _cropped(base: Anatomy, low_z: float, high_z: float) -> Any:
     )
 
 
-def _single(job: Job, site: Site, base: Anatomy) -> Iterator[LesionModel]:
+def _single(job: Job, site: Site, _base: Anatomy) -> Iterator[LesionModel]:
     """Lesions anywhere, largest first: they need most room."""
     placed: list[LesionModel] = []
     order = sorted(job.wishes, key=lambda w: -w.volume_mm3)

@@ -19,7 +19,7 @@ import hoimg
 from hoimg.cli.console import Console, logging_to
 from hoimg.errors import HoimgError
 
-COMMANDS = ("report", "info", "explain", "simulate", "schema", "doctor")
+COMMANDS = ("report", "info", "explain", "simulate", "validate", "schema", "doctor")
 """Subcommands in the order of the help page; each is a function in a module of its own name."""
 
 QUIET = frozenset({"-q", "--quiet"})

@@ -15,10 +15,16 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from hoimg.geometry import Grid, Triple
-from hoimg.image import CTVolume, Mask, to_sitk, write_nifti
+from hoimg.image import CTVolume, Mask, write_nifti
 from hoimg.simulate.dicom_writer import SeriesSpec, StudySpec, WrittenStudy, write_study
 from hoimg.simulate.plant import LesionModel, Planted, PlantSpec, build_lesion, plant
-from hoimg.simulate.resample import AIR_HU, resample, rigid_matrix
+from hoimg.simulate.resample import (
+    AIR_HU,
+    average_slices,
+    resample,
+    resample_nearest,
+    rigid_matrix,
+)
 from hoimg.simulate.shapes import Shape
 
 FIRST_DATE = dt.date(2021, 3, 1)
@@ -272,7 +278,10 @@ def write_case(
         )
         if plan.skeleton is not None:
             given = maps / f"day{exam.days:04d}_skeleton.nii.gz"
-            write_nifti(given, _given_skeleton(plan.skeleton, plan, exam), exam_grid(plan, exam))
+            put = resample_nearest(
+                plan.skeleton, exam_grid(plan, exam), exam_to_patient(plan, exam)
+            )
+            write_nifti(given, put.array, put.grid)
             exams[-1]["skeleton"] = _relative(given, home)
     case = {
         "note": plan.note,
@@ -286,33 +295,18 @@ def write_case(
     return path
 
 
-def _given_skeleton(skeleton: Mask, plan: CasePlan, exam: ExamPlan) -> NDArray[np.uint8]:
-    """The given skeleton on an exam's grid, nearest neighbour: as coarse as its source."""
-    import SimpleITK as sitk
-
-    matrix = exam_to_patient(plan, exam)
-    transform = sitk.AffineTransform(3)
-    transform.SetMatrix(matrix[:3, :3].ravel().tolist())
-    transform.SetTranslation(matrix[:3, 3].tolist())
-    grid = exam_grid(plan, exam)
-    moved = sitk.Resample(
-        to_sitk((skeleton.array > 0).astype(np.uint8), skeleton.grid),
-        to_sitk(np.zeros(grid.size_zyx, np.uint8), grid),
-        transform,
-        sitk.sitkNearestNeighbor,
-        0,
-    )
-    return np.asarray(sitk.GetArrayFromImage(moved), np.uint8)
-
-
 def _write_exam(
     plan: CasePlan, exam: ExamPlan, index: int, planted: Planted, folder: Path
 ) -> WrittenStudy:
     """The DICOM study of one exam."""
-    shared: dict[str, Any] = {"kernel": exam.kernel, "kvp": float(exam.kvp), "contrast": exam.contrast}
+    shared: dict[str, Any] = {
+        "kernel": exam.kernel,
+        "kvp": float(exam.kvp),
+        "contrast": exam.contrast,
+    }
     series = [SeriesSpec(planted.volume, f"Axial {exam.slice_mm:g}", **shared)]
     if exam.thick_mm:
-        thick = _average_slices(planted.volume, exam.thick_mm)
+        thick = average_slices(planted.volume, exam.thick_mm)
         series.append(SeriesSpec(thick, f"Axial {exam.thick_mm:g}", **shared))
     spec = StudySpec(
         series,
@@ -387,22 +381,6 @@ def _other_kvp(volume: CTVolume, scale: float) -> CTVolume:
     hu = np.where(hu > 100, 100 + (hu - 100) * scale, hu)
     out = np.clip(np.rint(hu), -1024, 32767).astype(np.int16)
     return CTVolume(out if volume.hu.dtype == np.int16 else hu.astype(np.float32), volume.grid)
-
-
-def _average_slices(volume: CTVolume, thick_mm: float) -> CTVolume:
-    """Average whole groups of slices to about ``thick_mm``."""
-    dz = volume.grid.spacing_zyx_mm[0]
-    count = max(2, round(thick_mm / dz))
-    groups = volume.hu.shape[0] // count
-    hu = volume.hu[: groups * count].reshape(groups, count, *volume.hu.shape[1:])
-    origin = volume.grid.to_lps_mm(((count - 1) / 2, 0, 0))
-    grid = Grid(
-        (groups, *volume.hu.shape[1:]),
-        (dz * count, *volume.grid.spacing_zyx_mm[1:]),
-        (float(origin[0]), float(origin[1]), float(origin[2])),
-        volume.grid.direction,
-    )
-    return CTVolume(np.rint(hu.mean(axis=1, dtype=np.float32)).astype(np.int16), grid)
 
 
 def _relative(path: Path, home: Path) -> str:

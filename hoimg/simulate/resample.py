@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.geometry import Grid, Triple
-from hoimg.image import CTVolume, to_sitk
+from hoimg.image import CTVolume, Mask, to_sitk
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
 
 AIR_HU = -1000.0
 
@@ -47,17 +50,61 @@ def resample(
             image = sitk.RecursiveGaussian(
                 image, sigma, False, sitk.RecursiveGaussianImageFilter.ZeroOrder, axis
             )
-    transform = sitk.AffineTransform(3)
-    if exam_to_patient_lps is not None:
-        matrix = np.asarray(exam_to_patient_lps, float)
-        transform.SetMatrix(matrix[:3, :3].ravel().tolist())
-        transform.SetTranslation(matrix[:3, 3].tolist())
+    transform = _affine(exam_to_patient_lps)
     reference = to_sitk(np.zeros(grid.size_zyx, np.uint8), grid)
     moved = sitk.Resample(image, reference, transform, sitk.sitkBSpline, AIR_HU)
     hu = np.clip(sitk.GetArrayFromImage(moved), float(volume.hu.min()), float(volume.hu.max()))
     if volume.hu.dtype == np.int16:
         hu = np.rint(hu)
     return CTVolume(hu.astype(volume.hu.dtype), grid)
+
+
+def resample_nearest(
+    mask: Mask, grid: Grid, exam_to_patient_lps: NDArray[Any] | None = None
+) -> Mask:
+    """Resample a mask by nearest neighbour, so that it stays as coarse as its source; uint8 0/1.
+
+    Args:
+        mask: In the patient's frame.
+        grid: Grid of the exam.
+        exam_to_patient_lps: 4x4 matrix from the exam's LPS points to the patient's.
+    """
+    import SimpleITK as sitk
+
+    moved = sitk.Resample(
+        to_sitk((mask.array > 0).astype(np.uint8), mask.grid),
+        to_sitk(np.zeros(grid.size_zyx, np.uint8), grid),
+        _affine(exam_to_patient_lps),
+        sitk.sitkNearestNeighbor,
+        0,
+    )
+    return Mask(np.asarray(sitk.GetArrayFromImage(moved), np.uint8), grid)
+
+
+def average_slices(volume: CTVolume, thick_mm: float) -> CTVolume:
+    """Average whole groups of slices to about ``thick_mm`` (two slices at least); int16."""
+    dz = volume.grid.spacing_zyx_mm[0]
+    count = max(2, round(thick_mm / dz))
+    groups = volume.hu.shape[0] // count
+    hu = volume.hu[: groups * count].reshape(groups, count, *volume.hu.shape[1:])
+    origin = volume.grid.to_lps_mm(((count - 1) / 2, 0, 0))
+    grid = Grid(
+        (groups, *volume.hu.shape[1:]),
+        (dz * count, *volume.grid.spacing_zyx_mm[1:]),
+        (float(origin[0]), float(origin[1]), float(origin[2])),
+        volume.grid.direction,
+    )
+    return CTVolume(np.rint(hu.mean(axis=1, dtype=np.float32)).astype(np.int16), grid)
+
+
+def _affine(matrix: NDArray[Any] | None) -> sitk.Transform:
+    import SimpleITK as sitk
+
+    transform = sitk.AffineTransform(3)
+    if matrix is not None:
+        transform.SetMatrix(np.asarray(matrix, float)[:3, :3].ravel().tolist())
+        transform.SetTranslation(np.asarray(matrix, float)[:3, 3].tolist())
+    return transform
 
 
 def rigid_matrix(
