@@ -92,9 +92,10 @@ def planes_of(
         # Each step passes, but small errors add up and slices end up in a neighbour's place.
         uneven = "Slice positions drift from even spacing along the stack."
     too_uneven = base < MIN_STEP_SHARE * float(np.median(steps))
-    if uneven:
+    if uneven or (too_uneven and settings.allow_gaps):
         allowed = settings.allow_gaps and not too_uneven
-        found.append(finding("uneven_resampled" if allowed else "variable_spacing", uneven))
+        said = uneven or f"Two slices are only {base:.3f} mm apart; a position is damaged."
+        found.append(finding("uneven_resampled" if allowed else "variable_spacing", said))
     if any(f.level == "error" for f in found):
         return Planes(mean, count, tuple(along.tolist()), findings=tuple(found))
     if uneven:
