@@ -67,7 +67,7 @@ class Decoded:
         index: Number of the request.
         values: Flat array of the stored values, unsigned. It is a view of memory that the next
             frame will use: done with before the next one is asked for.
-        precision: Bits that the codestream says its values have; None when it does not matter.
+        precision: Bits of the values, when the codestream states them and knows no sign.
         tag: Tag of the element that held the pixels.
     """
 

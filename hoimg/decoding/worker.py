@@ -48,7 +48,7 @@ def main() -> None:
                 answer = {"failed": failed} if failed else _answer(request, files, memory, settings)
             except MemoryError:
                 answer = {"failed": "memory", "code": "decode_too_large"}
-            except Exception as error:  # decoders raise anything on damaged data
+            except BaseException as error:  # decoders raise anything, even a panic of Rust
                 answer = {"failed": f"{type(error).__name__}: {error}"[:200]}
             signal.alarm(0)
             print(json.dumps(answer), file=answers, flush=True)

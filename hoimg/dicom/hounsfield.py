@@ -53,7 +53,7 @@ class HuStack:
             precision: See :func:`clean`.
 
         Raises:
-            ValueError: when floating point values are not finite numbers.
+            ValueError: when floating point values are not finite numbers, or as :func:`clean`.
         """
         values, padding = clean(raw, stored, precision)
         if padding is not None:
@@ -109,17 +109,23 @@ def clean(
     Args:
         raw: As in the file, an unsigned type (or floats, which are taken as they are).
         stored: How they are stored.
-        precision: Bits that a JPEG 2000 or JPEG-LS codestream says its values have: the sign is
-            the highest of them, when they are fewer than the header states.
+        precision: Bits of the values by a compressed codestream that knows no sign.
 
     Returns:
-        Values, signed or unsigned; and the padding, None for nowhere. ``raw`` may be overwritten.
+        Values, signed or unsigned; and the padding, None for nowhere.
+
+    Raises:
+        ValueError: when signed values reach the top bit of fewer bits than the header states: some
+            encoders mean the sign by it, some a large value.
     """
     if raw.dtype.kind == "f":
         return raw, _between(raw, stored.float_padding)
     size = 8 * raw.dtype.itemsize
     allocated = raw.view(f"<i{raw.dtype.itemsize}") if stored.signed else raw
-    bits = min(stored.bits_stored, precision or size, size)
+    bits = min(stored.bits_stored, size)
+    fewer = precision is not None and stored.signed and precision < stored.bits_stored
+    if precision is not None and fewer and int(raw.max()) >> precision - 1:
+        raise ValueError(f"{precision} bits compressed where {bits} signed ones are declared")
     shift = 0 if stored.high_bit is None else max(stored.high_bit + 1 - stored.bits_stored, 0)
     if shift + bits > size:  # a HighBit that cannot be; writers fill it in carelessly
         shift = 0
