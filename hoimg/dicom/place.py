@@ -88,8 +88,6 @@ def _planes(
             share = (plane - low) / (high - low)
             if high - plane <= SNAP_STEPS:
                 yield (plane, *after)
-            elif plane - low <= SNAP_STEPS:
-                yield (plane, *before)
             else:
                 mixed = before[0] + np.float32(share) * (after[0] - before[0])
                 yield plane, mixed, before[1] & after[1]

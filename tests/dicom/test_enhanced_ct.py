@@ -139,8 +139,8 @@ def test_a_cut_off_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputRefused, match=r"ct.*copy or export it again") as caught:
         read_patient(tmp_path)
     assert caught.value.code == "truncated_files"
-    with pytest.raises(InputRefused, match=r"ct: cannot be read as an enhanced CT"):
+    with pytest.raises(InputRefused, match=r"ct: .*copy it again"):
         load_volume(exam)
     write_enhanced(tmp_path / "ct", range(6))
-    with pytest.raises(InputRefused, match="export it again"):
+    with pytest.raises(InputRefused, match=r"ct: .*copy it again"):
         load_volume(exam)
