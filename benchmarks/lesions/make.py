@@ -106,7 +106,7 @@ def _wishes(family: str, table: dict[str, Any], rng: np.random.Generator) -> lis
     else:
         places = [tuple(table["lesions"])] * table["cases"]
     draws = {}
-    for where in {w for case in places for w in case}:
+    for where in sorted({w for case in places for w in case}):  # a set's order is not fixed
         count = sum(case.count(where) for case in places)
         low, high = np.log(table["attached"] if where == "attached" else table["volume"])
         volumes = np.exp(low + (high - low) * _stratified(count, rng))
