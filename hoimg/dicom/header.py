@@ -170,7 +170,7 @@ def look(path: Path, pool: Pool) -> Header | FileKind:
         info = os.fstat(handle)
         if not stat.S_ISREG(info.st_mode):
             return FileKind.OTHER
-        head = stream.read(_HEAD)
+        head = stream.read(min(_HEAD, info.st_size))
         if head[:4] in _ZIP:
             return FileKind.ARCHIVE
         start = _start(head)
