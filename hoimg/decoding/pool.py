@@ -166,22 +166,24 @@ class DecodePool:
     def _listen(self, child: _Child, waiting: deque[int]) -> Iterator[Decoded | Failed]:
         answers, ended = child.read()
         for answer in answers:
-            if "ready" in answer:
+            if "ready" in answer and not child.ready:
                 child.ready = True
             elif child.given:
                 index, slot = child.given.popleft()
                 yield self._result(child, index, slot, answer)
                 child.free.append(slot)
+                child.spent = child.spent or bool(answer.get("code"))
             if child.given:
                 child.deadline = time.monotonic() + self._seconds(child.given[0][0])
-        if not ended:
+        if not ended and not child.spent:
             return
         self._children.remove(child)
         code, reason = child.end()
         if not child.ready:
             raise ChildProcessError(f"a decoder process does not start: {reason}")
         lost = [index for index, _ in child.given]
-        if lost and not (child.overdue and answers):  # else it answered after all: ask again
+        # Not when it answered after all, or is replaced because its memory is used up.
+        if lost and not (child.overdue and answers) and not child.spent:
             yield Failed(lost.pop(0), code, reason)
         waiting.extendleft(reversed(lost))
 
@@ -250,7 +252,7 @@ class _Child:
         self.free = deque(range(settings["slots"]))
         self.given: deque[tuple[int, int]] = deque()
         self.deadline = time.monotonic() + start_seconds
-        self.ready = self.overdue = False
+        self.ready = self.overdue = self.spent = False
         self._unread = b""
 
     def give(self, index: int, request: Request, seconds: float) -> None:
@@ -278,12 +280,16 @@ class _Child:
         """Answers that have come, and whether the child has ended or talks nonsense."""
         new = os.read(self.answers.fileno(), 65536)
         *lines, self._unread = (self._unread + new).split(b"\n")
-        try:
-            answers = [json.loads(line) for line in lines]
-        except ValueError:
-            return [], True
-        sound = all(isinstance(answer, dict) for answer in answers) and len(self._unread) < 65536
-        return (answers if sound else []), not new or not sound or self.overdue
+        answers: list[dict[str, Any]] = []
+        for line in lines:
+            try:
+                answer = json.loads(line)
+            except ValueError:
+                answer = None
+            if not isinstance(answer, dict):
+                return answers, True
+            answers.append(answer)
+        return answers, not new or self.overdue or len(self._unread) > 65536
 
     def end(self) -> tuple[str, str]:
         """End the process and say what it died of, had it died by itself."""
