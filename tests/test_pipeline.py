@@ -14,8 +14,9 @@ import hoimg
 from hoimg.dicom import Patient
 from hoimg.errors import InputRefused, UsageError
 from hoimg.geometry import Grid
+from hoimg.guidance import Guidance, place_guidance, read_guidance
 from hoimg.image import CTVolume, Mask, write_nifti
-from hoimg.pipeline import Guidance, analyze_exam, analyze_patient, read_guidance
+from hoimg.pipeline import analyze_exam, analyze_patient
 from hoimg.results import Lesion, PatientResult
 from hoimg.settings import Settings
 
@@ -277,7 +278,7 @@ def test_a_mask_that_covers_nothing_of_the_exam_is_refused(single, name, empty):
     given = Guidance(**{name: nothing if empty else elsewhere})
     with pytest.raises(InputRefused, match=f"--{name}") as caught:
         analyze_exam(single.exams[0], guidance=given)
-    assert caught.value.code == "mask_elsewhere"
+    assert caught.value.code == ("mask_empty" if empty else "mask_elsewhere")
 
 
 @pytest.mark.parametrize("kind", ["seed", "roi"])
@@ -373,10 +374,12 @@ def test_guidance_is_read_from_files(tmp_path):
     )
     assert given.series_uid == "1.2"
     assert given.seeds_lps_mm == ((1.0, 2.0, 3.0),)
-    for read in (given.roi, given.skeleton, given.mask):
+    placed = place_guidance(given, GRID)
+    for read in (placed.roi, placed.skeleton, placed.mask):
         assert read is not None
         assert read.grid.same_as(GRID)
         assert np.array_equal(read.array > 0, mask.array > 0)
+    assert not placed.findings
     assert read_guidance() == Guidance()
 
 

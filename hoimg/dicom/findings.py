@@ -133,6 +133,7 @@ FINDINGS: dict[str, tuple[Level, str]] = {
     "mask_outside": ("error", "Cut the mask to the exam's field of view."),
     "mask_does_not_cover": ("error", "Give a skeleton of the whole exam."),
     "mask_overlaps": ("error", "Give each voxel to one lesion."),
+    "mask_too_fine": ("error", "Give the mask on the exam's own voxels."),
     "mask_overlap_small": ("warning", "Nothing to do if it is a border drawn twice."),
     "mask_frame_unknown": ("warning", "Check on the pictures that the mask lies where it should."),
     "mask_resampled": ("info", "Nothing to do; the volumes agree with the mask's own."),

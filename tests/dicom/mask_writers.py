@@ -125,8 +125,7 @@ def segmentation(
         pixel_array=array,
         segmentation_type=kind,
         segment_descriptions=[
-            describe(n, name, t)
-            for n, (name, t) in enumerate(zip(labels, types, strict=True), 1)
+            describe(n, name, t) for n, (name, t) in enumerate(zip(labels, types, strict=True), 1)
         ],
         series_instance_uid=generate_uid(),
         series_number=9,

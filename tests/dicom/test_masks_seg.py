@@ -86,9 +86,7 @@ def test_frames_along_another_axis_of_the_exam_are_the_same_voxels(tmp_path, axe
     if np.linalg.det(turn) < 0:
         turn[:, 2] *= -1  # DICOM's normal follows from rows and columns
     size_xyz = np.abs(turn).T @ np.array(exam.size_zyx[::-1])
-    there = make_grid(
-        [int(n) for n in size_xyz[::-1]], (1.5, 1.5, 1.5), CENTRE, TILTED @ turn
-    )
+    there = make_grid([int(n) for n in size_xyz[::-1]], (1.5, 1.5, 1.5), CENTRE, TILTED @ turn)
     mask = np.random.default_rng(1).random(there.size_zyx) < 0.3
     placed = on(save(segmentation(there, [mask]), tmp_path / "s.dcm"), exam)
     index = np.rint(exam.to_index_zyx(centres(there)[mask])).astype(int)

@@ -15,7 +15,7 @@ from hoimg.errors import InputRefused
 from hoimg.geometry import Grid
 from hoimg.results import Finding
 
-PROBES = 48
+PROBES_ZYX = (256, 64, 64)
 """Points along each axis of an exam at which the cover of a skeleton is probed, at most."""
 SLACK = 1e-3
 """Share of a voxel that a place may lie outside of a grid by rounding."""
@@ -75,7 +75,7 @@ def check_inside(pieces: Sequence[Piece], grid: Grid, use: Use, most: float) -> 
         return
     for label, count in total.items():
         share = 1 - inside[label] / count
-        if share > most:
+        if share > most + 1e-9:  # exactly the limit is allowed
             what = f"label {label}" if use == "mask" else "it"
             raise InputRefused(
                 f"--{use}: {100 * share:.1f} % of {what} lies outside of the exam; give a mask "
@@ -126,7 +126,8 @@ def check_covers(extents: Sequence[Grid], grid: Grid, least: float) -> None:
         InputRefused: ``mask_does_not_cover``, with the share that is covered.
     """
     axes = [
-        np.unique(np.rint(np.linspace(0, n - 1, min(n, PROBES))).astype(int)) for n in grid.size_zyx
+        (np.arange(count) + 0.5) * n / count - 0.5  # each speaks of the same share
+        for n, count in zip(grid.size_zyx, map(min, grid.size_zyx, PROBES_ZYX), strict=True)
     ]
     index = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     points = grid.to_lps_mm(index)

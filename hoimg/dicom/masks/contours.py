@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.dicom.findings import finding
-from hoimg.dicom.masks.planes import JOIN, Piece, Planes
+from hoimg.dicom.masks.planes import JOIN, TIE, Piece, Planes
 from hoimg.dicom.masks.polygon import fill
 from hoimg.errors import InputRefused
 from hoimg.geometry import Grid
@@ -202,7 +202,8 @@ def _draw_one(
     labels = np.zeros((len(along), rows, columns), dtype=dtype)
     crossed = 0
     for plane, polygons in enumerate(members):
-        inside, pairs = _fill_plane([p - low for p in polygons], rows, columns)
+        # a border through pixel centres is met to rounding only: see TIE
+        inside, pairs = _fill_plane([p - low - TIE for p in polygons], rows, columns)
         labels[plane][inside] = label
         crossed += pairs
     place = origin + frame.matrix[:, :2] @ (low[::-1] * frame.spacing_yx_mm[::-1])

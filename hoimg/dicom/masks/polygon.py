@@ -25,11 +25,15 @@ def fill(contours: Sequence[Float], rows: int, columns: int) -> NDArray[np.bool_
     """
     toggles = np.zeros((rows, columns + 1), dtype=bool)
     for points in contours:
-        row, column = points[:, 0], points[:, 1]
-        next_row, next_column = np.roll(row, -1), np.roll(column, -1)
+        # every edge from its upper end, so that neighbours round a common border alike
+        after = np.roll(points, -1, axis=0)
+        down = (points[:, 0] <= after[:, 0])[:, None]
+        (row, column), (next_row, next_column) = (
+            np.where(down, points, after).T,
+            np.where(down, after, points).T,
+        )
         # pixel rows that an edge crosses: centres from the upper end on, to before the lower
-        first = np.ceil(np.minimum(row, next_row)).astype(np.int64)
-        last = np.ceil(np.maximum(row, next_row)).astype(np.int64)
+        first, last = np.ceil(row).astype(np.int64), np.ceil(next_row).astype(np.int64)
         first, last = np.clip(first, 0, rows), np.clip(last, 0, rows)
         count = last - first
         edge = np.repeat(np.arange(len(row)), count)

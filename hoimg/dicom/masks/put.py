@@ -35,13 +35,17 @@ CHANGED = 0.1
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """One region, or all together, on a box of the exam's voxels."""
+    """One region, or all together, on a box of the exam's voxels.
+
+    ``grown``: it is thinner than the voxels and was put onto all that it touches.
+    """
 
     label: int
     inside: Bool
     box: Box
     volume_mm3: float
     exact: bool
+    grown: bool = False
 
 
 def put_on(
@@ -108,13 +112,21 @@ def _lesions(
 ) -> Placed:
     names = {r.label: f"{r.label} ({r.name})" if r.name else str(r.label) for r in given.regions}
     labels = np.zeros(grid.size_zyx, dtype=np.uint16)
-    voxels = {p.label: int(np.count_nonzero(p.inside)) for p in parts}
-    shared_mm3 = 0.0
+    voxels: dict[int, int] = {}
     for part in parts:
+        voxels[part.label] = voxels.get(part.label, 0) + int(np.count_nonzero(part.inside))
+    grown = {p.label for p in parts if p.grown}
+    shared_mm3 = 0.0
+    for part in sorted(parts, key=lambda p: not p.grown):  # what is thin keeps its few voxels
         there = labels[part.box]
+        if part.grown:
+            there[part.inside & (there == 0)] = part.label
+            continue
         taken = there[part.inside]
         counts = np.bincount(taken[taken > 0])
         for other in np.flatnonzero(counts):
+            if int(other) == part.label or int(other) in grown:
+                continue  # contours of one structure in several orientations; see above
             shared = float(counts[other]) * grid.voxel_volume_mm3
             smaller = min(voxels[int(other)], voxels[part.label]) * grid.voxel_volume_mm3
             check_overlap(
@@ -126,6 +138,13 @@ def _lesions(
             )
             shared_mm3 += shared
         there[part.inside & (there == 0)] = part.label
+    for part in parts:
+        if not (labels[part.box] == part.label).any():
+            raise InputRefused(
+                f"--mask: lesion {names.get(part.label, str(part.label))} is smaller than the exam's voxels "
+                "and shares them with another; give the mask on the exam's own voxels",
+                "mask_too_fine",
+            )
     if shared_mm3:
         findings.append(
             finding(
@@ -179,17 +198,24 @@ def _part(label: int, piece: Piece, grid: Grid) -> _Part:
         return _Part(label, np.zeros((0, 0, 0), bool), nowhere, piece.volume_mm3, False)
     samples = piece.samples_in(grid)
     exact = piece.coincides(grid)
+    grown = False
     if exact or samples == (1, 1, 1):
         inside = piece.at(grid, box)
     else:
-        inside = _majority(piece, grid, box, samples)
+        inside, grown = _majority(piece, grid, box, samples)
     if not exact and not inside.any():
-        inside = _touched(piece, grid, box)
-    return _Part(label, inside, box, piece.volume_mm3, exact)
+        inside, grown = _touched(piece, grid, box), True
+    return _Part(label, inside, box, piece.volume_mm3, exact, grown)
 
 
-def _majority(piece: Piece, grid: Grid, box: Box, samples: tuple[int, int, int]) -> Bool:
-    """Voxels of which more than half lies inside; of two halves the one with the centre."""
+def _majority(
+    piece: Piece, grid: Grid, box: Box, samples: tuple[int, int, int]
+) -> tuple[Bool, bool]:
+    """Voxels of which more than half lies inside; of two halves the one with the centre.
+
+    Returns:
+        The voxels, and whether the region is too thin for that rule.
+    """
     z, y, x = ([(i + 0.5) / n - 0.5 for i in range(n)] for n in samples)
     total = samples[0] * samples[1] * samples[2]
     count = np.zeros([s.stop - s.start for s in box], dtype=np.uint16)
@@ -203,8 +229,8 @@ def _majority(piece: Piece, grid: Grid, box: Box, samples: tuple[int, int, int])
     placed = np.count_nonzero(inside) * grid.voxel_volume_mm3
     best = int(count.max())
     if best and placed < KEPT * piece.volume_mm3:
-        inside = 2 * count.astype(np.int32) >= best
-    return inside
+        return 2 * count.astype(np.int32) >= best, True
+    return inside, False
 
 
 def _touched(piece: Piece, grid: Grid, box: Box) -> Bool:
