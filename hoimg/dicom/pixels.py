@@ -149,7 +149,7 @@ def _read_native(
                 raise _refused(file, "no uncompressed pixel data where the header ends")
             dtype = _dtype(element.tag, stored)
             spare = element.length - stored.frames * step
-            if dtype is None or spare < 0 or spare > min(MAX_TRAILING, stored.frames * step):
+            if dtype is None or spare < 0 or spare > min(MAX_TRAILING, stored.frames * step - 1):
                 raise _refused(
                     file,
                     f"holds {element.length} bytes of pixels where {stored.frames} frame(s) of "
