@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -342,13 +343,16 @@ def test_what_is_no_film_is_refused_by_name(
     assert caught.value.code == code
 
 
-def test_a_film_that_changed_since_the_scan_is_refused(tmp_path: Path) -> None:
-    film = film_of(tmp_path / "f")
-    write_film(tmp_path / "f", ModalityLUTSequence=[table([1], 0, 0)])
-    with pytest.raises(InputRefused, match="look-up table"):
-        load_radiograph(film)
-    with pytest.raises(InputRefused, match="look-up table"):
-        display_8bit(film)
+def test_damage_that_shows_only_on_reading_is_refused(tmp_path: Path) -> None:
+    film = film_of(tmp_path / "f", ModalityLUTSequence=[table([1], 0, 0)])
+    unaware = replace(film, findings=())
+    for read in (load_radiograph, display_8bit):
+        with pytest.raises(InputRefused, match="look-up table"):
+            read(unaware)
     film.file.unlink()
     with pytest.raises(InputRefused, match="FileNotFoundError"):
-        load_radiograph(film)
+        load_radiograph(unaware)
+    real = film_of(tmp_path / "g")
+    write_film(tmp_path / "g", SeriesDescription="longer header")
+    with pytest.raises(InputRefused, match="copy"):
+        load_radiograph(real)
