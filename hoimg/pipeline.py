@@ -61,7 +61,11 @@ class ExamAnalysis:
 
 
 def analyze_exam(
-    exam: Exam, settings: Settings | None = None, guidance: Guidance | None = None
+    exam: Exam,
+    settings: Settings | None = None,
+    guidance: Guidance | None = None,
+    *,
+    children: int | None = None,
 ) -> ExamAnalysis:
     """Read, segment and measure one exam.
 
@@ -69,6 +73,7 @@ def analyze_exam(
         exam: From :func:`hoimg.read_patient`.
         settings: None for the defaults.
         guidance: What a reader gave for this exam.
+        children: Processes that decode compressed pixels; None for two (one with one core).
 
     Raises:
         InputRefused: when the pixels cannot be read or fail their checks, or a mask does not
@@ -80,7 +85,7 @@ def analyze_exam(
 
     settings = settings or Settings()
     guidance = guidance or Guidance()
-    volume = load_volume(exam)
+    volume = load_volume(exam, children=children)
     found = check_volume(volume, settings.intake)
     if any(f.level == "error" for f in found):
         raise _refused(exam, found)
@@ -164,10 +169,14 @@ def analyze_patient(
     unread: dict[str, Finding] = {}
     refusals: dict[str, InputRefused] = {}
 
+    # Two exams are read at once: together they decode with two processes, not with four.
+    children = 1 if len(patient.exams) > 1 else None
+
     def one(exam: Exam) -> ExamAnalysis | Finding:
         say(f"{exam.exam_id}: finding and measuring")
+        given = guidance if exam.exam_id == guided else None
         try:
-            return analyze_exam(exam, settings, guidance if exam.exam_id == guided else None)
+            return analyze_exam(exam, settings, given, children=children)
         except InputRefused as refused:
             if len(patient.exams) == 1 or refused.code.startswith("mask_"):
                 raise  # what the reader gave is wrong; leaving the exam out would hide that

@@ -57,7 +57,9 @@ def sample(sample_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     analysed: dict[str, pipeline.ExamAnalysis] = {}
     real = pipeline.analyze_exam
 
-    def once(exam: Any, settings: Any = None, guidance: Any = None) -> pipeline.ExamAnalysis:
+    def once(
+        exam: Any, settings: Any = None, guidance: Any = None, **_: Any
+    ) -> pipeline.ExamAnalysis:
         """An exam's own analysis does not depend on the other exams: do it once."""
         if exam.exam_id not in analysed:
             analysed[exam.exam_id] = real(exam, settings, guidance)

@@ -9,24 +9,9 @@ import typer
 
 LIBRARIES = (
     "pydicom", "highdicom", "simpleitk", "numpy", "scipy", "scikit-image", "networkx",
-    "pydantic", "pylibjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle", "python-gdcm",
+    "pydantic", "pylibjpeg-openjpeg", "pylibjpeg-rle", "python-gdcm",
     "pyjpegls",
 )  # fmt: skip
-
-TRANSFER_SYNTAXES = {
-    "Deflated": "1.2.840.10008.1.2.1.99",
-    "RLE": "1.2.840.10008.1.2.5",
-    "JPEG baseline": "1.2.840.10008.1.2.4.50",
-    "JPEG extended": "1.2.840.10008.1.2.4.51",
-    "JPEG lossless": "1.2.840.10008.1.2.4.57",
-    "JPEG lossless SV1": "1.2.840.10008.1.2.4.70",
-    "JPEG-LS lossless": "1.2.840.10008.1.2.4.80",
-    "JPEG-LS near-lossless": "1.2.840.10008.1.2.4.81",
-    "JPEG 2000 lossless": "1.2.840.10008.1.2.4.90",
-    "JPEG 2000": "1.2.840.10008.1.2.4.91",
-    "HTJ2K lossless": "1.2.840.10008.1.2.4.201",
-}
-"""Compressions of CT pixels; uncompressed ones need no decoder."""
 
 MIN_FREE_GB = 4.0
 """An exam of 512 x 512 x 1000 voxels needs about this much memory and, in a report, disk."""
@@ -70,19 +55,21 @@ def _versions(problems: list[str]) -> None:
 
 
 def _decoders(problems: list[str]) -> None:
-    from pydicom.pixels.decoders.base import get_decoder
-    from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+    """Every compression of CT pixels, and whether its decoder can be loaded."""
+    from hoimg.decoding.codecs import CODECS, NAMES, PACKAGES, load
 
-    for name, uid in TRANSFER_SYNTAXES.items():
-        if uid == DeflatedExplicitVRLittleEndian:
-            found: tuple[str, ...] = (
-                "zlib",
-            )  # the whole file is deflated; Python itself inflates it
+    _row("decode deflated", "zlib")  # the whole file is deflated; Python itself inflates it
+    for syntax, codec in sorted(CODECS.items(), key=lambda item: NAMES[item[0]]):
+        try:
+            load(codec)
+        except ImportError:
+            _row(f"decode {NAMES[syntax]}", "none")
+            problems.append(
+                f"{NAMES[syntax]} pixels ({syntax}) cannot be decoded: "
+                f"install {PACKAGES[codec]} with pip"
+            )
         else:
-            found = get_decoder(UID(uid)).available_plugins
-        _row(f"decode {name}", ", ".join(found) or "none")
-        if not found:
-            problems.append(f"{name} pixels ({uid}) cannot be decoded: install hoimg's decoders")
+            _row(f"decode {NAMES[syntax]}", PACKAGES[codec])
 
 
 def _resources(folder: Path, problems: list[str]) -> None:
@@ -112,4 +99,4 @@ def _free_memory_gb(meminfo: Path = Path("/proc/meminfo")) -> float | None:
 
 
 def _row(name: str, value: str) -> None:
-    typer.echo(f"{name:<28} {value}")
+    typer.echo(f"{name:<46} {value}")

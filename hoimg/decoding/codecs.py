@@ -30,7 +30,7 @@ CODECS: dict[str, str] = {
 
 PACKAGES = {
     "rle": "pylibjpeg-rle",
-    "plain": "none",
+    "plain": "nothing",
     "jpeg_ls": "pyjpegls",
     "openjpeg": "pylibjpeg-openjpeg",
     "gdcm": "python-gdcm",

@@ -10,8 +10,12 @@ from hoimg.errors import InputRefused
 from hoimg.image import CTVolume
 
 
-def load_volume(exam: Exam) -> CTVolume:
+def load_volume(exam: Exam, *, children: int | None = None) -> CTVolume:
     """Read the pixels of an exam's chosen series.
+
+    Args:
+        exam: From :func:`hoimg.read_patient`.
+        children: Processes that decode compressed pixels; None for two (one with one core).
 
     Returns:
         HU, int16 when every value is a whole number that fits, else float32, on the grid of
@@ -27,5 +31,5 @@ def load_volume(exam: Exam) -> CTVolume:
         return read_volume_file(series.files[0], series.grid)
     if series.grid is None or series.stack is None:
         raise InputRefused(f"exam {exam.exam_id} has no volume to read", "not_a_volume")
-    hu, padded = read_stack(series.stack)
+    hu, padded = read_stack(series.stack, children=children)
     return place(hu, padded, series.stack, series.grid)
