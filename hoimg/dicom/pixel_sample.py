@@ -27,6 +27,8 @@ SOFT_HU = (-150, 150)
 """Soft tissue: fat to muscle with contrast agent."""
 MIN_PAIRS = 50
 """Fewer pairs of soft-tissue voxels in a slice tell nothing of its noise."""
+PADDING_HU = -1020
+"""Values up to here that are spikes are padding, or air that was cut off there."""
 SPIKE = 10
 """A value is a spike where it is this often more frequent than its neighbours."""
 MIN_PADDING_SHARE = 0.01
@@ -82,6 +84,15 @@ class Sample:
         per_slice = np.sqrt((self.noise_yx_hu**2).mean(axis=1))
         known = per_slice[np.isfinite(per_slice)]
         return float(np.median(known)) if known.size else None
+
+    @property
+    def padding_share(self) -> float:
+        """Share of the measured voxels that hold the lowest value, where that may be padding."""
+        return self.floor_share if self.floor_hu <= PADDING_HU else 0.0
+
+    def share_below(self, hu: int) -> float:
+        """Share of the measured voxels below a value, HU."""
+        return float(self.counts[: max(hu - LOW, 0)].sum()) / max(self.total, 1)
 
     def count_above(self, hu: float) -> int:
         """Voxels of the volume at full resolution above a value, HU."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hoimg.dicom.findings import finding
-from hoimg.dicom.pixel_sample import LOW, SPIKE, Sample, spikes
+from hoimg.dicom.pixel_sample import LOW, PADDING_HU, SPIKE, Sample, spikes
 from hoimg.results import Finding
 from hoimg.settings import IntakeSettings
 
@@ -33,8 +33,10 @@ VOID_HU = (-650.0, -250.0)
 """Hardly anything in or around a patient reads between lungs and fat."""
 VOID_SHARE = 0.1
 """A peak there, or below air, with this share of the voxels is air or tissue on a wrong scale."""
-PADDING_HU = -1020
-"""Values up to here that are spikes are padding, or air that was cut off there."""
+BELOW_HU = -75
+"""Fat lies below this, as does air on the true scale; nothing does where the rescale is missing."""
+BELOW_SHARE = 0.01
+"""Share of the voxels below it in any scan; noise of 30 HU around a zero puts 0.6 % there."""
 MIN_SPAN_HU = 100
 """Noise alone spans more than this in any scan; fractions from 0 to 1 do not."""
 SMOOTH_HU = 6.0
@@ -73,7 +75,7 @@ def check_scale(sample: Sample, settings: IntakeSettings) -> Iterator[Finding]:
     modes = find_modes(sample)
     if not modes:
         return  # one value throughout; said elsewhere
-    pair = _air_and_tissue(modes)
+    pair = _air_and_tissue(modes, sample)
     if pair is not None:
         air, tissue = pair
         placed = TISSUE_HU[0] <= tissue.hu <= TISSUE_HU[1] and GAS_HU[0] <= air.hu <= GAS_HU[1]
@@ -122,7 +124,7 @@ def find_modes(sample: Sample) -> list[Mode]:
     if sample.floor_share:
         counts[max(sample.floor_hu - LOW, 0)] = 0.0
     padding = counts[: PADDING_HU - LOW + 1]  # a view
-    padding[spikes(padding)] = 0.0
+    padding[[at for at in spikes(sample.counts) if at < padding.size]] = 0.0
     total = counts.sum()
     if total == 0:
         return []
@@ -139,10 +141,16 @@ def find_modes(sample: Sample) -> list[Mode]:
     return found
 
 
-def _air_and_tissue(modes: list[Mode]) -> tuple[Mode, Mode] | None:
-    """The two peaks that lie apart like air and soft tissue and hold most voxels."""
+def _air_and_tissue(modes: list[Mode], sample: Sample) -> tuple[Mode, Mode] | None:
+    """The two peaks that lie apart like air and soft tissue and hold most voxels.
+
+    Fat and a bladder full of contrast agent lie apart like that too. Where fat is seen to be fat,
+    nothing above it is air.
+    """
     low, high = GAS_TO_TISSUE_HU
     pairs = [(a, b) for a in modes for b in modes if low <= b.hu - a.hu <= high]
+    if sample.share_below(BELOW_HU) - sample.padding_share >= BELOW_SHARE:
+        pairs = [(a, b) for a, b in pairs if a.hu < TISSUE_HU[0]]
     return max(pairs, key=lambda p: min(p[0].share, p[1].share), default=None)
 
 

@@ -19,6 +19,9 @@ VIEW_SLICES = 32
 TABLE_MM = 10.0
 """Half the thickness of what is taken for the table or cushions rather than body."""
 
+CIRCLE_SPAN = 0.9
+"""A reconstruction circle spans at least this share of the image, along rows and columns."""
+
 Bools = NDArray[np.bool_]
 
 
@@ -31,7 +34,7 @@ def check_field_of_view(sample: Sample, settings: IntakeSettings) -> Iterator[Fi
     hu = sample.hu[slices]
     body = hu > BODY_HU
     beyond = _beyond(sample, slices)
-    body &= ~beyond
+    body &= ~beyond  # the same for all slices
     pixel_mm = sample.step * float(np.mean(sample.volume.grid.spacing_zyx_mm[1:]))
     cross = np.zeros((3, 3, 3), dtype=bool)
     cross[1, 1, :] = cross[1, :, 1] = True
@@ -42,7 +45,7 @@ def check_field_of_view(sample: Sample, settings: IntakeSettings) -> Iterator[Fi
     framed = binary_opening(framed, cross, iterations=rounds)
     body = framed[:, rounds:-rounds, rounds:-rounds] & body
     outline = body & ~binary_erosion(body, cross)
-    edge = binary_dilation(beyond, cross)
+    edge = binary_dilation(np.broadcast_to(beyond, body.shape), cross)
     edge[:, [0, -1], :] = edge[:, :, [0, -1]] = True
     cut = outline & edge
     per_slice = cut.sum(axis=(1, 2)) / np.maximum(outline.sum(axis=(1, 2)), 1)
@@ -57,18 +60,25 @@ def check_field_of_view(sample: Sample, settings: IntakeSettings) -> Iterator[Fi
 
 
 def _beyond(sample: Sample, slices: NDArray[np.intp]) -> Bools:
-    """Outside of the reconstruction: where padding is marked, or the floor value fills areas."""
+    """Outside of the reconstruction circle: padded in every slice, out to the corners.
+
+    Scanners and software also write the padding value into the air around the body. That follows
+    the body; a circle spans the image, and all slices share it. Array ``[1, y, x]``.
+    """
     from scipy.ndimage import binary_opening
 
     hu = sample.hu[slices]
-    beyond = np.zeros(hu.shape, dtype=bool)
+    padded = np.zeros(hu.shape, dtype=bool)
     if sample.valid is not None:
-        beyond |= ~sample.valid[slices]
-    if sample.floor_share:
-        # Noise in air that was cut at the floor is scattered; padding fills areas.
-        floor = hu == sample.floor_hu
-        beyond |= binary_opening(floor, np.ones((1, 3, 3), dtype=bool))
-    return beyond
+        padded |= ~sample.valid[slices]
+    if sample.padding_share:
+        padded |= hu == sample.floor_hu
+    # Noise in air that was cut at the floor is scattered; padding fills areas.
+    always = binary_opening(padded.all(axis=0), np.ones((3, 3), dtype=bool))
+    spans = all((~always).any(axis=a).mean() >= CIRCLE_SPAN for a in (0, 1))
+    if not spans or not always[[0, 0, -1, -1], [0, -1, 0, -1]].all():
+        always[:] = False
+    return always[None]
 
 
 def check_noise(sample: Sample, settings: IntakeSettings) -> Iterator[Finding]:

@@ -104,6 +104,8 @@ def slabs(layout: VolumeLayout) -> Iterator[tuple[int, NDArray[Any]]]:
                 if len(raw) < wanted:
                     raise UnreadableVolume("ends before its voxels do")
                 yield start, np.frombuffer(raw, dtype).reshape(planes, y, x)
+            if layout.gzipped:
+                stream.read(1)  # at its end gzip compares its checksum
     except (zlib.error, EOFError, gzip.BadGzipFile) as error:
         raise UnreadableVolume("has damaged compression") from error
 

@@ -23,8 +23,8 @@ from hoimg.image import grid_of_affine
 from hoimg.results import Finding
 from hoimg.settings import IntakeSettings
 
-MM_PER_UNIT = {"mm": 1.0, "meter": 1000.0, "micron": 0.001, "unknown": 1.0}
-"""NIfTI's units of length. Files without one are in mm by convention (nibabel writes none)."""
+MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
+"""NIfTI's codes of length: none, m, mm, um. Files without one are in mm by convention."""
 FIRST_TEMPLATE_CODE = 3
 """sform and qform codes from here on place a scan in an atlas (Talairach, MNI, a template)."""
 MAX_OFFSET = 16 * 2**20
@@ -109,9 +109,11 @@ def _place(
 ) -> tuple[Grid | None, list[Finding]]:
     """The grid that the header states, and what makes it doubtful."""
     found: list[Finding] = []
-    unit = header.get_xyzt_units()[0]
+    unit = int(header["xyzt_units"]) % 8
+    if unit not in MM_PER_UNIT:
+        raise ValueError(f"its unit of length has the code {unit}")
     scale = MM_PER_UNIT[unit]
-    if unit == "unknown":
+    if unit == 0:
         found.append(finding("unit_not_stated", "The header names no unit of length; mm is taken."))
     sform, sform_code = header.get_sform(coded=True)
     qform, qform_code = header.get_qform(coded=True)
