@@ -32,7 +32,9 @@ GAS_TO_TISSUE_HU = (850.0, 1200.0)
 VOID_HU = (-650.0, -250.0)
 """Hardly anything in or around a patient reads between lungs and fat."""
 VOID_SHARE = 0.1
-"""A peak there, or below air, with this share of the voxels is air or tissue on a wrong scale."""
+"""A peak there with this share of the voxels is air or tissue on a wrong scale."""
+BELOW_AIR_SHARE = 0.02
+"""Nothing but padding reads below air; a peak there that is no spike is on a wrong scale."""
 BELOW_HU = -75
 """Fat lies below this, as does air on the true scale; nothing does where the rescale is missing."""
 BELOW_SHARE = 0.01
@@ -180,8 +182,12 @@ def _check_offset(air: Mode, modes: list[Mode], settings: IntakeSettings) -> Ite
 def _without_air(modes: list[Mode], settings: IntakeSettings) -> Iterator[Finding]:
     """Fat and soft tissue alone: no air is in view."""
     top = max(modes, key=lambda m: m.share)
-    nowhere = [m for m in modes if VOID_HU[0] <= m.hu <= VOID_HU[1] or m.hu < GAS_HU[0]]
-    void = [m for m in nowhere if m.share >= VOID_SHARE]
+    void = [
+        m
+        for m in modes
+        if (VOID_HU[0] <= m.hu <= VOID_HU[1] and m.share >= VOID_SHARE)
+        or (m.hu < GAS_HU[0] and m.share >= BELOW_AIR_SHARE)
+    ]
     if void:
         yield finding("wrong_hu_scale", f"Many voxels read about {void[0].hu:.0f} HU.")
         return

@@ -24,7 +24,11 @@ REFUSED = {
     "transfer_syntaxes/CTImage.dcm": ["too_few_slices"],
     "transfer_syntaxes/no-pixel-spacing.dcm": ["modality_not_supported"],
     "transfer_syntaxes/CT0012.fragmented_no_bot_jpeg_baseline.51.dcm": ["derived_image"],
-    "dicom_objects/dx_image.dcm": ["radiograph_not_measured"],
+    "dicom_objects/dx_image.dcm": [
+        "radiograph_not_measured",
+        "film_processed",
+        "spacing_uncorrected",
+    ],
     "dicom_objects/seg_image_ct_binary.dcm": ["not_an_image"],
     "dicom_objects/sr_document.dcm": ["not_an_image"],
     "README.md": [],
@@ -58,6 +62,7 @@ def test_the_siemens_slices(real_data: Path) -> None:
     assert grid.origin_lps_mm == (-249.51171875, -437.51171875, -804.5)
     assert (made.slice_thickness_mm, made.kernel, made.contrast) == (3.0, "Br38f/3", True)
     assert sorted(f.code for f in exam.findings) == [
+        "contrast_given",
         "missing_uids",
         "thick_slices",
         "thickness_not_spacing",
