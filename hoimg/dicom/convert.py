@@ -98,7 +98,8 @@ def of_series(v: Values, syntax: str, media_class: str) -> OfSeries:
         "slope": slope,
         "intercept": intercept,
         "conversion": v.text("ConversionType").strip().upper(),
-        "frame_of_reference": frame,
+        # A malformed one would join what has nothing in common, so it counts as absent.
+        "frame_of_reference": "" if clean_uid(frame, "")[1] else frame,
     }
     stored = None
     if rows is not None and columns is not None and bits:

@@ -99,11 +99,13 @@ def _split_planes(members: list[Header]) -> list[list[Header]]:
             return [*_split_planes(rest), unplaced]
         return [members]
     planes = _planes(members)
+    if len(planes) > MAX_PLANES:
+        return [members]
     if len(planes) == 1:
         return _split_phases(members)
     if len(planes[0]) >= MIN_REFORMAT and all(len(p) <= ODD_IMAGES for p in planes[1:]):
         return _split_phases(planes[0]) + planes[1:]
-    if len(planes) > MAX_PLANES or not _told_apart(planes):
+    if not _told_apart(planes):
         return [members]
     stacks = [stack for plane in planes for stack in _split_phases(plane)]
     whole = all(len(s) >= MIN_REFORMAT and _is_regular(s) for s in stacks)
@@ -111,19 +113,18 @@ def _split_planes(members: list[Header]) -> list[list[Header]]:
 
 
 def _planes(members: Sequence[Header]) -> list[list[Header]]:
-    """Images by orientation, the largest plane first; too many planes end in one more."""
+    """Images by orientation, the largest plane first; stops at one plane too many."""
     planes: list[list[Header]] = []
     for header in members:
         for plane in planes:
             pairs = zip(header.orientation or (), plane[0].orientation or (), strict=True)
-            if (
-                len(planes) > MAX_PLANES
-                or max(abs(a - b) for a, b in pairs) <= ORIENTATION_TOLERANCE
-            ):
+            if max(abs(a - b) for a, b in pairs) <= ORIENTATION_TOLERANCE:
                 plane.append(header)
                 break
         else:
             planes.append([header])
+            if len(planes) > MAX_PLANES:
+                break
     return sorted(planes, key=len, reverse=True)
 
 
