@@ -146,11 +146,11 @@ def _film(
     image_side = values.text("ImageLaterality") or values.text("FrameLaterality")
     side, side_reason, side_notes = film_side(image_side, values.text("Laterality"))
     tags = SpacingTags(
-        pixel=_numbers(values.many("PixelSpacing")),
+        pixel=_numbers(dataset, "PixelSpacing"),
         calibration=values.text("PixelSpacingCalibrationType").strip().upper(),
-        imager=_numbers(values.many("ImagerPixelSpacing")),
-        scanned=_numbers(values.many("NominalScannedPixelSpacing")),
-        aspect=_numbers(values.many("PixelAspectRatio")),
+        imager=_numbers(dataset, "ImagerPixelSpacing"),
+        scanned=_numbers(dataset, "NominalScannedPixelSpacing"),
+        aspect=_numbers(dataset, "PixelAspectRatio"),
         ermf=values.number("EstimatedRadiographicMagnificationFactor"),
         sid_mm=values.positive("DistanceSourceToDetector"),
         sod_mm=values.positive("DistanceSourceToPatient"),
@@ -244,17 +244,15 @@ def _code(dataset: Dataset) -> tuple[str, str] | None:
         return None
 
 
-def _numbers(texts: Sequence[str]) -> Numbers:
-    """Numbers as they are, NaN for what is none; empty when nothing is stated."""
-    if not any(texts):
-        return ()
-    numbers = []
-    for text in texts[:8]:
-        try:
-            numbers.append(float(text))
-        except ValueError:
-            numbers.append(float("nan"))
-    return tuple(numbers)
+def _numbers(dataset: Dataset, name: str) -> Numbers:
+    """Numbers as they are, NaN for an element that is none; empty when nothing is stated."""
+    try:
+        value = dataset.get(name)
+        if value is None or value == "":
+            return ()
+        return tuple(float(v) for v in (value if hasattr(value, "__iter__") else (value,)))
+    except Exception:  # a damaged element: any conversion may fail; it is stated and unreadable
+        return (float("nan"),)
 
 
 def _field(values: Values, shape_yx: tuple[int, int]) -> tuple[int, int, int, int] | None:

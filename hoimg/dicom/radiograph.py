@@ -77,10 +77,7 @@ def _stored(film: FilmInfo) -> tuple[Dataset, NDArray[Any]]:
         dataset = film_dataset(film.file)
     except Exception as error:  # parsers raise anything on damaged data; named below
         raise _unreadable(film, type(error).__name__) from error
-    stored = read_stored(film.file, film.stored, film.frame)
-    if stored.dtype.kind not in "iu":
-        raise _unreadable(film, "floating point pixels")
-    return dataset, stored
+    return dataset, read_stored(film.file, film.stored, film.frame)
 
 
 def _modality(film: FilmInfo, dataset: Dataset, stored: NDArray[Any]) -> NDArray[np.float32]:

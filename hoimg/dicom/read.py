@@ -218,9 +218,12 @@ def _choose(studies: Sequence[Sequence[SeriesInfo]], wanted: str | None) -> list
 
 def _study_findings(members: Sequence[SeriesInfo]) -> list[Finding]:
     """Why a whole study is left out; radiographs and MR are only mentioned."""
-    refused = [f for s in members for f in s.errors]
+    # What a film lacks for measuring says nothing about the exams that are measured.
+    films = [f for s in members if s.kind == "radiograph" for f in s.findings[:1]]
+    others = [s for s in members if s.kind != "radiograph"]
+    refused = [f for s in others for f in s.errors]
     if not refused:
-        return [f for s in members for f in s.findings if f.level == "warning"]
+        return [*films, *(f for s in others for f in s.findings if f.level == "warning")]
     codes = ", ".join(sorted({f.code for f in refused}))
     short = hashlib.sha256(members[0].study_uid.encode()).hexdigest()[:6]
     # The study is named by its hash: dates and UIDs are identity.

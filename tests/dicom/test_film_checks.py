@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -101,3 +103,16 @@ def test_legs_side_by_side_in_one_exposure_are_not_parted() -> None:
     assert exposure_gap(film_from(margins)) is None
     three = np.concatenate([limb(), np.full((300, 20), 9.0)] * 2 + [limb()], axis=1)
     assert exposure_gap(film_from(three)) is None  # more than one band: not what it looks for
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_projections_of_a_real_ct(real_data: Path, axis: int) -> None:
+    import SimpleITK as sitk
+
+    file = real_data / "totalsegmentator" / "example_ct.nii.gz"
+    image = sitk.DICOMOrient(sitk.ReadImage(str(file)), "LPS")
+    hu = np.clip(sitk.GetArrayFromImage(image), -1000, 2500)
+    line = (0.02 * (hu + 1000.0) / 1000).sum(axis=axis)[::-1] * 3.0  # 3 mm voxels, mu of water
+    pixels = ndimage.zoom(line, 2, order=1)
+    assert check_film(film_from(pixels)) == ()
+    assert [f.code for f in check_film(film_from(-pixels))] == ["polarity_doubtful"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from synthetic_film import codes, film_of
+from synthetic_film import codes, film_of, films_of, write_film
 
 from hoimg.dicom.film_spacing import SpacingTags, film_spacing, why_refused
 from hoimg.settings import IntakeSettings
@@ -250,3 +250,12 @@ def test_tags_reach_the_rule(tmp_path: Path) -> None:
     film = film_of(tmp_path / "d", PixelSpacing="")
     assert (film.spacing_source, film.scale) == ("none", "no spacing")
     assert codes(film) == ["spacing_missing"]
+
+
+def test_an_unreadable_spacing_is_stated_and_refused(tmp_path: Path) -> None:
+    file = write_film(tmp_path / "f", ImagerPixelSpacing=["0.1234", "0.1234"])
+    file.write_bytes(file.read_bytes().replace(b"0.1234\\", b"0.12x4\\"))
+    [film] = films_of(file)
+    assert (film.spacing_yx_mm, codes(film)) == (None, ["spacing_refused", "spacing_missing"])
+    film = film_of(tmp_path / "g", ImagerPixelSpacing="0.2")  # one number where two belong
+    assert (film.spacing_yx_mm, codes(film)) == (None, ["spacing_refused", "spacing_missing"])

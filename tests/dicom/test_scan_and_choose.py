@@ -145,7 +145,7 @@ BAD_SERIES = {
     "secondary_capture": {"SOPClassUID": SecondaryCaptureImageStorage},
     "multiframe_not_supported": {"SOPClassUID": EnhancedCTImageStorage},
     "modality_not_supported": {"Modality": "MR"},
-    "radiograph_not_measured": {"Modality": "DX"},
+    "radiograph_not_measured": {"Modality": "XA"},
     "not_an_image": {"Modality": "SEG"},
 }
 
