@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from synthetic_ct import noise, stack, write_ct
+from synthetic_ct import noise, stack, write_ct, write_slice
 from typer import Context, Typer
 from typer.testing import CliRunner, Result
 
@@ -122,3 +122,34 @@ def test_the_real_program_ends_with_the_right_code(folder: Path, capsys) -> None
     assert len(error) == 2
     assert "missing_slices" in error[0]
     assert "no such file" in error[1]
+
+
+def test_a_hundred_series_stay_readable(tmp_path: Path) -> None:
+    for number in range(60):
+        write_ct(tmp_path / f"{number}", series=f"1.3.{number}", SliceThickness="3")
+    scout = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    for number in range(40):
+        write_slice(
+            tmp_path / f"s{number}", noise()[0], (0, 0, 0), series=f"1.4.{number}", ImageType=scout
+        )
+    lines = run(tmp_path).stdout.splitlines()
+    assert len(lines) < 90
+    assert max(map(len, lines)) <= 140
+    # what is no volume shares a row, and each finding is explained once
+    assert sum("localizer" in line for line in lines) == 2
+    assert any("CT localizer" in line and "40 series" in line for line in lines)
+    (thick,) = (line for line in lines if "[thick_slices]" in line)
+    assert "(60 times; the first:)" in thick
+
+
+def test_doubts_of_identity_are_shown_though_nothing_is_usable(tmp_path: Path) -> None:
+    for number in range(2):
+        write_ct(
+            tmp_path / f"{number}", noise(2), stack(2), study="1.2.7", series=f"1.3.{number}",
+            PatientID=f"P{number}",
+        )  # fmt: skip
+    result = run(tmp_path)
+    assert isinstance(result.exception, InputRefused)
+    assert result.stdout.count("warning: [same_person_two_ids]") == 2
+    said = json.loads(run(tmp_path, "--json").stdout)
+    assert [p["findings"][0]["code"] for p in said["patients"]] == ["same_person_two_ids"] * 2
