@@ -1,4 +1,4 @@
-"""Structure sets written by hand: contours against formulas, skimage and labels in the same place."""
+"""Structure sets written by hand: contours against formulas and scikit-image."""
 
 from __future__ import annotations
 

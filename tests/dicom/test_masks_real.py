@@ -64,7 +64,7 @@ def test_overlapping_segments_are_each_the_label_map_they_were_made_from(folder,
         truth = np.logical_or.reduce([m == number for m in maps])
         assert truth.any()
         assert np.array_equal(piece.at(exam, box) > 0, truth)
-    with pytest.raises(InputRefused, match="GREEN.*ORANGE") as caught:
+    with pytest.raises(InputRefused, match=r"GREEN.*ORANGE") as caught:
         put_on(given, exam, "mask", frame_of_reference_uid=FRAME)
     assert caught.value.code == "mask_overlaps"
     joined = put_on(given, exam, "roi", frame_of_reference_uid=FRAME).mask.array

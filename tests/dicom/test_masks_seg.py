@@ -253,7 +253,7 @@ def test_frames_of_a_tilted_scan_are_put_where_each_of_them_is(tmp_path):
     for k, frame in enumerate(seg.PerFrameFunctionalGroupsSequence):
         position = frame.PlanePositionSequence[0]
         shift = (k - 19.5) * tilt
-        place = np.array([float(v) for v in position.ImagePositionPatient]) + (0, shift, 0)
+        place = np.add([float(v) for v in position.ImagePositionPatient], (0, shift, 0))
         position.ImagePositionPatient = [f"{v:.6f}" for v in place]
         there = centres(exam)[k] + (0, shift, 0)
         frames.append(shape(there))

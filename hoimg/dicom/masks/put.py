@@ -140,9 +140,10 @@ def _lesions(
         there[part.inside & (there == 0)] = part.label
     for part in parts:
         if not (labels[part.box] == part.label).any():
+            lesion = names.get(part.label, str(part.label))
             raise InputRefused(
-                f"--mask: lesion {names.get(part.label, str(part.label))} is smaller than the exam's voxels "
-                "and shares them with another; give the mask on the exam's own voxels",
+                f"--mask: lesion {lesion} is smaller than the exam's voxels and shares them "
+                "with another; give the mask on the exam's own voxels",
                 "mask_too_fine",
             )
     if shared_mm3:
