@@ -127,7 +127,7 @@ def exam_references(
     spacing = volume.grid.spacing_zyx_mm
     slice_mm = max(acquisition.slice_thickness_mm or 0.0, spacing[0])
     has_metal = bool(metal.any())
-    measured = skin_fwhm(volume.hu, spacing, body, slice_mm=slice_mm)
+    measured = skin_fwhm(volume.hu, spacing, body, slice_mm=slice_mm, valid=volume.valid)
     fwhm = measured or fallback_fwhm(spacing, slice_mm)
     cortex: Cortex | None = own_cortex(
         volume.hu,

@@ -31,7 +31,12 @@ def fallback_fwhm(spacing_mm: Triple, slice_mm: float) -> Triple:
 
 
 def skin_fwhm(
-    hu: NDArray[np.generic], spacing_mm: Triple, body: Bools, *, slice_mm: float
+    hu: NDArray[np.generic],
+    spacing_mm: Triple,
+    body: Bools,
+    *,
+    slice_mm: float,
+    valid: Bools | None = None,
 ) -> Triple | None:
     """Point spread from the step between air and skin.
 
@@ -45,6 +50,8 @@ def skin_fwhm(
         spacing_mm: Spacing zyx, mm.
         body: The patient, filled.
         slice_mm: Effective slice thickness.
+        valid: Where something was measured; None for everywhere. A body that is cut off by the
+            field of view has an edge there as sharp as the mask, which is no skin.
 
     Returns:
         FWHM zyx in mm, or None with fewer than 60 usable edges.
@@ -53,7 +60,7 @@ def skin_fwhm(
     if rows.size == 0:
         return None
     picks = np.unique(rows[np.linspace(0, rows.size - 1, SLABS + 2)[1:-1].round().astype(int)])
-    widths = [_skin_widths(hu, spacing_mm, body, int(z)) for z in picks]
+    widths = [_skin_widths(hu, spacing_mm, body, int(z), valid) for z in picks]
     found = np.concatenate(widths)
     if found.size < MIN_EDGES:
         return None
@@ -61,7 +68,9 @@ def skin_fwhm(
     return (max(slice_mm, spacing_mm[0]), in_plane, in_plane)
 
 
-def _skin_widths(hu: NDArray[np.generic], spacing_mm: Triple, body: Bools, z: int) -> Floats:
+def _skin_widths(
+    hu: NDArray[np.generic], spacing_mm: Triple, body: Bools, z: int, valid: Bools | None
+) -> Floats:
     margin = margin_voxels(8.0, spacing_mm)
     plane = bounding_box(body[z : z + 1], (0, margin[1], margin[2]))
     if plane is None:
@@ -90,7 +99,8 @@ def _skin_widths(hu: NDArray[np.generic], spacing_mm: Triple, body: Bools, z: in
         gradient[:, axis] = view.sample_hu(points + step) - view.sample_hu(points - step)
     size = np.linalg.norm(gradient, axis=1, keepdims=True)
     normals = -gradient / np.maximum(size, 1e-6)
-    profiles = view.sample_hu(line_points(points, normals))
+    lines = line_points(points, normals)
+    profiles = view.sample_hu(lines)
     # Air on the outer 2 mm of the profile, tissue inside.
     air = profiles[:, -8:].mean(axis=1).astype(np.float64)
     edges = read_edges(profiles, air, np.zeros(len(points)), depth_mm=3.0, reach_mm=2.0)
@@ -100,6 +110,8 @@ def _skin_widths(hu: NDArray[np.generic], spacing_mm: Triple, body: Bools, z: in
         & (edges.peak_hu < 150.0)
         & np.isfinite(edges.width_mm)
     )
+    if valid is not None:
+        good &= view.pick(valid[box], lines).all(axis=1)
     widths: Floats = edges.width_mm[good]
     return widths
 
