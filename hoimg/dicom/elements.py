@@ -139,7 +139,7 @@ def walk(
             skipped = _skip_sequence(window, window.base + body, size, implicit or vr == b"UN")
             if tag in wanted:
                 found[tag] = b""
-            data, place = window.move(skipped), 0
+            data, place = window.data, skipped - window.base
             end = len(data)
             continue
         if tag in wanted:
@@ -166,8 +166,8 @@ def _skip_sequence(window: _Window, offset: int, size: int, implicit: bool) -> i
     whether it is an item and whether its elements are implicit.
     """
     inside: list[tuple[bool, bool]] = [(False, implicit)]
-    data, base = window.move(offset), offset
-    place, end = 0, len(data)
+    data, base = window.data, window.base
+    place, end = offset - base, len(data)
     for _ in range(MAX_ELEMENTS):
         if place + 12 > end and base + end < size:
             base += place
