@@ -242,7 +242,7 @@ def _series(
     study_uid = clean_uid(study, f"file:{digest}")[0]
     series_uid = clean_uid(text_of(fields, "SeriesInstanceUID"), f"series:{digest}")[0]
     who = f"id:{patient_id}" if patient_id else f"study:{study_uid}"
-    bad = any(f.code in ("truncated_files", "volume_file_unreadable") for f in findings)
+    bad = any(f.code == "truncated_files" for f in findings)
     return SeriesInfo(
         patient_key=patient_key(who),
         study_uid=study_uid,

@@ -138,6 +138,8 @@ def gdcm_lossless(pixels: np.ndarray, bits: int) -> bytes:
     image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.ExplicitVRLittleEndian))
     change = gdcm.ImageChangeTransferSyntax()
     change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1))
+    # The filter counts references and deletes the image; Python would delete it once more.
+    image.thisown = False
     change.SetInput(image)
     assert change.Change()
     fragments = change.GetOutput().GetDataElement().GetSequenceOfFragments()
