@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from synthetic_ct import write_ct
 
 from hoimg.dicom import check_volume, load_volume, read_patient, scan
 from hoimg.dicom.pixel_sample import sample_of
 from hoimg.dicom.types import Exam
 from hoimg.dicom.volume_files import describe_volume_file, read_volume_file
+from hoimg.errors import InputRefused
 from hoimg.geometry import Grid
 from hoimg.image import CTVolume
+from hoimg.pipeline import analyze_exam, analyze_patient
 from hoimg.settings import IntakeSettings
 
 SLICES, SIDE = 24, 128
@@ -439,3 +442,37 @@ def test_a_real_scan_on_a_wrong_scale(real_data: Path, shift: int) -> None:
 def test_the_sample_patient_is_measured(sample_data: Path) -> None:
     exam = read_patient(sample_data / "patient").exams[0]
     assert not [f for f in check_volume(load_volume(exam)) if f.level == "error"]
+
+
+# --- in the pipeline ------------------------------------------------------------------------------
+
+
+def test_an_exam_on_a_wrong_scale_is_not_measured(tmp_path: Path) -> None:
+    """Stored values are HU + 2048, the header says - 1024: everything reads 1024 too much."""
+    stored = np.rint(thigh()).astype(int) + 2048
+    for day in ("20240101", "20240201"):
+        write_ct(tmp_path / day, stored, study=f"1.2.{day}", series=f"1.3.{day}", StudyDate=day)
+    patient = read_patient(tmp_path)
+    with pytest.raises(InputRefused, match="wrong_hu_scale") as caught:
+        analyze_exam(patient.exams[0])
+    assert caught.value.exit_code == 3
+    assert [f.code for f in caught.value.findings] == ["wrong_hu_scale"]
+    assert str(tmp_path) not in str(caught.value)
+    with pytest.raises(InputRefused) as caught:
+        analyze_patient(patient)
+    assert caught.value.code == "wrong_hu_scale"
+
+
+def test_a_refused_exam_stays_in_the_report_with_its_reason(tmp_path: Path) -> None:
+    """Beside an exam that can be measured."""
+    for day, shift in (("20240101", 1024), ("20240201", 2048)):
+        stored = np.rint(thigh()).astype(int) + shift
+        write_ct(tmp_path / day, stored, study=f"1.2.{day}", series=f"1.3.{day}", StudyDate=day)
+    patient = read_patient(tmp_path)
+    result = analyze_patient(patient)
+    good, bad = result.report.exams
+    assert "wrong_hu_scale" not in [f.code for f in good.findings]
+    (found,) = [f for f in bad.findings if f.level == "error"]
+    assert found.code == "wrong_hu_scale"
+    assert "Air reads" in found.message
+    assert set(result.images) == {good.exam_id}
