@@ -108,7 +108,7 @@ class Frame:
         precision: Bits of the values, when the codestream states them and knows no sign.
     """
 
-    data: bytes | bytearray
+    data: bytes | bytearray | memoryview
     item_bytes: int
     precision: int | None = None
 
@@ -167,7 +167,7 @@ def _rle(source: bytes, form: Form) -> Frame:
         if len(plane) - form.pixels not in (0, 1):  # one may be added to make it even
             raise UndecodableFrame(f"{len(plane)} bytes for {form.pixels} pixels")
         planes[:, size - 1 - k] = np.frombuffer(plane, np.uint8, form.pixels)
-    return Frame(planes.tobytes(), size)
+    return Frame(planes.reshape(-1).data, size)
 
 
 def _jpeg_ls(source: bytes, form: Form) -> Frame:

@@ -81,7 +81,7 @@ def _answer(
     if size > settings["slot_bytes"]:
         raise codecs.UndecodableFrame(f"gives {size} bytes")
     start = request["slot"] * settings["slot_bytes"]
-    memory[start : start + size] = bytes(frame.data)
+    memory[start : start + size] = frame.data
     return {"bytes": size, "item": frame.item_bytes, "precision": frame.precision, "tag": tag,
             "vr": vr}  # fmt: skip
 

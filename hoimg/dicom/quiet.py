@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -38,15 +39,24 @@ def quiet_pydicom() -> Iterator[None]:
 
 
 def _silence() -> ExitStack:
-    from pydicom import config
-
     log = logging.getLogger("pydicom")
     undo = ExitStack()
+    # A filter too, because pydicom sets its logger's level when it is imported, perhaps later. To
+    # import it here would cost half a second, which a scan of regular files never needs.
+    log.addFilter(_nothing)
+    undo.callback(log.removeFilter, _nothing)
     undo.callback(log.setLevel, log.level)
-    mode = config.settings.reading_validation_mode
-    undo.callback(setattr, config.settings, "reading_validation_mode", mode)
+    log.setLevel(logging.CRITICAL)
     undo.enter_context(warnings.catch_warnings())
     warnings.simplefilter("ignore")
-    log.setLevel(logging.CRITICAL)
-    config.settings.reading_validation_mode = config.IGNORE
+    if "pydicom" in sys.modules:
+        from pydicom import config
+
+        mode = config.settings.reading_validation_mode
+        undo.callback(setattr, config.settings, "reading_validation_mode", mode)
+        config.settings.reading_validation_mode = config.IGNORE
     return undo
+
+
+def _nothing(_record: logging.LogRecord) -> bool:
+    return False
