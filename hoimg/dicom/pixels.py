@@ -106,6 +106,27 @@ def read_stored(
     return values
 
 
+def decoded_frames(
+    file: Path, stored: StoredPixels, *, limits: Limits | None = None
+) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Number and stored values ``[y, x]`` of every frame of a compressed file, as they come.
+
+    Args:
+        file: Where it lies.
+        stored: How the file stores its values.
+        limits: What an untrusted file may ask for; the defaults when None.
+
+    Raises:
+        InputRefused: as :func:`read_stack`.
+        HoimgError: when no child process can be started.
+    """
+    limits = limits or Limits()
+    _check(file, stored, limits)
+    sources = [SliceSource(file, k, 1.0, 0.0, stored) for k in range(stored.frames)]
+    for index, raw, precision in _decode(sources, None, limits):
+        yield index, clean(raw.copy(), stored, precision)[0]
+
+
 def _check(file: Path, stored: StoredPixels, limits: Limits) -> None:
     """Refuse before anything is read or allocated."""
     if stored.samples != 1 or stored.bits_allocated not in (8, 16, 32, 64):

@@ -32,8 +32,15 @@ MAX_OFFSET = 16 * 2**20
 _SIZES = {348: "Nifti1Header", 540: "Nifti2Header"}
 
 
-def read_nifti_header(path: Path, settings: IntakeSettings) -> VolumeLayout | None:
+def read_nifti_header(
+    path: Path, settings: IntakeSettings, *, labels: bool = False
+) -> VolumeLayout | None:
     """Layout and findings of one ``.nii`` or ``.nii.gz`` file; None when it is no NIfTI file.
+
+    Args:
+        path: The file.
+        settings: Section ``intake``.
+        labels: Take the 64-bit integers that some programs write label maps in, too.
 
     Raises:
         ValueError: when it starts like NIfTI and its header makes no sense; says why, no path.
@@ -54,7 +61,9 @@ def read_nifti_header(path: Path, settings: IntakeSettings) -> VolumeLayout | No
     offset = float(header["vox_offset"])
     if len(shape) < 3 or min(shape) < 1:
         raise ValueError(f"it has {len(shape)} axes, of which none may be empty")
-    if kind.kind not in "iuf" or kind.itemsize > 8 or (kind.kind in "iu" and kind.itemsize > 4):
+    if kind.kind not in "iuf" or kind.itemsize > 8 or (
+        kind.kind in "iu" and kind.itemsize > 4 and not labels
+    ):
         raise ValueError(f"voxels of type {kind.name} are no HU")
     if not int(header["sizeof_hdr"]) <= offset <= MAX_OFFSET:
         raise ValueError(f"the voxels begin at byte {offset:g}")
@@ -99,7 +108,7 @@ def _header(start: bytes) -> Any:
         header = kind(start[: kind.sizeof_hdr], check=False)
         header.check_fix(logger=quiet, error_level=35)
         header.get_slope_inter()
-    except (HeaderDataError, ValueError, KeyError) as error:
+    except (HeaderDataError, ValueError, KeyError, OverflowError) as error:
         raise ValueError(f"its header is damaged ({error})") from error
     return header
 

@@ -10,11 +10,12 @@ import pytest
 import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mask_writers import centres, ellipsoid, make_grid, rotation, volume_mm3
+from mask_writers import centres, ellipsoid, make_grid, rotation
 
-from hoimg.dicom.masks import put_on, read_given
+from hoimg.dicom.masks import given_from_mask, put_on, read_given
 from hoimg.errors import InputRefused
 from hoimg.geometry import Grid
+from hoimg.image import Mask
 
 CENTRE = (12.0, -30.0, 640.0)
 TILTED = rotation(0.3, -0.2, 0.7)
@@ -38,7 +39,8 @@ def write_nifti(path: Path, array: np.ndarray, grid: Grid) -> Path:
     affine = np.eye(4)
     affine[:3, :3] = np.array(grid.direction) * np.array(grid.spacing_zyx_mm[::-1])
     affine[:3, 3] = grid.origin_lps_mm
-    image = nib.Nifti1Image(array.transpose(2, 1, 0), np.diag([-1, -1, 1, 1]) @ affine)
+    affine = np.diag([-1, -1, 1, 1]) @ affine
+    image = nib.Nifti1Image(array.transpose(2, 1, 0), affine, dtype=array.dtype)
     nib.save(image, path)
     return path
 
@@ -96,24 +98,41 @@ def test_the_same_voxels_in_any_order_of_axes(
     assert not placed.flags
 
 
-@settings(max_examples=15, deadline=None)
-@given(
-    mine=st.tuples(*[st.floats(-3.1, 3.1)] * 3),
-    theirs=st.tuples(*[st.floats(-3.1, 3.1)] * 3),
-    spacing=st.tuples(*[st.floats(0.5, 2.0)] * 3),
-)
-def test_another_grid_keeps_place_and_volume(tmp_path_factory, mine, theirs, spacing):
-    exam = make_grid((26, 34, 34), (1.3, 1.0, 1.0), CENTRE, rotation(*mine))
-    size = [int(36 / s) for s in spacing]
+EXAM_SPACING = (1.3, 1.0, 1.0)
+
+
+def on_another_grid(folder: Path, mine, theirs, spacing):
+    exam = make_grid((26, 34, 34), EXAM_SPACING, CENTRE, rotation(*mine))
+    size = [int(30 / s) for s in spacing]
     there = make_grid(size, spacing, np.add(CENTRE, (0.4, 0.3, -0.2)), rotation(*theirs))
-    shape = ellipsoid(CENTRE, (10, 11, 9))
-    array = shape(centres(there)).astype(np.uint8)
-    path = write(tmp_path_factory.mktemp("m") / "m.nrrd", array, there)
-    placed = put_on(read_given(path, "mask"), exam, "mask")
-    found = placed.mask.array.sum() * exam.voxel_volume_mm3
-    assert found == pytest.approx(volume_mm3((10, 11, 9)), rel=0.03)
-    assert np.allclose(centres(exam)[placed.mask.array > 0].mean(axis=0), CENTRE, atol=0.25)
+    array = ellipsoid(CENTRE, (10, 11, 9))(centres(there)).astype(np.uint8)
+    placed = put_on(read_given(write(folder / "m.nrrd", array, there), "mask"), exam, "mask")
     assert placed.flags == {1: ("outline_resampled",)}
+    return exam, there, array, placed.mask.array
+
+
+ANGLES = st.tuples(*[st.floats(-3.1, 3.1)] * 3)
+
+
+@settings(max_examples=8, deadline=None)
+@given(mine=ANGLES, theirs=ANGLES, spacing=st.tuples(*[st.floats(1.35, 3.0)] * 3))
+def test_a_coarser_mask_is_looked_up_at_the_centres_as_simpleitk_does(
+    tmp_path_factory, mine, theirs, spacing
+):
+    folder = tmp_path_factory.mktemp("m")
+    exam, there, array, found = on_another_grid(folder, mine, theirs, spacing)
+    expected = nearest(array, there, exam)
+    assert (found != expected).sum() <= 0.002 * expected.sum()  # centres on a border
+
+
+@settings(max_examples=8, deadline=None)
+@given(mine=ANGLES, theirs=ANGLES, spacing=st.tuples(*[st.floats(0.4, 0.9)] * 3))
+def test_a_finer_mask_keeps_its_volume_and_place(tmp_path_factory, mine, theirs, spacing):
+    folder = tmp_path_factory.mktemp("m")
+    exam, _, array, found = on_another_grid(folder, mine, theirs, spacing)
+    own = array.sum() * np.prod(spacing)
+    assert found.sum() * np.prod(EXAM_SPACING) == pytest.approx(own, rel=0.03)
+    assert np.allclose(centres(exam)[found > 0].mean(axis=0), CENTRE, atol=0.2)
 
 
 def test_half_a_voxel_is_decided_by_its_centre_without_bias(tmp_path):
@@ -219,6 +238,25 @@ def test_unnamed_slicer_segments_tell_nothing(tmp_path, grid):
     assert placed.findings == ()
 
 
+def test_a_mask_in_memory_is_placed_as_one_from_a_file(grid):
+    mask = Mask(labels(grid), grid)
+    assert np.array_equal(put_on(given_from_mask(mask), grid, "mask").mask.array, mask.array)
+    region = put_on(given_from_mask(mask), grid, "roi")
+    assert np.array_equal(region.mask.array, mask.array > 0)
+    with pytest.raises(InputRefused, match="empty"):
+        put_on(given_from_mask(Mask(np.zeros_like(mask.array), grid)), grid, "mask")
+
+
+def test_layers_in_a_folder_of_masks_are_one_structure_each(tmp_path, grid):
+    array = np.zeros((*grid.size_zyx, 2), np.uint8)
+    array[3:6, 5:9, 5:9, 0], array[3:6, 12:15, 5:9, 1] = 1, 1
+    write(tmp_path / "a.nrrd", array, grid)
+    write(tmp_path / "b.nrrd", labels(grid) // 9, grid)
+    placed = put_on(read_given(tmp_path, "mask"), grid, "mask")
+    assert np.array_equal(placed.mask.array == 1, array.any(axis=-1))
+    assert np.unique(placed.mask.array).tolist() == [0, 1, 2]
+
+
 # What is refused
 
 
@@ -288,8 +326,10 @@ def test_a_skeleton_of_a_longer_scan_is_welcome(tmp_path, grid):
     assert put_on(read_given(path, "skeleton"), grid, "skeleton").mask.array.all()
 
 
-def test_placements_that_disagree_are_refused(tmp_path, grid):
-    path = write_nifti(tmp_path / "m.nii.gz", labels(grid), grid)
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float64])
+def test_placements_that_disagree_are_refused(tmp_path, grid, dtype):
+    path = write_nifti(tmp_path / "m.nii.gz", labels(grid).astype(dtype), grid)
+    assert len(read_given(path, "mask").regions) == 2
     image = nib.load(path)
     moved = image.affine.copy()
     moved[:3, 3] += 5

@@ -22,6 +22,12 @@ from mask_writers import (
 )
 from pydicom.pixels.utils import pack_bits
 from pydicom.sr.codedict import codes
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from hoimg.dicom.masks import put_on, read_given
 from hoimg.errors import InputRefused
@@ -53,6 +59,15 @@ def test_every_kind_lands_voxel_for_voxel(tmp_path, grid, kind, omit):
     assert np.array_equal(placed.mask.array, mask.astype(np.uint16))
     assert placed.flags == {}
     assert placed.findings == ()
+
+
+@pytest.mark.parametrize("kind", ["FRACTIONAL", "LABELMAP"])
+@pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless, JPEGLSLossless])
+def test_compressed_frames_are_decoded(tmp_path, kind, syntax):
+    exam = make_grid((6, 34, 33), (3.0, 1.0, 1.0), CENTRE, TILTED)
+    mask = ONE(centres(exam))
+    path = save(segmentation(exam, [mask], kind=kind, transfer_syntax_uid=syntax), tmp_path / "s")
+    assert np.array_equal(on(path, exam).mask.array, mask.astype(np.uint16))
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -299,7 +314,7 @@ def test_a_sheet_thinner_than_the_exams_slices_does_not_vanish(tmp_path):
         (lambda s: s.SegmentSequence.pop(), "number"),
         (lambda s: setattr(s.SegmentSequence[0], "SegmentNumber", 5), "does not list"),
         (lambda s: setattr(s, "SegmentationType", "OTHER"), "neither"),
-        (lambda s: setattr(s, "PixelData", s.PixelData[:100]), "decoded"),
+        (lambda s: setattr(s, "PixelData", s.PixelData[:100]), "ends before"),
         (lambda s: setattr(s, "BitsAllocated", 32), "32 bits"),
         (
             lambda s: setattr(
@@ -340,6 +355,20 @@ def test_an_object_that_contradicts_itself_is_refused(tmp_path, grid, change, sa
     with pytest.raises(InputRefused, match=r"s\.dcm.*" + said) as caught:
         on(path, grid)
     assert caught.value.code == "mask_unreadable"
+
+
+def test_a_deflated_object_is_read_and_a_bomb_is_not(tmp_path, grid, monkeypatch):
+    mask = ONE(centres(grid))
+    seg = segmentation(grid, [mask])
+    seg.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    path = save(seg, tmp_path / "s.dcm")
+    assert np.array_equal(on(path, grid).mask.array > 0, mask)
+    monkeypatch.setattr("hoimg.dicom.inflate.MAX_INFLATED", 1000)
+    with pytest.raises(InputRefused, match="cannot be read") as caught:
+        on(path, grid)
+    assert caught.value.code == "mask_unreadable"
+    with pytest.raises(InputRefused, match="holds no mask"):
+        read_given(tmp_path, "mask")
 
 
 def test_a_fractional_object_must_state_its_largest_value(tmp_path, grid):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hoimg.dicom.clean import clean_text
 from hoimg.dicom.masks.given import GivenMask, Region, Use
+from hoimg.dicom.masks.image_header import OddHeader, check_image_header
 from hoimg.dicom.masks.planes import Piece, Planes
 from hoimg.dicom.masks.skeleton import BONE_FILES, bone_by_class, bone_by_code, bone_by_name
 from hoimg.errors import InputRefused
@@ -120,6 +121,13 @@ def _read(path: Path, settings: IntakeSettings) -> tuple[NDArray[Any], Grid, Any
 
     _check_place(path, settings)
     try:
+        check_image_header(path, settings.max_voxels)
+    except (OddHeader, OSError) as error:
+        why = str(error) if isinstance(error, OddHeader) else "cannot be opened"
+        raise InputRefused(
+            f"{path}: {why}; save the mask again from the program that made it", "mask_unreadable"
+        ) from error
+    try:
         image = _three_axes(sitk.ReadImage(str(path)))
         array, grid = sitk.GetArrayFromImage(image), grid_of_sitk(image)
     except (RuntimeError, ValueError) as error:
@@ -158,7 +166,7 @@ def _check_place(path: Path, settings: IntakeSettings) -> None:
     if not path.name.endswith((".nii", ".nii.gz")):
         return
     try:
-        layout = read_nifti_header(path, settings)
+        layout = read_nifti_header(path, settings, labels=True)
         said = [f.message for f in layout.findings if f.code in _UNPLACED] if layout else []
     except (ValueError, OSError):
         return  # ITK reads more kinds of voxel, and says itself what it cannot read

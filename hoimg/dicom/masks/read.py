@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from hoimg.dicom.inflate import check_inflated
 from hoimg.dicom.masks.given import GivenMask, Use
 from hoimg.dicom.masks.labelmap import SUFFIXES, mask_files, read_label_map, read_mask_folder
 from hoimg.dicom.masks.rtstruct import RTSTRUCT_CLASS, read_structures
@@ -48,6 +49,21 @@ def read_given(path: Path, use: Use, settings: IntakeSettings | None = None) -> 
     return _read_dicom(path, settings)
 
 
+def _parse(path: Path, **how: Any) -> Any:
+    """A data set by pydicom, which inflates a deflated file whole: not beyond the limit."""
+    from pydicom import dcmread
+    from pydicom.filereader import read_file_meta_info
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    meta = read_file_meta_info(path)
+    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        with path.open("rb") as stream:
+            # 132 bytes of preamble and mark, 12 of the element with the rest's length
+            place = 144 + int(meta.get("FileMetaInformationGroupLength", 0))
+            check_inflated(stream, place, path.stat().st_size)
+    return dcmread(path, **how)
+
+
 def _is_dicom(path: Path) -> bool:
     try:
         with path.open("rb") as stream:
@@ -58,13 +74,11 @@ def _is_dicom(path: Path) -> bool:
 
 def _class_of(path: Path) -> str:
     """SOP class of a DICOM file; empty when it is none."""
-    from pydicom import dcmread
-
     if not _is_dicom(path):
         return ""
     try:
         with quiet_pydicom():
-            found = dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID"])
+            found = _parse(path, stop_before_pixels=True, specific_tags=["SOPClassUID"])
         return str(found.get("SOPClassUID", ""))
     except Exception:  # a parser fed with garbage may raise anything; such a file is no mask
         return ""
@@ -99,21 +113,29 @@ def _only_object(folder: Path) -> Path:
 
 
 def _read_dicom(path: Path, settings: IntakeSettings) -> GivenMask:
-    from pydicom import dcmread
-
     with quiet_pydicom():
         try:
-            dataset: Any = dcmread(path)
+            dataset = _parse(path)
         except Exception as error:  # see _class_of
             raise InputRefused(
                 f"{path}: starts like DICOM and cannot be read; copy or export it again",
                 "mask_unreadable",
             ) from error
-        kind = str(dataset.get("SOPClassUID", ""))
-        if kind in SEG_CLASSES:
-            return read_segmentation(dataset, path, settings.mask_fraction_min)
-        if kind == RTSTRUCT_CLASS:
-            return read_structures(dataset, path)
+        try:
+            # Values are parsed when they are asked for, so that damage shows up anywhere.
+            kind = str(dataset.get("SOPClassUID", ""))
+            if kind in SEG_CLASSES:
+                return read_segmentation(dataset, path, settings.mask_fraction_min)
+            if kind == RTSTRUCT_CLASS:
+                return read_structures(dataset, path)
+        except InputRefused:
+            raise
+        except Exception as error:  # see _class_of
+            raise InputRefused(
+                f"{path}: holds values that make no sense ({type(error).__name__}); save it again "
+                "from the program that made it",
+                "mask_unreadable",
+            ) from error
     raise InputRefused(
         f"{path}: is a DICOM object, but no segmentation and no structure set; give one of "
         "these, or a label map",

@@ -64,7 +64,7 @@ def read_segmentation(dataset: Dataset, path: Path, fraction: float) -> GivenMas
     if len(set(numbers)) != len(numbers) or not numbers or min(numbers) < 1:
         raise _refused(path, "does not number its segments one by one")
     found: dict[int, dict[int, _Crop]] = {}
-    for index, pixels in enumerate(_pixels(dataset, path, len(frames))):
+    for index, pixels in _pixels(dataset, path, len(frames)):
         for number, inside in _segments_of(dataset, frames[index], pixels, fraction, path):
             if number not in numbers:
                 raise _refused(path, f"has a frame of segment {number}, which it does not list")
@@ -189,41 +189,36 @@ def _slab(along: Sequence[float], first: _Frame, path: Path) -> tuple[float, boo
     return min(known), len(every) > 1 and 2 * even > len(every)
 
 
-def _pixels(dataset: Dataset, path: Path, count: int) -> Iterator[NDArray[Any]]:
-    """Frames one by one, so that no more than one is held unpacked."""
+def _pixels(dataset: Dataset, path: Path, count: int) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Number and pixels of the frames, one by one, so that no more than one is held unpacked.
+
+    Compressed frames are decoded in a child process, whatever the file does to the decoder.
+    """
+    from hoimg.dicom.header import read_header
+    from hoimg.dicom.pixels import decoded_frames
+
     bits = dataset.get("BitsAllocated")
     if bits not in (1, 8, 16) or dataset.get("SamplesPerPixel", 1) != 1:
         raise _refused(path, f"stores pixels of {bits} bits")
-    shape = (int(dataset.Rows), int(dataset.Columns))
-    given = 0
-    try:
-        for pixels in _decoded(dataset, count):
-            if pixels.shape != shape:
-                raise ValueError(f"a frame of {pixels.shape}")
-            given += 1
-            yield pixels
-    except InputRefused:
-        raise
-    except Exception as error:  # decoders raise whatever their library does
-        raise _refused(path, "has pixels that cannot be decoded") from error
-    if given != count:
-        raise _refused(path, f"has pixels of {given} frames instead of {count}")
-
-
-def _decoded(dataset: Dataset, count: int) -> Iterator[NDArray[Any]]:
-    """Frames by pydicom, but for packed bits, of which it loses some between frames."""
-    from pydicom.pixels.utils import iter_pixels
-
-    if dataset.BitsAllocated != 1 or dataset.file_meta.TransferSyntaxUID.is_encapsulated:
-        yield from iter_pixels(dataset)
+    if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        header = read_header(path)
+        if header is None or header.stored is None:
+            raise _refused(path, "has pixels that cannot be decoded")
+        yield from decoded_frames(path, header.stored)
         return
-    shape = (int(dataset.Rows), int(dataset.Columns))
-    size = shape[0] * shape[1]
-    packed = np.frombuffer(dataset.PixelData, dtype=np.uint8)
+    size = int(dataset.Rows) * int(dataset.Columns)
+    packed = np.frombuffer(dataset.get("PixelData", b""), dtype=np.uint8)
+    if len(packed) < -(-count * size * bits // 8):
+        raise _refused(path, "ends before its pixels do")
+    little = dataset.file_meta.TransferSyntaxUID.is_little_endian
     for frame in range(count):
-        first, last = frame * size, (frame + 1) * size
-        bits = np.unpackbits(packed[first // 8 : -(-last // 8)], bitorder="little")
-        yield bits[first % 8 : first % 8 + size].reshape(shape)
+        first, last = frame * size * bits, (frame + 1) * size * bits
+        stored = packed[first // 8 : -(-last // 8)]
+        if bits == 1:
+            pixels = np.unpackbits(stored, bitorder="little")[first % 8 : first % 8 + size]
+        else:
+            pixels = stored.view(np.dtype(f"u{bits // 8}").newbyteorder("<" if little else ">"))
+        yield frame, pixels.reshape(int(dataset.Rows), int(dataset.Columns))
 
 
 def _segments_of(
