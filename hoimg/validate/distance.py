@@ -20,9 +20,9 @@ def surface_distances(
 ) -> tuple[float, float]:
     """Mean and 95th percentile of the distances between two surfaces, both ways.
 
-    Both masks are drawn as triangles, their voxel stairs smoothed away. Each vertex stands for a third
-    of the area of its triangles; its distance is that to the nearest vertex or triangle centre of
-    the other surface, which lie about half a voxel apart. The weighted distances of both
+    Both masks are drawn as triangles, their voxel stairs smoothed away. Each vertex stands for a
+    third of the area of its triangles; its distance is that to the nearest vertex or triangle
+    centre of the other surface, which lie about half a voxel apart. The weighted distances of both
     directions are pooled.
 
     Args:

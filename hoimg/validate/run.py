@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from concurrent.futures import ProcessPoolExecutor
 
     from hoimg.dicom import Exam, Patient
-    from hoimg.results import Lesion
+    from hoimg.results import Excluded, Lesion
+    from hoimg.segment import ExcludedRegion
 
 Guided = Literal["none", "seed", "skeleton"]
 Step = Callable[[str], None]
@@ -57,6 +58,8 @@ class _Result:
     volume: CTVolume
     called: Mask
     volumes_mm3: dict[int, float | None]
+    excluded: Mask
+    reasons: dict[int, str]
     seconds: float
 
 
@@ -147,6 +150,8 @@ def _score_case(folder: Path, name: str, options: Options) -> tuple[CaseScore, l
             exam=index,
             family=case.family,
             volumes_mm3=result.volumes_mm3,
+            excluded=result.excluded,
+            reasons=result.reasons,
             seconds=round(result.seconds, 1),
         )
         exams.append(score)
@@ -181,8 +186,12 @@ def _whole(
             for seen in lesion.observations
             if seen.exam_id == exam_id and seen.label is not None
         }
+        if images is None:
+            results.append(None)
+            continue
+        reasons = {e.label: _why(e) for e in found.report.excluded if e.exam_id == exam_id}
         results.append(
-            None if images is None else _Result(images.volume, images.lesions, volumes, seconds)
+            _Result(images.volume, images.lesions, volumes, images.excluded, reasons, seconds)
         )
     return results, found.report.lesions, ids
 
@@ -203,7 +212,14 @@ def _guided(folder: Path, case: TruthCase, index: int, options: Options) -> _Res
     made = analyze_exam(_exam_in(patient, folder / exam.folder), options.settings, guidance)
     volumes = {label: seen.volume_mm3 for label, seen in made.measurements.observations.items()}
     seconds = time.perf_counter() - start
-    return _Result(made.volume, made.segmentation.lesions, volumes, seconds)
+    outcome = made.segmentation
+    reasons = {region.label: _why(region) for region in outcome.excluded_regions}
+    return _Result(made.volume, outcome.lesions, volumes, outcome.excluded, reasons, seconds)
+
+
+def _why(item: Excluded | ExcludedRegion) -> str:
+    """Reason and note of an excluded piece."""
+    return f"{item.reason}: {item.note}" if item.note else item.reason
 
 
 def _exam_in(patient: Patient, folder: Path) -> Exam:

@@ -25,6 +25,10 @@ HOLDS = 0.3
 """A called lesion holds a truth's place when it contains this part of it (for merging)."""
 
 
+NAMED = 0.1
+"""An excluded piece that holds this part of a missed truth says why it was missed."""
+
+
 def score_exam(
     truth: Mask,
     called: Mask,
@@ -34,6 +38,8 @@ def score_exam(
     exam: int = 0,
     family: str | None = None,
     volumes_mm3: Mapping[int, float | None] | None = None,
+    excluded: Mask | None = None,
+    reasons: Mapping[int, str] | None = None,
     seconds: float | None = None,
 ) -> ExamScore:
     """Score one exam.
@@ -46,6 +52,8 @@ def score_exam(
         exam: Index of the exam in the case.
         family: Kind of case.
         volumes_mm3: Reported volume per called label; voxels are counted where it is missing.
+        excluded: Label map of what was left out, on the same grid.
+        reasons: Why, by its label.
         seconds: How long the exam took.
 
     Raises:
@@ -109,6 +117,9 @@ def score_exam(
                     "merged": bool(set(held) - {seen.label}),
                 }
             )
+        elif excluded is not None:
+            why = _left_out(truth, excluded, reasons or {}, seen.label)
+            score = score.model_copy(update={"left_out": why})
         scores.append(score)
     labels = [int(label) for label in np.flatnonzero(sizes)]
     return ExamScore(
@@ -136,6 +147,15 @@ def _overlaps(
         counts = np.bincount(called[truth == label])
         out[label] = {int(k): int(counts[k]) for k in np.flatnonzero(counts) if k > 0}
     return out
+
+
+def _left_out(truth: Mask, excluded: Mask, reasons: Mapping[int, str], label: int) -> str | None:
+    """Reason of the excluded piece that holds most of a truth."""
+    here = excluded.array[truth.array == label]
+    counts = np.bincount(here)
+    counts[0] = 0
+    best = int(counts.argmax())
+    return reasons.get(best) if counts[best] >= NAMED * here.size else None
 
 
 def _distances(truth: Mask, called: Mask, label: int, other: int) -> tuple[float, float]:

@@ -43,6 +43,11 @@ class LesionScore(_Score):
     merged: bool = Field(
         default=False, description="The best lesion also holds another truth's place."
     )
+    left_out: str | None = Field(
+        default=None,
+        description="Why a truth that was not found was left out: reason and note of the excluded "
+        "piece that holds most of it; null when found, or when none holds a tenth of it.",
+    )
 
 
 class FalseLesion(_Score):

@@ -133,9 +133,9 @@ def scene_words(scene: Scene) -> str:
 
 def _fate(one: LesionScore) -> str:
     if not one.found:
-        if one.called is None:
-            return "missed"
-        return f"missed (best overlap has Dice {one.dice:.2f})"
+        near = "" if one.called is None else f" (best overlap has Dice {one.dice:.2f})"
+        why = "" if one.left_out is None else f", left out as {one.left_out.replace('_', ' ')}"
+        return f"missed{near}{why}"
     error = "" if one.volume_error_pct is None else f", volume {one.volume_error_pct:+.0f} %"
     return f"Dice {one.dice:.2f}{error}"
 

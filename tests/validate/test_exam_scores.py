@@ -193,6 +193,19 @@ def test_an_exam_without_truth_or_without_calls():
     assert not missed.lesions[0].found
 
 
+@pytest.mark.parametrize(("count", "why"), [(3, "stone: dense"), (2, None)])
+def test_a_missed_lesion_says_what_it_was_taken_for(count, why):
+    # 30 voxels long: an excluded piece of 3 holds a tenth of it.
+    truth = blocks((0, 30, 1))
+    grid = Grid(truth.shape, (1.0, 1.0, 1.0), (-10.0, 20.0, 300.0))
+    left = Mask(blocks((0, 1, 6), (5, 5 + count, 4)), grid)
+    reasons = {4: "stone: dense", 6: "metal"}
+    missed = score(truth, blocks(), [lesion()], excluded=left, reasons=reasons)
+    assert missed.lesions[0].left_out == why
+    found = score(truth, truth, [lesion()], excluded=left, reasons=reasons)
+    assert found.lesions[0].left_out is None
+
+
 def test_a_label_that_the_case_does_not_name_is_no_truth():
     made = score(blocks((0, 10, 5)), blocks((0, 10, 1)), [])
     assert len(made.false_lesions) == 1
