@@ -75,11 +75,10 @@ class HuStack:
             return False
         # Sums and products modulo 2**16 are exact, since every result fits.
         out = self.hu[z]
-        out[...] = values.astype(np.int16, copy=False)
+        part = values.view("<i2") if values.itemsize == 2 else values.astype(np.int16)
         if by != 1:
-            out *= _modulo(by)
-        if plus != 0:
-            out += _modulo(plus)
+            part = np.multiply(part, _modulo(by), out=out)
+        np.add(part, _modulo(plus), out=out)
         return True
 
     def _put_real(self, z: int, values: NDArray[np.float64]) -> None:

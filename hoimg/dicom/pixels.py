@@ -8,7 +8,9 @@ the decoder. Either way :mod:`hoimg.dicom.hounsfield` turns stored values into H
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,9 @@ _NATIVE = ("", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", _BIG_ENDIAN)
 MAX_TRAILING = 8192
 """Bytes that the pixel data may be longer than the image (writers pad to a block); the longer ones
 hold another image than the header declares."""
+
+READ_AHEAD = 8
+"""Slices that are read while another is turned into HU."""
 
 _ADVICE = {
     "pixels_unreadable": "copy it again, or export it uncompressed",
@@ -65,13 +70,11 @@ def read_stack(
         if (source.stored.rows, source.stored.columns) != (first.rows, first.columns):
             raise _refused(source.file, "has another size than the first slice")
     volume = HuStack((len(stack.slices), first.rows, first.columns))
-    compressed = []
-    for z, source in enumerate(stack.slices):
-        if source.stored.syntax in _NATIVE:
-            raw = _read_native(source.file, source.stored, source.frame, volume, z)
-            _put(volume, z, source, raw)
-        else:
-            compressed.append(z)
+    numbers = range(len(stack.slices))
+    native = [z for z in numbers if stack.slices[z].stored.syntax in _NATIVE]
+    compressed = [z for z in numbers if stack.slices[z].stored.syntax not in _NATIVE]
+    for z, raw in _read_all(stack, native, volume):
+        _put(volume, z, stack.slices[z], raw)
     decoded = _decode([stack.slices[z] for z in compressed], children, limits)
     for k, raw, precision in decoded:
         _put(volume, compressed[k], stack.slices[compressed[k]], raw, precision)
@@ -151,6 +154,24 @@ def _put(
         volume.put(z, raw, source.stored, source.slope, source.intercept, precision)
     except ValueError as error:
         raise _refused(source.file, str(error)) from error
+
+
+def _read_all(
+    stack: Stack, numbers: Sequence[int], volume: HuStack
+) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Uncompressed slices in order. The next few are read meanwhile: reading needs no lock."""
+
+    def read(z: int) -> NDArray[Any]:
+        source = stack.slices[z]
+        return _read_native(source.file, source.stored, source.frame, volume, z)
+
+    with ThreadPoolExecutor(max_workers=2) as readers:
+        ahead = deque(readers.submit(read, z) for z in numbers[:READ_AHEAD])
+        for k, z in enumerate(numbers):
+            raw = ahead.popleft().result()
+            if k + READ_AHEAD < len(numbers):
+                ahead.append(readers.submit(read, numbers[k + READ_AHEAD]))
+            yield z, raw
 
 
 def _read_native(
