@@ -89,7 +89,7 @@ def unpack(
         if _directory_bytes(archive) > settings.zip_max_members * _ENTRY * 8:
             raise BadArchive("archive_limits", "An archive has an absurdly long directory.")
         with zipfile.ZipFile(archive) as opened:
-            infos = [info for info in opened.infolist() if not info.is_dir()]
+            infos = [info for info in opened.infolist() if not info.filename.endswith("/")]
             if len(infos) > settings.zip_max_members:
                 raise BadArchive(
                     "archive_limits",
