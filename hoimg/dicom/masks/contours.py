@@ -241,16 +241,25 @@ def _fill_plane(
     polygons: Sequence[Float], rows: int, columns: int
 ) -> tuple[NDArray[np.bool_], int]:
     """All contours of one plane by the even-odd rule, and how many pairs cross."""
-    if len(polygons) == 1:
-        return fill(polygons, rows, columns), 0
-    out = np.zeros((rows, columns), dtype=bool)
-    filled = [fill([p], rows, columns) for p in polygons]
-    crossed: int = 0
-    for number, one in enumerate(filled):
-        out ^= one
-        for other in filled[:number]:
-            smaller = min(int(one.sum()), int(other.sum()))
-            shared = int(np.count_nonzero(one & other))
-            edge = max(math.ceil(CROSSING_PIXELS * smaller), 1)
-            crossed += edge < shared < smaller - edge
-    return out, crossed
+    low = np.array([np.floor(p.min(axis=0)) for p in polygons])
+    high = np.array([np.ceil(p.max(axis=0)) for p in polygons])
+    crossed = 0
+    for number in range(len(polygons)):
+        meets = (low[:number] < high[number]).all(axis=1) & (high[:number] > low[number]).all(
+            axis=1
+        )
+        crossed += sum(_cross(polygons[number], polygons[int(k)]) for k in np.flatnonzero(meets))
+    return fill(polygons, rows, columns), crossed
+
+
+def _cross(one: Float, other: Float) -> bool:
+    """Whether two contours are neither apart nor one inside the other."""
+    corner = np.floor(np.minimum(one.min(axis=0), other.min(axis=0)))
+    rows, columns = (np.ceil(np.maximum(one.max(axis=0), other.max(axis=0))) - corner + 1).astype(
+        int
+    )
+    a, b = (fill([p - corner], int(rows), int(columns)) for p in (one, other))
+    smaller = min(int(a.sum()), int(b.sum()))
+    shared = int(np.count_nonzero(a & b))
+    edge = max(math.ceil(CROSSING_PIXELS * smaller), 1)
+    return edge < shared < smaller - edge
