@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 LIBRARIES = (
-    "pydicom", "highdicom", "simpleitk", "numpy", "scipy", "scikit-image", "networkx",
-    "pydantic", "pylibjpeg-openjpeg", "pylibjpeg-rle", "python-gdcm",
+    "pydicom", "highdicom", "simpleitk", "nibabel", "pynrrd", "numpy", "scipy",
+    "scikit-image", "networkx", "pydantic", "pylibjpeg-openjpeg", "pylibjpeg-rle", "python-gdcm",
     "pyjpegls",
 )  # fmt: skip
 

@@ -130,8 +130,9 @@ def sample_of(volume: CTVolume) -> Sample:
 
 def _as_int16(values: NDArray[Any]) -> NDArray[np.int16]:
     if values.dtype == np.int16:
-        return np.ascontiguousarray(values)
-    return np.rint(np.clip(values, -32768, 32767)).astype(np.int16)
+        return np.array(values, dtype=np.int16, order="C")
+    out: NDArray[np.int16] = np.rint(np.clip(values, -32768, 32767)).astype(np.int16)
+    return out
 
 
 def _floor_share(counts: NDArray[np.int64], floor: int) -> float:

@@ -78,7 +78,8 @@ def _beyond(sample: Sample, slices: NDArray[np.intp]) -> Bools:
     spans = all((~always).any(axis=a).mean() >= CIRCLE_SPAN for a in (0, 1))
     if not spans or not always[[0, 0, -1, -1], [0, -1, 0, -1]].all():
         always[:] = False
-    return always[None]
+    out: Bools = always[None]
+    return out
 
 
 def check_noise(sample: Sample, settings: IntakeSettings) -> Iterator[Finding]:

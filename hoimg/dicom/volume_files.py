@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from hoimg.dicom.checks import Facts, check_acquisition, judge
-from hoimg.dicom.clean import clean_uid, patient_key
+from hoimg.dicom.clean import clean_text, clean_uid, patient_key
 from hoimg.dicom.findings import finding
 from hoimg.dicom.types import SeriesInfo
 from hoimg.dicom.volume_layout import (
@@ -81,7 +81,8 @@ def describe_volume_file(path: Path, settings: IntakeSettings) -> SeriesInfo | N
     try:
         layout = _read_header(path, settings)
     except ValueError as error:
-        found = [finding("volume_file_unreadable", f"The volume file is refused: {error}.")]
+        why = clean_text(str(error), 200)  # it may quote the file
+        found = [finding("volume_file_unreadable", f"The volume file is refused: {why}.")]
         return _series(path, source, None, found, _Values(), settings)
     if layout is None:
         return None
@@ -133,7 +134,8 @@ def _read_header(path: Path, settings: IntakeSettings) -> VolumeLayout | None:
         warnings.simplefilter("ignore")  # NumPy's remarks about NaN in headers
         if volume_format(path) == "nrrd":
             return read_nrrd_header(path)
-        return read_nifti_header(path, settings)
+        # 64-bit whole numbers are what NumPy writes masks in: to be known as such, not refused
+        return read_nifti_header(path, settings, labels=True)
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ def _header(start: bytes) -> Any:
     from nibabel.spatialimages import HeaderDataError
 
     for order in ("little", "big"):
-        name = _SIZES.get(int.from_bytes(start[:4], order))  # type: ignore[arg-type]
+        name = _SIZES.get(int.from_bytes(start[:4], order))
         if name is not None:
             break
     else:

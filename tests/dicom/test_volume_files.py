@@ -312,6 +312,8 @@ def test_what_is_no_ct(
 def test_a_label_map_beside_the_scan_is_nobodys_exam(tmp_path: Path) -> None:
     write(tmp_path / "ct.nii.gz")
     write(tmp_path / "lesions.nii.gz", labels())
+    wide = nib.Nifti1Image(labels().astype(np.int64), np.eye(4), dtype=np.int64)
+    nib.save(wide, tmp_path / "wide.nii.gz")
     patient = read_patient(tmp_path)
     assert [e.series.files[0].name for e in patient.exams] == ["ct.nii.gz"]
     assert "label_maps_aside" in [f.code for f in patient.findings]
