@@ -103,9 +103,9 @@ def read_stored(
     limits = limits or Limits()
     _check(file, stored, limits)
     if stored.syntax in _NATIVE:
-        return clean(_read_native(file, stored, frame), stored)[0]
+        return _cleaned(file, _read_native(file, stored, frame), stored)
     source = SliceSource(file, frame, 1.0, 0.0, stored)
-    [values] = [clean(raw.copy(), stored, p)[0] for _, raw, p in _decode([source], 1, limits)]
+    [values] = [_cleaned(file, raw, stored, p) for _, raw, p in _decode([source], 1, limits)]
     return values
 
 
@@ -127,7 +127,7 @@ def decoded_frames(
     _check(file, stored, limits)
     sources = [SliceSource(file, k, 1.0, 0.0, stored) for k in range(stored.frames)]
     for index, raw, precision in _decode(sources, None, limits):
-        yield index, clean(raw.copy(), stored, precision)[0]
+        yield index, _cleaned(file, raw, stored, precision)
 
 
 def _check(file: Path, stored: StoredPixels, limits: Limits) -> None:
@@ -154,6 +154,17 @@ def _put(
         volume.put(z, raw, source.stored, source.slope, source.intercept, precision)
     except ValueError as error:
         raise _refused(source.file, str(error)) from error
+
+
+def _cleaned(
+    file: Path, raw: NDArray[Any], stored: StoredPixels, precision: int | None = None
+) -> NDArray[Any]:
+    """Stored values of a frame, in memory of their own."""
+    try:
+        values = clean(raw, stored, precision)[0]
+    except ValueError as error:
+        raise _refused(file, str(error)) from error
+    return values if values.base is None else values.copy()
 
 
 def _read_all(

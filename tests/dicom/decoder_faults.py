@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import stat
 import sys
 import time
 
@@ -38,7 +39,8 @@ def misbehave(source: bytes, form: codecs.Form) -> codecs.Frame:
     if what == "n":  # nonsense into the answers
         for descriptor in range(3, 20):
             try:
-                os.write(descriptor, b"]nonsense[\n")
+                if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+                    os.write(descriptor, b"]nonsense[\n")
             except OSError:
                 continue
     if what == "p":

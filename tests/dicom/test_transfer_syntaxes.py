@@ -16,7 +16,7 @@ from pydicom.encaps import encapsulate, encapsulate_extended, generate_frames
 from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 from synthetic_ct import noise, stack, write_ct
 
-from hoimg.decoding import encapsulated
+from hoimg.decoding import codecs, encapsulated, worker
 from hoimg.decoding.codecs import CODECS, NAMES, PACKAGES, Form, UndecodableFrame, decode_frame
 from hoimg.decoding.encapsulated import DamagedFragments, find_frames, read_frame
 from hoimg.dicom import load_volume, read_patient
@@ -211,8 +211,15 @@ def test_a_sign_that_is_open_is_refused(tmp_path: Path) -> None:
     for file, plane in zip(write_ct(tmp_path, stored), stored, strict=True):
         source = encode("jpeg-ls", plane.astype(np.uint16), 12)
         compress(file, JPEG + "80", [source], BitsStored=12, HighBit=11, PixelRepresentation=1)
-    with pytest.raises(InputRefused, match="11 bits compressed where 12 signed"):
-        load_volume(read_patient(tmp_path).exams[0])
+    exam = read_patient(tmp_path).exams[0]
+    assert exam.series.stack is not None
+    first = exam.series.stack.slices[0]
+    for read in (
+        lambda: load_volume(exam),
+        lambda: read_stored(first.file, first.stored),
+    ):
+        with pytest.raises(InputRefused, match="11 bits compressed where 12 signed"):
+            read()
 
 
 # Reversible HTJ2K by OpenJPH 0.26 (base 85), of the arrays that the test makes.
@@ -369,6 +376,27 @@ def test_fragments_beyond_measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
                 assert len(find_frames(stream, 0, count)) == count
 
 
+def test_a_compressed_file_that_is_gone_is_named(tmp_path: Path) -> None:
+    files = write_ct(tmp_path)
+    for file in files:
+        compress(file, RLELossless, [encode("rle", np.zeros((10, 12), np.uint16), 16)])
+    exam = read_patient(tmp_path).exams[0]
+    files[2].unlink()
+    with pytest.raises(InputRefused, match=files[2].name):
+        load_volume(exam)
+
+
+def test_deflated_floats(tmp_path: Path) -> None:
+    for file in write_ct(tmp_path):
+        ds = dcmread(file)
+        ds.FloatPixelData = np.full((10, 12), 2.5, "<f4").tobytes()
+        del ds.PixelData
+        ds.BitsAllocated, ds.BitsStored, ds.HighBit = 32, 32, 31
+        ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+        ds.save_as(file, enforce_file_format=True)
+    assert (load_volume(read_patient(tmp_path).exams[0]).hu == 2.5 - 1024).all()
+
+
 def test_a_syntax_without_decoder_is_named(tmp_path: Path) -> None:
     for file in write_ct(tmp_path):
         compress(file, JPEG + "102", [b"\0" * 100])  # MPEG-4
@@ -380,6 +408,25 @@ def test_a_syntax_without_decoder_is_named(tmp_path: Path) -> None:
 def test_tables_of_decoders_agree() -> None:
     assert set(CODECS) == set(NAMES)
     assert set(CODECS.values()) == set(PACKAGES)
+    for codec in PACKAGES:
+        codecs.load(codec)
+
+
+def test_what_libjpeg_says_of_a_broken_image() -> None:
+    assert codecs.complains(b"x\nCorrupt JPEG data: premature end of data segment\n")
+    assert codecs.complains(b"Premature end of JPEG file")
+    assert not codecs.complains(b"Unsupported JPEG data precision 12\n" * 5)
+
+
+def test_fill_bytes_before_a_marker_and_no_image_at_all() -> None:
+    source = encode("jpeg", noise(1, 32, 32)[0].astype(np.uint16), 12)
+    form = Form(JPEG + "70", 32, 32, 16, 12, False)
+    filled = source[:2] + b"\xff\xff" + source[2:]
+    assert decode_frame(filled, form) == decode_frame(source, form)
+    with pytest.raises(UndecodableFrame, match="no JPEG image"):
+        decode_frame(source[:2], form)
+    with pytest.raises(UndecodableFrame, match="bytes for 1024 pixels"):
+        decode_frame(bytes(2000), Form(codecs.ENCAPSULATED, 32, 32, 16, 12, False))
 
 
 DAMAGE = {
@@ -461,3 +508,44 @@ def test_stored_values_of_a_single_file(tmp_path: Path) -> None:
         assert header is not None
         assert header.stored is not None
         np.testing.assert_array_equal(read_stored(file, header.stored), stored[0])
+
+
+def test_the_files_of_a_child(tmp_path: Path) -> None:
+    """What runs in a child, here without one: the frames of a file are found once."""
+    file, stored = multiframe(tmp_path, 3, "table")
+    header = read_header(file)
+    assert header is not None
+    assert header.stored is not None
+    form = Form(JPEG + "90", 32, 48, 16, 12, False)
+    request = {"file": str(file), "offset": header.stored.element_offset, "frames": 5}
+    files = worker._Files(max_inflated=10**6)
+    for k in (4, 0):
+        frame, tag, vr = files.compressed({**request, "frame": k}, form)
+        assert (tag, vr) == (0x7FE00010, "OB")
+        np.testing.assert_array_equal(np.frombuffer(frame.data, "<u2"), stored[k].ravel())
+    with pytest.raises(UndecodableFrame, match="no compressed"):
+        files.compressed({**request, "frame": 0, "offset": 0}, form)
+    # After an error nothing is remembered.
+    assert len(files.compressed({**request, "frame": 1}, form)[0].data) == 32 * 48 * 2
+
+
+def test_the_deflated_files_of_a_child(tmp_path: Path) -> None:
+    stored = noise(1)
+    [file] = write_ct(tmp_path, stored)
+    ds = dcmread(file)
+    ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    ds.save_as(file, enforce_file_format=True)
+    form = Form(str(DeflatedExplicitVRLittleEndian), 10, 12, 16, 16, False)
+    request = {"file": str(file), "offset": 0, "frame": 0, "frames": 1}
+    files = worker._Files(max_inflated=10**6)
+    frame, _, vr = files.inflated(request, form)
+    assert vr == "OW"
+    np.testing.assert_array_equal(np.frombuffer(frame.data, "<u2"), stored.ravel())
+    with pytest.raises(UndecodableFrame, match="240 bytes"):
+        files.inflated({**request, "frames": 2}, form)
+    with pytest.raises(MemoryError):
+        worker._Files(max_inflated=300).inflated(request, form)
+    del ds.PixelData
+    ds.save_as(file, enforce_file_format=True)
+    with pytest.raises(UndecodableFrame, match="no pixel data"):
+        worker._Files(max_inflated=10**6).inflated(request, form)
