@@ -8,7 +8,8 @@ Python to the end of the process; imports are byte-compiled for both by a run th
     python benchmarks/intake.py [--slices 400] [--repeats 5] [--folder CACHE]
 
 "whole" is that time, "reading" leaves out what imports take, "cpu" is the sum over all processes
-and cores. Memory is the highest resident memory above that after the imports, of hoimg and its
+and cores. The goals are for the reading (scan, checks, pixels, HU); on native files, which take
+less than a second, half of the whole is Python importing numpy and pydantic. Memory is the highest resident memory above that after the imports, of hoimg and its
 children, for each byte of the int16 volume.
 
 The CT is a smooth phantom with the correlated noise of a soft-tissue kernel: lossless codecs reach
@@ -254,7 +255,7 @@ def compare(folder: Path, slices: int, repeats: int, names: list[str]) -> int:
         ratio = ours["wall"] / theirs["wall"]
         inner = (ours["scan"] + ours["pixels"]) / theirs["pixels"]
         peak = statistics.median(peak_mb(data, env) for _ in range(min(repeats, 3)))
-        missed += ratio > GOALS[name] or peak / volume_mb > MEMORY_GOAL
+        missed += inner > GOALS[name] or peak / volume_mb > MEMORY_GOAL
         print(
             f"{name:<10}{ours['wall']:6.2f}{ours['imports']:8.2f}{ours['scan']:6.2f}"
             f"{ours['pixels']:7.2f}{ours['cpu']:6.2f}  |{theirs['wall']:7.2f}"
