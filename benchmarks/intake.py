@@ -9,8 +9,9 @@ Python to the end of the process; imports are byte-compiled for both by a run th
 
 "whole" is that time, "reading" leaves out what imports take, "cpu" is the sum over all processes
 and cores. The goals are for the reading (scan, checks, pixels, HU); on native files, which take
-less than a second, half of the whole is Python importing numpy and pydantic. Memory is the highest resident memory above that after the imports, of hoimg and its
-children, for each byte of the int16 volume.
+less than a second, half of the whole is Python importing numpy and pydantic. Memory is the highest
+resident memory above that after the imports, of hoimg and its children, for each byte of the int16
+volume.
 
 The CT is a smooth phantom with the correlated noise of a soft-tissue kernel: lossless codecs reach
 about 2 : 1 to 3 : 1 on it, as on real CT.

@@ -34,7 +34,8 @@ def place(hu: NDArray[Any], padded: Bools | None, stack: Stack, grid: Grid) -> C
 
     Args:
         hu: HU ``[slice, y, x]``, int16 or float32, in the order of ``stack.slices``.
-        padded: Where the file marks padding; None for nowhere.
+        padded: Where the file marks padding; None for nowhere. It is used up: of a regular series
+            its memory becomes ``valid``.
         stack: Where each slice lies.
         grid: The grid to fill.
 
@@ -44,7 +45,7 @@ def place(hu: NDArray[Any], padded: Bools | None, stack: Stack, grid: Grid) -> C
         also named in ``gap_planes``).
     """
     if stack.regular:
-        return CTVolume(hu, grid, None if padded is None else ~padded)
+        return CTVolume(hu, grid, None if padded is None else np.logical_not(padded, out=padded))
     out = np.full(grid.size_zyx, AIR_HU, dtype=hu.dtype)
     valid = np.zeros(grid.size_zyx, dtype=bool)
     for plane, values, known in _planes(hu, padded, stack, grid):
