@@ -206,7 +206,10 @@ def _read(
     try:
         raw, offset = _walk(stream, head, place, size, syntax)
     except Irregular:
-        source, offset = _parse(stream, size, start)
+        if syntax == _DEFLATED:
+            source, offset = _parse_deflated(stream, place), 0
+        else:
+            source, offset = _parse(stream, size, start)
         common = None
     else:
         source = RawSource(raw)
@@ -287,6 +290,21 @@ def _parse(stream: BinaryIO, size: int, start: int) -> tuple[Source, int]:
     if piece.tell() >= MAX_HEADER and size > MAX_HEADER:
         raise DamagedFile("the header is longer than 16 MB")
     return DatasetSource(dataset), piece.tell()
+
+
+def _parse_deflated(stream: BinaryIO, place: int) -> Source:
+    """The same of what the first bytes inflate to: pydicom would inflate and parse all of it."""
+    from pydicom.filereader import read_dataset
+
+    plain = inflate(stream, place, MAX_HEADER)
+    dataset = read_dataset(
+        BytesIO(plain),
+        is_implicit_VR=False,
+        is_little_endian=True,
+        stop_when=lambda tag, _vr, _length: tag >> 16 == 0x7FE0,
+        specific_tags=sorted(_WANTED),
+    )
+    return DatasetSource(dataset)
 
 
 def _truncated(stream: BinaryIO, offset: int, size: int, stored: StoredPixels) -> bool:

@@ -26,6 +26,8 @@ SLAB_BYTES = 16 * 2**20
 """Bytes read at a time."""
 MAX_INFLATE = 1032
 """Deflate cannot compress better than this."""
+MAX_WHOLE_SLOPE = 2**20
+"""Up to this, HU of whole numbers are reckoned in whole numbers; real files have 1."""
 UNMEASURED_HU = -1024
 """Written where a file holds no number; ``valid`` is false there."""
 
@@ -181,10 +183,11 @@ def to_hu(
     """HU of stored values (int16 where exact, else float32), and which hold a number at all."""
     slope, intercept = layout.slope, layout.intercept
     plain = slope == 1 and intercept == 0
-    if stored.dtype.kind in "iu" and slope.is_integer() and intercept.is_integer():
+    sane = abs(slope) <= MAX_WHOLE_SLOPE and abs(intercept) < 2**31
+    if stored.dtype.kind in "iu" and sane and slope.is_integer() and intercept.is_integer():
         if stored.dtype.itemsize <= 2 and plain and stored.dtype.kind == "i":
             return stored.astype(np.int16), None
-        # int64 holds every 32-bit value times a sane slope
+        # int64 holds every 32-bit value times such a slope
         whole = stored.astype(np.int64) * int(slope) + int(intercept)
         return _smallest(whole), None
     values = stored.astype(np.float64)

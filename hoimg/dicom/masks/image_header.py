@@ -70,10 +70,9 @@ def _check_nrrd(path: Path, start: bytes, max_voxels: int) -> None:
 
 def _check_meta(path: Path, start: bytes, max_voxels: int) -> None:
     fields: dict[str, str] = {}
+    # The last field; binary voxels may follow.
     end = start.lower().find(b"elementdatafile")
-    stop = start.find(b"\n", max(end, 0))
-    if end < 0:
-        raise OddHeader("names no data in its header")
+    stop = start.find(b"\n", end) if end >= 0 else -1
     for line in _lines(start[: stop if stop >= 0 else len(start)]):
         name, mark, value = line.partition("=")
         if not mark and line.strip():
@@ -94,6 +93,8 @@ def _check_meta(path: Path, start: bytes, max_voxels: int) -> None:
     if fields.get("ndims", "") != str(len(sizes)):
         raise OddHeader("contradicts itself about the number of its axes")
     _check_sizes(sizes, max_voxels)
+    if "elementdatafile" not in fields:
+        raise OddHeader("names no data in its header")
     data = fields["elementdatafile"]
     _check_data(path, None if data.upper() == "LOCAL" else data)
 
