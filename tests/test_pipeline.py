@@ -88,7 +88,7 @@ def test_an_unreadable_exam_stays_in_the_report_with_its_finding(three):
     _, result, _ = three
     broken = result.report.exams[1]
     (found,) = [f for f in broken.findings if f.level == "error"]
-    assert found.code == "pixels_unreadable"
+    assert found.code == "truncated_files"
     assert found.fix
     assert "day100" not in found.message  # a path may name the patient
     assert broken.labelmap is None
@@ -150,7 +150,7 @@ def test_no_readable_exam_at_all_is_refused(tmp_path):
         damage(tmp_path / name)
     with pytest.raises(InputRefused, match="day0") as caught:
         analyze_patient(patient)
-    assert caught.value.code == "pixels_unreadable"
+    assert caught.value.code == "truncated_files"
     alone = replace(patient, exams=patient.exams[:1])
     with pytest.raises(InputRefused, match="day0"):
         analyze_patient(alone)

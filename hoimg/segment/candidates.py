@@ -41,11 +41,13 @@ class Candidate:
         box: Its place in the working array, with room around.
         mask: Boolean array of the box's shape, filled.
         attached: Whether it stands on native bone (found as an outgrowth, or touching it).
+        shell: Whether it has a closed shell of its own with soft tissue around.
     """
 
     box: Box
     mask: Bool
     attached: bool
+    shell: bool = False
 
 
 def muscle_hu(hu: NDArray[np.float32], body: Bool) -> float:
@@ -107,6 +109,7 @@ def find_candidates(
     body: Bool,
     metal: Bool,
     streaks: Bool,
+    shells: NDArray[np.int32],
     settings: SegmentSettings,
 ) -> Iterator[Candidate]:
     """Group free mineral, faint floccules and outgrowths of bone into filled candidates.
@@ -115,6 +118,11 @@ def find_candidates(
         Candidates in order of their label; small ones too, so that they can be listed.
     """
     spacing = working.spacing_zyx_mm
+    closed_ones = list(_shelled(shells, native, spacing))
+    taken = shells > 0
+    for candidate in closed_ones:
+        taken[candidate.box] |= candidate.mask
+    yield from closed_ones
     halo = max(2.5, 1.2 * max(spacing))  # partial volume of cortex
     avoid = dilate_mm(native.solid | native.bone | native.explained, halo, spacing)
     avoid |= metal | streaks
@@ -122,16 +130,40 @@ def find_candidates(
     # The blur around a dense body is no floccule, and would bridge two lesions side by side.
     bright = native.free & (working.hu > BRIGHT_HU)
     faint &= ~dilate_mm(bright, 3.5, spacing)
-    free = native.free | (faint & ~native.bone)
+    # What lies on a shell's surface is its blur and its crumbs.
+    free = (native.free | (faint & ~native.bone)) & ~dilate_mm(taken, 2.0, spacing)
     free = remove_small(free, 20.0 / working.voxel_mm3)
-    closed = native.bone | native.solid | metal
+    closed = native.bone | native.solid | metal | taken
     grouped = close_mm(free, settings.group_mm / 2, spacing) & ~closed
     # A closed shell, or floccules round a soft core, are one envelope.
     grouped = fill_holes(grouped) & ~closed
-    grown = _grow_back(working, native, settings, metal)
+    grown = _grow_back(working, native, settings, metal | taken)
     both = grouped | grown
     both = remove_small(both, 40.0 / working.voxel_mm3)
     yield from _split(both, grown, native, spacing)
+
+
+def _shelled(
+    shells: NDArray[np.int32], native: Native, spacing: tuple[float, float, float]
+) -> Iterator[Candidate]:
+    """Each closed shell with the smaller pieces of free mineral that touch it."""
+    from scipy import ndimage as ndi
+
+    margin = margin_voxels(12.0, spacing)
+    for label, part in enumerate(ndi.find_objects(shells), start=1):
+        if part is None:
+            continue
+        box = _widened(part, margin, shells.shape)
+        piece = shells[box] == label
+        crumbs, count = label_components(native.free[box] & (shells[box] == 0))
+        touching = np.unique(crumbs[dilate_mm(piece, max(spacing), spacing)])
+        sizes = np.bincount(crumbs.ravel(), minlength=count + 1)
+        keep = np.zeros(count + 1, dtype=bool)
+        keep[touching] = sizes[touching] < 0.5 * piece.sum()
+        keep[0] = False
+        mask = fill_holes(piece | keep[crumbs])
+        attached = bool((dilate_mm(mask, max(spacing), spacing) & native.bone[box]).any())
+        yield Candidate(box, mask, attached, shell=True)
 
 
 def _grow_back(working: Working, native: Native, settings: SegmentSettings, metal: Bool) -> Bool:
@@ -161,11 +193,15 @@ def _split(
     for label, part in enumerate(ndi.find_objects(labels), start=1):
         if part is None:
             continue
-        slices = [
-            slice(max(s.start - m, 0), min(s.stop + m, n))
-            for s, m, n in zip(part, margin, labels.shape, strict=True)
-        ]
-        box: Box = (slices[0], slices[1], slices[2])
+        box = _widened(part, margin, labels.shape)
         piece = labels[box] == label
         touching = bool((dilate_mm(piece, max(spacing), spacing) & native.bone[box]).any())
         yield Candidate(box, piece, touching or bool(grown[box][piece].any()))
+
+
+def _widened(part: Box, margin: tuple[int, int, int], shape: tuple[int, ...]) -> Box:
+    parts = [
+        slice(max(s.start - m, 0), min(s.stop + m, n))
+        for s, m, n in zip(part, margin, shape, strict=True)
+    ]
+    return (parts[0], parts[1], parts[2])

@@ -27,6 +27,7 @@ from hoimg.segment.morphology import (
 )
 from hoimg.segment.native import Native, divide
 from hoimg.segment.outline import outline
+from hoimg.segment.shells import Shells, closed_shells
 from hoimg.segment.symmetry import Mirror, mirror_skeleton
 from hoimg.segment.types import ExcludedRegion, Segmentation
 from hoimg.segment.working import Working, make_working
@@ -85,8 +86,12 @@ def segment_exam(
     wall = wall_calcium(dense & ~lumen, lumen, working, settings.skeleton_component_mm3)
     dense = remove_small(dense & ~lumen & ~wall, 30.0 / working.voxel_mm3)
     given = None if skeleton is None else resample_mask(skeleton, working.grid).array > 0
-    mirror = None if given is not None else mirror_skeleton(working, body, metal)
-    native = divide(dense & body, working, settings, mirror=mirror, given=given)
+    closed = closed_shells(working, body, metal | streaks | lumen, settings)
+    if given is not None:
+        closed = closed.without(given)
+    shells = closed.labels > 0
+    mirror = None if given is not None else mirror_skeleton(working, body, metal, shells)
+    native = divide(dense & body, working, settings, mirror=mirror, given=given, shells=shells)
     if given is None and mirror is None:
         findings.append(
             Finding(
@@ -100,7 +105,9 @@ def segment_exam(
     guided = _guidance(working.grid, roi, seeds_lps_mm)
     called: list[Candidate] = []
     left: list[tuple[Bool, Box, str, str]] = []
-    for candidate in find_candidates(working, native, body, metal, streaks, settings):
+    for candidate in find_candidates(
+        working, native, body, metal, streaks, closed.labels, settings
+    ):
         if guided is not None and (guided[candidate.box] & candidate.mask).any():
             called.append(candidate)
             continue
@@ -118,7 +125,7 @@ def segment_exam(
     left += _listed(
         dense & ~dilate_mm(body, 2.0, spacing) & ~metal, "outside_body", "outside of the body"
     )
-    return _finish(volume, working, body, metal, native, called, left, findings, settings)
+    return _finish(volume, working, body, metal, native, closed, called, left, findings, settings)
 
 
 class _Judge:
@@ -164,6 +171,7 @@ class _Judge:
             agreed = float((self.mirror.distance_mm[box][own] <= 3.0).mean())
         return Place(
             attached=candidate.attached,
+            shell=candidate.shell,
             metal_mm=float(self.metal_mm[box][mask].min()),
             scan_end_mm=float(min(from_start, from_end)),
             inward_mm=float(inward),
@@ -219,6 +227,7 @@ def _finish(
     body: Bool,
     metal: Bool,
     native: Native,
+    closed: Shells,
     called: list[Candidate],
     left: list[tuple[Bool, Box, str, str]],
     findings: list[Finding],
@@ -235,7 +244,9 @@ def _finish(
         box = working.native_box(candidate.box, size)
         rough = _upsampled(candidate.mask, working, box)
         forbidden = skeleton[box] & ~rough
-        if candidate.attached:
+        if candidate.shell:
+            forbidden = forbidden | _upsampled(closed.beyond[candidate.box], working, box)
+        elif candidate.attached:
             forbidden = (
                 _upsampled(native.core[candidate.box], working, box) & skeleton[box] & ~rough
             )

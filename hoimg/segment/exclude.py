@@ -19,6 +19,7 @@ class Place:
 
     Attributes:
         attached: It stands on native bone.
+        shell: It has a closed shell of its own with soft tissue around.
         metal_mm: Distance to metal, mm; inf without metal.
         scan_end_mm: Distance to the first or last slice, mm.
         inward_mm: How far it reaches into the scan from there, mm.
@@ -33,6 +34,7 @@ class Place:
     """
 
     attached: bool
+    shell: bool
     metal_mm: float
     scan_end_mm: float
     inward_mm: float
@@ -79,6 +81,8 @@ def scan_end(f: Features, p: Place, s: SegmentSettings) -> str | None:
 
 def native_bone(f: Features, p: Place, _s: SegmentSettings) -> str | None:
     """A piece with a partner on the other side; ribs and processes; a thin skin on bone."""
+    if p.shell:
+        return None  # its form has said already that it is no native bone
     length_ratio = f.length_mm / max(f.breadth_mm, 1.0)
     if p.mirrored > 0.95 and f.volume_mm3 < 1000.0:
         return f"small, {100 * p.mirrored:.0f} % within 8 mm of mirrored bone"

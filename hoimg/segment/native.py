@@ -6,7 +6,7 @@ the scan has a usable other side; otherwise *shape* (large, or cut by the field 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,7 @@ def divide(
     *,
     mirror: Mirror | None,
     given: Bool | None,
+    shells: Bool | None = None,
 ) -> Native:
     """Divide dense voxels into native skeleton, residual outgrowths and free pieces.
 
@@ -61,7 +62,17 @@ def divide(
         settings: Section ``segment``.
         mirror: The mirrored skeleton, or None.
         given: A skeleton mask from the user on the working grid, or None.
+        shells: Lesions with a closed shell, known by their form: never native.
     """
+    if shells is not None and shells.any():
+        rest = divide(dense & ~shells, working, settings, mirror=mirror, given=given)
+        return replace(
+            rest,
+            solid=rest.solid & ~shells,
+            core=rest.core & ~shells,
+            dense=dense,
+            free=rest.free | shells,
+        )
     spacing = working.spacing_zyx_mm
     if given is not None:
         near = dilate_mm(given, settings.given_tolerance_mm, spacing)

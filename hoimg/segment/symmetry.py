@@ -21,6 +21,10 @@ REGISTRATION_SPACING_MM = 4.0
 """A further 2 mm level costs four times as much for 0.2 % of the bone."""
 PARTNER_SPACING_MM = 2.5
 BONE_HU = 160.0
+MIN_REACH_MM = 16.0
+"""Least root mean square distance of bone from the mirror plane: a shaft alone (radius 14 mm) is
+its own mirror image, which says nothing of what is normal."""
+MUSCLE_HU = 50.0
 SAMPLING_SEED = 20260101
 MIN_AGREEMENT = 0.85
 """Least fraction of this side's bone that must lie within 4 mm of mirrored bone; below it the scan
@@ -44,7 +48,10 @@ class Mirror:
 
 
 def mirror_skeleton(
-    working: Working, body: NDArray[np.bool_], metal: NDArray[np.bool_]
+    working: Working,
+    body: NDArray[np.bool_],
+    metal: NDArray[np.bool_],
+    lesions: NDArray[np.bool_] | None = None,
 ) -> Mirror | None:
     """Register the scan's mirror image to it and bring its bone over.
 
@@ -53,6 +60,8 @@ def mirror_skeleton(
         body: The patient on the same grid.
         metal: Metal on the same grid; it is painted as bone, so that a nail in one femur does not
             pull the registration.
+        lesions: What is known to be no bone of the skeleton; painted as muscle, so that it
+            neither pulls the other side over itself nor explains a lesion there.
 
     Returns:
         The mirrored skeleton, or None where there is no usable other side.
@@ -61,6 +70,8 @@ def mirror_skeleton(
 
     cleaned = np.where(body, np.minimum(working.hu, 1500), -1000).astype(np.float32)
     cleaned[metal] = 400
+    if lesions is not None:
+        cleaned[lesions] = MUSCLE_HU
     full = to_sitk(cleaned, working.grid)
     axis = _left_right_axis(working)
     fine = _resample(full, PARTNER_SPACING_MM)
@@ -84,13 +95,27 @@ def mirror_skeleton(
     if not own.any() or not solid.any():
         return None
     agreement = float((to_solid[own] <= 4.0).mean())
-    if agreement < MIN_AGREEMENT:
+    if agreement < MIN_AGREEMENT or _reach_mm(own, fine, affine, axis) < MIN_REACH_MM:
         return None
     return Mirror(
         _onto(to_solid, fine, full),
         _onto(distance_mm(faint, step), fine, full),
         agreement,
     )
+
+
+def _reach_mm(own: NDArray[np.bool_], image, affine, axis: int) -> float:  # type: ignore[no-untyped-def]
+    """Root mean square distance of bone from the mirror plane, half of that to its own image."""
+    index = np.argwhere(own)[:: max(1, int(own.sum()) // 2000), ::-1].astype(float)
+    last = image.GetSize()[axis] - 1
+    squared = []
+    for voxel in index:
+        point = np.asarray(image.TransformContinuousIndexToPhysicalPoint(voxel.tolist()))
+        moved = list(image.TransformPhysicalPointToContinuousIndex(affine.TransformPoint(point)))
+        moved[axis] = last - moved[axis]
+        partner = np.asarray(image.TransformContinuousIndexToPhysicalPoint(moved))
+        squared.append(float(((partner - point) ** 2).sum()) / 4)
+    return float(np.sqrt(np.mean(squared)))
 
 
 def _left_right_axis(working: Working) -> int:

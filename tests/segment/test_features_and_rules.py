@@ -90,6 +90,7 @@ LESION = Features(
     fat_near=0.1,
 )
 FREE = Place(
+    shell=False,
     attached=False,
     metal_mm=float("inf"),
     scan_end_mm=60,

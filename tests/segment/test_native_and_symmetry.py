@@ -97,7 +97,8 @@ def candidates_of(dense, mirror):
     working = working_of(dense)
     native = divide(dense, working, SMALL, mirror=mirror, given=None)
     none = np.zeros(SHAPE, bool)
-    return list(find_candidates(working, native, ~none, none, none, SMALL))
+    shells = np.zeros(SHAPE, np.int32)
+    return list(find_candidates(working, native, ~none, none, none, shells, SMALL))
 
 
 def test_free_pieces_and_outgrowths_become_candidates_and_say_whether_they_touch_bone():

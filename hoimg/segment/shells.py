@@ -1,0 +1,329 @@
+"""Closed shells: lesions with a rim of their own, found by shape alone.
+
+A watershed by dynamics parts the scan into basins that are cut along ridges of bone: the core of a
+mature lesion is one basin, the marrow of each native bone another, even where the two are fused.
+A lesion differs from native marrow by its surroundings: most of a lesion's outside is soft tissue
+(0.73 and more on the tuning cases, native bone below that or drawn out in length). Needs no other
+side and no registration. After the second trial in ``docs/methods/segment.md``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hoimg.geometry import Box, margin_voxels
+from hoimg.segment.morphology import dilate_mm, distance_mm, fill_holes, smooth_mm
+from hoimg.segment.working import Working
+from hoimg.settings import SegmentSettings
+
+Bool = NDArray[np.bool_]
+Labels = NDArray[np.int32]
+
+FLOOR_HU = 65.0
+"""Below lies soft tissue and marrow: one flat floor, so that muscle's noise makes few basins."""
+DENSE_HU = 130.0
+"""Only the neighbourhood of what is denser is looked at."""
+CEILING_HU = 700.0
+"""Above lies only cortex."""
+STEP_HU = 8.0
+"""Heights are rounded to this before the flooding."""
+DYNAMICS_HU = 40.0
+"""A basin shallower than this joins its neighbour: noise and trabeculae make none."""
+RIM_REACH_MM = 3.5
+"""The rim lies within this distance of the basin."""
+RIM_HU = 200.0
+"""Rim voxels are at least this dense on the working grid."""
+ROOM_MM = 10.0
+
+
+@dataclass(frozen=True)
+class Shell:
+    """What decides whether a basin with its rim is a lesion.
+
+    Attributes:
+        volume_mm3: Volume of the basin, without rim.
+        inscribed_mm: Radius of the largest sphere in it.
+        compactness: Volume over that of the sphere: 1 for a ball, 10 and more for a rib.
+        core_hu: Median inside.
+        rim_low_hu: 10th percentile of the voxels round it: how tightly the shell is closed.
+        rim_hu: Median of the voxels round it.
+        soft_outside: Fraction of the layer 1.5-3.5 mm outside of the rim that is soft tissue.
+        at_end: It touches the first or last slice.
+    """
+
+    volume_mm3: float
+    inscribed_mm: float
+    compactness: float
+    core_hu: float
+    rim_low_hu: float
+    rim_hu: float
+    soft_outside: float
+    at_end: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Shells:
+    """Closed shells on the working grid.
+
+    Attributes:
+        labels: int32 zyx, the lesions with their rim, filled; 0 elsewhere.
+        beyond: Voxels near a lesion that lie on the far side of the ridge to another bone.
+        shells: What was measured of each label, in order.
+    """
+
+    labels: Labels
+    beyond: Bool
+    shells: tuple[Shell, ...]
+
+    def without(self, native: Bool) -> Shells:
+        """The shells of which less than half lies in a native skeleton that somebody gave."""
+        count = len(self.shells) + 1
+        sizes = np.bincount(self.labels.ravel(), minlength=count)
+        inside = np.bincount(self.labels.ravel(), weights=native.ravel(), minlength=count)
+        keep = inside < 0.5 * sizes
+        keep[0] = False
+        numbers = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
+        kept = tuple(s for s, k in zip(self.shells, keep[1:], strict=True) if k)
+        return Shells(numbers[self.labels], self.beyond, kept)
+
+
+def closed_shells(working: Working, body: Bool, metal: Bool, settings: SegmentSettings) -> Shells:
+    """Find compact bodies with a closed shell and soft tissue around.
+
+    Args:
+        working: The exam at about 1.5 mm.
+        body: The patient on the same grid.
+        metal: Metal with its streaks on the same grid.
+        settings: Section ``segment``.
+
+    Returns:
+        The lesions on the working grid; none is a result.
+    """
+    from scipy import ndimage as ndi
+
+    hu = smooth_mm(working.hu, 0.6, working.spacing_zyx_mm)
+    basins, background = _basins(hu, working, settings)
+    out = np.zeros(hu.shape, dtype=np.int32)
+    beyond = np.zeros(hu.shape, dtype=bool)
+    shells: list[Shell] = []
+    margin = margin_voxels(ROOM_MM, working.spacing_zyx_mm)
+    for label, part in enumerate(ndi.find_objects(basins), start=1):
+        if part is None or background[label]:
+            continue
+        tight = basins[part] == label
+        volume = float(tight.sum()) * working.voxel_mm3
+        if not settings.shell_min_mm3 <= volume <= settings.shell_max_mm3:
+            continue
+        radius = _inscribed_mm(tight, working)
+        if radius < settings.shell_inscribed_mm:
+            continue
+        if _compactness(volume, radius) > settings.shell_compactness:
+            continue
+        box = _widened(part, margin, hu.shape)
+        core = basins[box] == label
+        whole, native_side = _with_rim(core, basins[box], background, hu[box], working)
+        shell = _measure(core, whole, hu[box], working)
+        touching = (whole & metal[box]).any()
+        inside = (core & body[box]).mean() / max(core.mean(), 1e-9)
+        if not touching and inside > 0.9 and _is_lesion(shell, settings):
+            shells.append(shell)
+            out[box][whole & (out[box] == 0)] = len(shells)
+            beyond[box] |= native_side
+    return Shells(out, beyond & (out == 0), tuple(shells))
+
+
+def _is_lesion(shell: Shell, settings: SegmentSettings) -> bool:
+    return (
+        shell.soft_outside >= settings.shell_soft_outside
+        and shell.compactness <= settings.shell_compactness
+        and shell.inscribed_mm >= settings.shell_inscribed_mm
+        and shell.rim_low_hu >= RIM_HU
+        and shell.rim_hu >= settings.shell_rim_over_core * max(shell.core_hu, 0.0)
+    )
+
+
+def _basins(
+    hu: NDArray[np.float32], working: Working, settings: SegmentSettings
+) -> tuple[Labels, NDArray[np.bool_]]:
+    """Basins of the scan near bone, and per label whether it is background (soft tissue, air).
+
+    Flooded from every minimum, then joined twice: where the pass between two basins is less than
+    the dynamics above the shallower one, and where their common ridge is much lower than their
+    rims towards soft tissue (septa of a lesion, noise across a rib's marrow; not the cortex between
+    a lesion and the bone that it stands on).
+    """
+    from skimage.segmentation import watershed
+
+    # Only the neighbourhood of dense voxels is flooded, with every cavity that they enclose.
+    near = fill_holes(dilate_mm(hu > DENSE_HU, 4.0, working.spacing_zyx_mm))
+    steps = np.rint(np.clip(hu, FLOOR_HU, CEILING_HU) / STEP_HU).astype(np.int16)
+    basins = np.asarray(watershed(steps, mask=near, connectivity=1), dtype=np.int32)
+    open_air = _open(hu, settings.shell_max_mm3 / working.voxel_mm3)
+    background = np.zeros(int(basins.max()) + 1, dtype=bool)
+    background[np.unique(basins[open_air])] = True
+    background[0] = True
+    basins, background = _join_shallow(basins, hu, background)
+    return _join_low_ridges(basins, hu, background, settings.shell_pass_ratio)
+
+
+def _open(hu: NDArray[np.float32], max_voxels: float) -> Bool:
+    """Soft tissue and air that is joined to more of it than any lesion's core holds."""
+    import SimpleITK as sitk
+
+    low = sitk.GetImageFromArray((hu <= FLOOR_HU).astype(np.uint8))
+    labels = sitk.GetArrayFromImage(sitk.ConnectedComponent(low, False))
+    large = np.bincount(labels.ravel()) > max_voxels
+    large[0] = False
+    found: Bool = large[labels]
+    return found
+
+
+def _join_shallow(
+    basins: Labels, hu: NDArray[np.float32], background: NDArray[np.bool_]
+) -> tuple[Labels, NDArray[np.bool_]]:
+    """Join basins by dynamics, lowest pass first (each basin's depth is that of its minimum)."""
+    from scipy import ndimage as ndi
+
+    clipped = np.clip(hu, FLOOR_HU, CEILING_HU)
+    count = len(background)
+    floor = np.asarray(ndi.minimum(clipped, basins, np.arange(count)), dtype=float)
+    floor[background] = FLOOR_HU
+    ridges = _ridges(basins, clipped, quantile=0.0)
+    parent = np.arange(count)
+    for k in np.argsort(ridges.height, kind="stable"):
+        a, b = _root(parent, int(ridges.first[k])), _root(parent, int(ridges.second[k]))
+        if a == b or ridges.height[k] - max(floor[a], floor[b]) >= DYNAMICS_HU:
+            continue
+        keep, drop = (a, b) if floor[a] <= floor[b] else (b, a)
+        parent[drop] = keep
+        background[keep] |= background[drop]
+    return _relabelled(basins, parent), background
+
+
+def _join_low_ridges(
+    basins: Labels, hu: NDArray[np.float32], background: NDArray[np.bool_], pass_ratio: float
+) -> tuple[Labels, NDArray[np.bool_]]:
+    """Join basins whose common ridge is much lower than their rims towards soft tissue."""
+    ridges = _ridges(basins, hu, quantile=0.5)
+    rim = _rims(ridges, background)
+    parent = np.arange(len(background))
+    inner = ~background[ridges.first] & ~background[ridges.second] & (ridges.faces >= 6)
+    low = ridges.height < pass_ratio * np.minimum(rim[ridges.first], rim[ridges.second])
+    for k in np.flatnonzero(inner & low):
+        a, b = _root(parent, int(ridges.first[k])), _root(parent, int(ridges.second[k]))
+        parent[a] = b
+    return _relabelled(basins, parent), background
+
+
+def _root(parent: NDArray[np.int64], label: int) -> int:
+    while parent[label] != label:
+        parent[label] = parent[parent[label]]
+        label = int(parent[label])
+    return label
+
+
+def _relabelled(basins: Labels, parent: NDArray[np.int64]) -> Labels:
+    roots = np.array([_root(parent, k) for k in range(len(parent))], dtype=np.int32)
+    return roots[basins]
+
+
+@dataclass(frozen=True, eq=False)
+class _Ridges:
+    """Pairs of touching basins, a height of their common faces, and how many faces there are."""
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    height: NDArray[np.float64]
+    faces: NDArray[np.int64]
+
+
+def _rims(ridges: _Ridges, background: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Per basin, the mean ridge height towards background; inf where it has no such ridge."""
+    total, weight = np.zeros(len(background)), np.zeros(len(background))
+    for own, other in ((ridges.first, ridges.second), (ridges.second, ridges.first)):
+        outer = background[other] & ~background[own]
+        np.add.at(total, own[outer], (ridges.height * ridges.faces)[outer])
+        np.add.at(weight, own[outer], ridges.faces[outer])
+    return np.where(weight > 0, total / np.maximum(weight, 1), np.inf)
+
+
+def _ridges(basins: Labels, hu: NDArray[np.float32], quantile: float) -> _Ridges:
+    """The ridges between basins; a face's height is that of the higher of its two voxels."""
+    pairs, heights = [], []
+    count = int(basins.max()) + 1
+    for axis in range(3):
+        low = [slice(None)] * 3
+        high = [slice(None)] * 3
+        low[axis], high[axis] = slice(None, -1), slice(1, None)
+        a, b = basins[tuple(low)], basins[tuple(high)]
+        parted = (a != b) & (a > 0) & (b > 0)
+        heights.append(np.maximum(hu[tuple(low)][parted], hu[tuple(high)][parted]))
+        one, two = a[parted].astype(np.int64), b[parted].astype(np.int64)
+        pairs.append(np.minimum(one, two) * count + np.maximum(one, two))
+    key, height = np.concatenate(pairs), np.concatenate(heights)
+    order = np.lexsort((height, key))
+    key, height = key[order], height[order]
+    found, start, faces = np.unique(key, return_index=True, return_counts=True)
+    place = start + (quantile * (faces - 1)).astype(np.int64)
+    return _Ridges(found // count, found % count, height[place].astype(float), faces)
+
+
+def _with_rim(
+    core: Bool,
+    basins: Labels,
+    background: NDArray[np.bool_],
+    hu: NDArray[np.float32],
+    working: Working,
+) -> tuple[Bool, Bool]:
+    """A basin with the outer half of its rim, which the watershed gave to the soft tissue.
+
+    Returns:
+        The lesion, filled, and the voxels that lie nearer to another bone's basin.
+    """
+    spacing = working.spacing_zyx_mm
+    own = distance_mm(core, spacing)
+    others = distance_mm(~background[basins] & ~core, spacing)
+    rim = background[basins] & (own <= RIM_REACH_MM) & (hu > RIM_HU) & (own < others)
+    return fill_holes(core | rim), (others <= own) & np.isfinite(others)
+
+
+def _measure(core: Bool, whole: Bool, hu: NDArray[np.float32], working: Working) -> Shell:
+    spacing = working.spacing_zyx_mm
+    half_voxel = 0.5 * float(np.mean(spacing))
+    radius = _inscribed_mm(core, working)
+    edge = hu[dilate_mm(core, 1.01 * max(spacing), spacing) & ~core]
+    outside = distance_mm(whole, spacing)
+    around = hu[(outside > 1.5) & (outside <= 3.5 + half_voxel)]
+    volume = float(core.sum()) * working.voxel_mm3
+    return Shell(
+        volume_mm3=volume,
+        inscribed_mm=radius,
+        compactness=_compactness(volume, radius),
+        core_hu=float(np.median(hu[core])),
+        rim_low_hu=float(np.percentile(edge, 10)) if edge.size else 0.0,
+        rim_hu=float(np.median(edge)) if edge.size else 0.0,
+        soft_outside=float(((around > -150) & (around < 130)).mean()) if around.size else 0.0,
+        at_end=bool(core[0].any() or core[-1].any()),
+    )
+
+
+def _inscribed_mm(mask: Bool, working: Working) -> float:
+    """Radius of the largest sphere inside; centres lie half a voxel before the surface."""
+    spacing = working.spacing_zyx_mm
+    depth = distance_mm(~np.pad(mask, 1), spacing)
+    return max(float(depth.max()) - 0.5 * float(np.mean(spacing)), 0.5)
+
+
+def _compactness(volume_mm3: float, radius_mm: float) -> float:
+    return float(volume_mm3 / (4 / 3 * np.pi * radius_mm**3))
+
+
+def _widened(part: Box, margin: tuple[int, int, int], shape: tuple[int, ...]) -> Box:
+    parts = [
+        slice(max(s.start - m, 0), min(s.stop + m, n))
+        for s, m, n in zip(part, margin, shape, strict=True)
+    ]
+    return (parts[0], parts[1], parts[2])
