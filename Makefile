@@ -1,5 +1,6 @@
 # make demo    the sample patient from DICOM to report, with nothing installed but Python >= 3.11
 # make test    all tests; lint, types, docs and clean do what they say
+# make fuzz    break files on purpose for FUZZ_SECONDS (60) and see that the reading says so
 # PYTHON=...   another interpreter for the environment in .venv
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -10,10 +11,12 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 # Programs that tests start and that come from Debian: COMMAND=PACKAGE.
 SYSTEM :=
 
-.PHONY: help demo test lint types docs constraints clean
+FUZZ_SECONDS ?= 60
+
+.PHONY: help demo test fuzz lint types docs constraints clean
 
 help:
-	@sed -n 's/^# //p' Makefile | head -3
+	@sed -n 's/^# //p' Makefile | head -4
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "hoimg needs Python 3.11 or later; set PYTHON=..." >&2; exit 1; }
@@ -42,6 +45,9 @@ demo: $(VENV)/.run
 test: $(VENV)/.test
 	@scripts/system-packages.sh $(SYSTEM)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov=hoimg --cov-report=term:skip-covered --cov-fail-under=90
+
+fuzz: $(VENV)/.test
+	$(BIN)/python -W ignore fuzz/fuzz_intake.py --seed 1 --mutants 1000000 --seconds $(FUZZ_SECONDS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -135,8 +135,13 @@ def _as_int16(values: NDArray[Any]) -> NDArray[np.int16]:
     return out
 
 
+def bin_of(hu: int) -> int:
+    """Where a value is counted in the histogram; those beyond its ends, at its ends."""
+    return min(max(hu, LOW), HIGH) - LOW
+
+
 def _floor_share(counts: NDArray[np.int64], floor: int) -> float:
-    at = max(floor, LOW) - LOW
+    at = bin_of(floor)
     beside = counts[at + 1 : at + 11].mean() if at + 1 < counts.size else 0.0
     share = float(counts[at] / max(int(counts.sum()), 1))
     return share if share >= MIN_PADDING_SHARE and counts[at] > SPIKE * beside else 0.0

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hoimg.dicom.findings import finding
-from hoimg.dicom.pixel_sample import LOW, PADDING_HU, SPIKE, Sample, spikes
+from hoimg.dicom.pixel_sample import LOW, PADDING_HU, SPIKE, Sample, bin_of, spikes
 from hoimg.results import Finding
 from hoimg.settings import IntakeSettings
 
@@ -124,7 +124,7 @@ def find_modes(sample: Sample) -> list[Mode]:
 
     counts = sample.counts.astype(float)
     if sample.floor_share:
-        counts[max(sample.floor_hu - LOW, 0)] = 0.0
+        counts[bin_of(sample.floor_hu)] = 0.0
     padding = counts[: PADDING_HU - LOW + 1]  # a view
     padding[[at for at in spikes(sample.counts) if at < padding.size]] = 0.0
     total = counts.sum()

@@ -19,13 +19,14 @@ from pydicom.tag import Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 from synthetic_ct import noise, write_ct
 
-from hoimg.dicom import header, load_volume, read_patient, scan
+from hoimg.dicom import check_volume, header, load_volume, read_patient, scan
 from hoimg.dicom.elements import DamagedFile
 from hoimg.dicom.header import read_header
-from hoimg.dicom.masks import read_given
+from hoimg.dicom.masks import put_on, read_given
 from hoimg.dicom.masks.image_header import OddHeader, check_image_header
 from hoimg.dicom.quiet import quiet_pydicom
 from hoimg.errors import InputRefused
+from hoimg.image import CTVolume
 
 GRID = make_grid((6, 16, 14), (2.0, 0.9, 1.1), (5.0, -10.0, 40.0))
 
@@ -242,3 +243,22 @@ def test_a_gzipped_label_map_of_a_bomb(tmp_path: Path) -> None:
         read_given(path, "mask")
     with pytest.raises(InputRefused):
         load_volume(read_patient(path).exams[0])
+
+
+@pytest.mark.parametrize("use", ["roi", "mask", "skeleton"])
+def test_voxels_of_astronomic_size_are_no_empty_mask(tmp_path: Path, use: str) -> None:
+    content = bytearray(nib.Nifti1Image(np.ones((6, 7, 8), np.uint8), np.eye(4)).to_bytes())
+    for field in (80, 280):  # the first voxel size, and the same in the sform
+        struct.pack_into("<f", content, field, 1e38)
+    path = tmp_path / "m.nii"
+    path.write_bytes(content)
+    grid = make_grid((6, 7, 8), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
+    with pytest.raises(InputRefused) as caught:
+        put_on(read_given(path, use), grid, use)
+    assert caught.value.code.startswith("mask_")
+
+
+def test_a_volume_denser_than_any_tissue_can_be_checked() -> None:
+    hu = np.full((6, 20, 20), 30_000, np.int16)
+    hu[0, 0, 0] = 29_000
+    assert check_volume(CTVolume.from_array(hu, (1.0, 1.0, 1.0)))

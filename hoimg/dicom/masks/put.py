@@ -93,6 +93,11 @@ def put_on(
     if use == "skeleton" and given.extents:
         check_covers(given.extents, grid, settings.skeleton_cover_min)
     parts = [p for piece in pieces for p in _parts(piece, grid, each=use == "mask")]
+    if not any(part.inside.any() for part in parts):  # e.g. voxels of astronomic size
+        raise InputRefused(
+            f"--{use}: no voxel of the exam has its centre in it; is its header damaged?",
+            "mask_elsewhere",
+        )
     if use == "mask":
         return _lesions(given, parts, grid, findings, settings)
     joined = np.zeros(grid.size_zyx, dtype=bool)
