@@ -30,7 +30,8 @@ class HuStack:
     def room(self, z: int, dtype: np.dtype[Any]) -> NDArray[Any]:
         """Memory to read slice ``z`` into before :meth:`put`: its own place where that fits."""
         if dtype.itemsize == self.hu.dtype.itemsize == 2:
-            return self.hu[z].view(dtype)
+            place: NDArray[Any] = self.hu[z].view(dtype)
+            return place
         return np.empty(self.hu.shape[1:], dtype=dtype)
 
     def put(

@@ -527,6 +527,8 @@ def test_the_files_of_a_child(tmp_path: Path) -> None:
         files.compressed({**request, "frame": 0, "offset": 0}, form)
     # After an error nothing is remembered.
     assert len(files.compressed({**request, "frame": 1}, form)[0].data) == 32 * 48 * 2
+    assert files._stream is not None
+    files._stream.close()
 
 
 def test_the_deflated_files_of_a_child(tmp_path: Path) -> None:
