@@ -125,4 +125,4 @@ def test_what_lies_in_a_given_skeleton_is_native_and_the_others_are_numbered_ane
     assert len(left.shells) == 1
     assert overlap(left.labels, ball((-22.0, 45.0, 40.0), 10.0)) > 0.85
     assert set(np.unique(left.labels)) == {0, 1}
-    assert result.without(~first & ~first).shells == result.shells
+    assert result.without(first & ~first).shells == result.shells
