@@ -61,8 +61,10 @@ def read_nifti_header(
     offset = float(header["vox_offset"])
     if len(shape) < 3 or min(shape) < 1:
         raise ValueError(f"it has {len(shape)} axes, of which none may be empty")
-    if kind.kind not in "iuf" or kind.itemsize > 8 or (
-        kind.kind in "iu" and kind.itemsize > 4 and not labels
+    if (
+        kind.kind not in "iuf"
+        or kind.itemsize > 8
+        or (kind.kind in "iu" and kind.itemsize > 4 and not labels)
     ):
         raise ValueError(f"voxels of type {kind.name} are no HU")
     if not int(header["sizeof_hdr"]) <= offset <= MAX_OFFSET:
