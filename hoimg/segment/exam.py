@@ -27,7 +27,7 @@ from hoimg.segment.morphology import (
 )
 from hoimg.segment.native import Native, divide
 from hoimg.segment.outline import outline
-from hoimg.segment.shells import Shells, closed_shells
+from hoimg.segment.shells import Shells, closed_shells, find_basins
 from hoimg.segment.symmetry import Mirror, mirror_skeleton
 from hoimg.segment.types import ExcludedRegion, Segmentation
 from hoimg.segment.working import Working, make_working
@@ -86,7 +86,8 @@ def segment_exam(
     wall = wall_calcium(dense & ~lumen, lumen, working, settings.skeleton_component_mm3)
     dense = remove_small(dense & ~lumen & ~wall, 30.0 / working.voxel_mm3)
     given = None if skeleton is None else resample_mask(skeleton, working.grid).array > 0
-    closed = closed_shells(working, body, metal | streaks | lumen, settings)
+    parted = find_basins(working, settings)
+    closed = closed_shells(parted, working, body, metal | streaks | lumen, settings)
     if given is not None:
         closed = closed.without(given)
     shells = closed.labels > 0

@@ -65,6 +65,21 @@ class Shell:
 
 
 @dataclass(frozen=True, eq=False)
+class Basins:
+    """The scan near bone, parted along its ridges.
+
+    Attributes:
+        labels: int32 zyx; 0 far from anything dense.
+        background: Per label, whether it is soft tissue or air (0 is).
+        hu: float32 zyx, what was flooded: the working scan, smoothed 0.6 mm.
+    """
+
+    labels: Labels
+    background: NDArray[np.bool_]
+    hu: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
 class Shells:
     """Closed shells on the working grid.
 
@@ -90,10 +105,25 @@ class Shells:
         return Shells(numbers[self.labels], self.beyond, kept)
 
 
-def closed_shells(working: Working, body: Bool, metal: Bool, settings: SegmentSettings) -> Shells:
+def find_basins(working: Working, settings: SegmentSettings) -> Basins:
+    """Part the neighbourhood of what is dense along the ridges of bone.
+
+    Args:
+        working: The exam at about 1.5 mm.
+        settings: Section ``segment``.
+    """
+    hu = smooth_mm(working.hu, 0.6, working.spacing_zyx_mm)
+    labels, background = _basins(hu, working, settings)
+    return Basins(labels, background, hu)
+
+
+def closed_shells(
+    parted: Basins, working: Working, body: Bool, metal: Bool, settings: SegmentSettings
+) -> Shells:
     """Find compact bodies with a closed shell and soft tissue around.
 
     Args:
+        parted: From :func:`find_basins`.
         working: The exam at about 1.5 mm.
         body: The patient on the same grid.
         metal: Metal with its streaks on the same grid.
@@ -104,8 +134,7 @@ def closed_shells(working: Working, body: Bool, metal: Bool, settings: SegmentSe
     """
     from scipy import ndimage as ndi
 
-    hu = smooth_mm(working.hu, 0.6, working.spacing_zyx_mm)
-    basins, background = _basins(hu, working, settings)
+    basins, background, hu = parted.labels, parted.background, parted.hu
     out = np.zeros(hu.shape, dtype=np.int32)
     beyond = np.zeros(hu.shape, dtype=bool)
     shells: list[Shell] = []
@@ -117,10 +146,10 @@ def closed_shells(working: Working, body: Bool, metal: Bool, settings: SegmentSe
         volume = float(tight.sum()) * working.voxel_mm3
         if not settings.shell_min_mm3 <= volume <= settings.shell_max_mm3:
             continue
-        radius = _inscribed_mm(tight, working)
+        radius = inscribed_mm(tight, working)
         if radius < settings.shell_inscribed_mm:
             continue
-        if _compactness(volume, radius) > settings.shell_compactness:
+        if compactness(volume, radius) > settings.shell_compactness:
             continue
         box = _widened(part, margin, hu.shape)
         core = basins[box] == label
@@ -293,7 +322,7 @@ def _with_rim(
 def _measure(core: Bool, whole: Bool, hu: NDArray[np.float32], working: Working) -> Shell:
     spacing = working.spacing_zyx_mm
     half_voxel = 0.5 * float(np.mean(spacing))
-    radius = _inscribed_mm(core, working)
+    radius = inscribed_mm(core, working)
     edge = hu[dilate_mm(core, 1.01 * max(spacing), spacing) & ~core]
     outside = distance_mm(whole, spacing)
     around = hu[(outside > 1.5) & (outside <= 3.5 + half_voxel)]
@@ -301,7 +330,7 @@ def _measure(core: Bool, whole: Bool, hu: NDArray[np.float32], working: Working)
     return Shell(
         volume_mm3=volume,
         inscribed_mm=radius,
-        compactness=_compactness(volume, radius),
+        compactness=compactness(volume, radius),
         core_hu=float(np.median(hu[core])),
         rim_low_hu=float(np.percentile(edge, 10)) if edge.size else 0.0,
         rim_hu=float(np.median(edge)) if edge.size else 0.0,
@@ -310,14 +339,15 @@ def _measure(core: Bool, whole: Bool, hu: NDArray[np.float32], working: Working)
     )
 
 
-def _inscribed_mm(mask: Bool, working: Working) -> float:
-    """Radius of the largest sphere inside; centres lie half a voxel before the surface."""
+def inscribed_mm(mask: Bool, working: Working) -> float:
+    """Radius (mm) of the largest sphere inside; centres lie half a voxel before the surface."""
     spacing = working.spacing_zyx_mm
     depth = distance_mm(~np.pad(mask, 1), spacing)
     return max(float(depth.max()) - 0.5 * float(np.mean(spacing)), 0.5)
 
 
-def _compactness(volume_mm3: float, radius_mm: float) -> float:
+def compactness(volume_mm3: float, radius_mm: float) -> float:
+    """Volume over that of the inscribed sphere: 1 for a ball, 10 and more for a rib."""
     return float(volume_mm3 / (4 / 3 * np.pi * radius_mm**3))
 
 

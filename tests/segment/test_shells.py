@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from body_phantoms import ball, paint, patient, with_shell, with_stone
 
-from hoimg.segment.shells import closed_shells
+from hoimg.segment.shells import closed_shells, find_basins
 from hoimg.segment.working import make_working
 from hoimg.settings import SegmentSettings
 
@@ -14,7 +14,9 @@ CUBE = (2.0, 2.0, 2.0)
 def shells_of(volume, **changes):
     working = make_working(volume, 1.5)
     everywhere = np.ones(working.hu.shape, bool)
-    return closed_shells(working, everywhere, ~everywhere, SegmentSettings(**changes))
+    settings = SegmentSettings(**changes)
+    parted = find_basins(working, settings)
+    return closed_shells(parted, working, everywhere, ~everywhere, settings)
 
 
 def overlap(labels, depth):
@@ -108,9 +110,10 @@ def test_metal_inside_and_a_place_outside_of_the_body_are_refused():
     everywhere = np.ones(working.hu.shape, bool)
     settings = SegmentSettings()
     none = ~everywhere
-    assert closed_shells(working, everywhere, none, settings).shells
-    assert not closed_shells(working, none, none, settings).shells
-    assert not closed_shells(working, everywhere, everywhere, settings).shells
+    parted = find_basins(working, settings)
+    assert closed_shells(parted, working, everywhere, none, settings).shells
+    assert not closed_shells(parted, working, none, none, settings).shells
+    assert not closed_shells(parted, working, everywhere, everywhere, settings).shells
 
 
 def test_what_lies_in_a_given_skeleton_is_native_and_the_others_are_numbered_anew():
