@@ -27,6 +27,7 @@ from hoimg.segment.morphology import (
 )
 from hoimg.segment.native import Native, divide
 from hoimg.segment.outline import outline
+from hoimg.segment.region import call_in_region
 from hoimg.segment.shells import Shells, closed_shells, find_basins
 from hoimg.segment.symmetry import Mirror, mirror_skeleton
 from hoimg.segment.types import ExcludedRegion, Segmentation
@@ -92,7 +93,11 @@ def segment_exam(
         closed = closed.without(given)
     shells = closed.labels > 0
     mirror = None if given is not None else mirror_skeleton(working, body, metal, shells)
-    native = divide(dense & body, working, settings, mirror=mirror, given=given, shells=shells)
+    region = None if roi is None else resample_mask(roi, volume.grid)
+    known = body  # a region may hold what the body's outline does not: a phantom's insert
+    if region is not None:
+        known = body | (resample_mask(region, working.grid).array > 0)
+    native = divide(dense & known, working, settings, mirror=mirror, given=given, shells=shells)
     if given is None and mirror is None:
         findings.append(
             Finding(
@@ -103,11 +108,11 @@ def segment_exam(
             )
         )
     judge = _Judge(working, body, metal, streaks, lumen, native, mirror, settings)
-    guided = _guidance(working.grid, roi, seeds_lps_mm)
+    guided = _guidance(working.grid, region, seeds_lps_mm)
     called: list[Candidate] = []
     left: list[tuple[Bool, Box, str, str]] = []
     for candidate in find_candidates(
-        working, native, body, metal, streaks, closed.labels, settings
+        working, native, known, metal, streaks, closed.labels, settings
     ):
         if guided is not None and (guided[candidate.box] & candidate.mask).any():
             called.append(candidate)
@@ -124,9 +129,10 @@ def segment_exam(
     left += _listed(wall, "vascular", "calcium in the wall of an enhanced vessel")
     left += _listed(metal, "metal", f"above {settings.metal_hu:.0f} HU")
     left += _listed(
-        dense & ~dilate_mm(body, 2.0, spacing) & ~metal, "outside_body", "outside of the body"
+        dense & ~dilate_mm(known, 2.0, spacing) & ~metal, "outside_body", "outside of the body"
     )
-    return _finish(volume, working, body, metal, native, closed, called, left, findings, settings)
+    found = _finish(volume, working, body, metal, native, closed, called, left, findings, settings)
+    return found if region is None else call_in_region(volume, found, region, settings, kvp=kvp)
 
 
 class _Judge:

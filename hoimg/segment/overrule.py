@@ -1,0 +1,315 @@
+"""A reader's last word on what was found: call what was left out, leave out what was called.
+
+Works on a finished segmentation, so that how pieces were found and judged plays no part: a point
+in a piece of the excluded map makes it a lesion, outlined like any other; a point in a lesion moves
+it to the excluded map. Nothing else changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hoimg.geometry import Box, Grid, Triple, bounding_box, margin_voxels
+from hoimg.image import CTVolume, Mask
+from hoimg.results import Finding
+from hoimg.segment.morphology import dilate_mm, fill_holes, label_components
+from hoimg.segment.outline import outline
+from hoimg.segment.types import ExcludedRegion, Segmentation
+from hoimg.settings import SegmentSettings
+
+Bool = NDArray[np.bool_]
+
+PICK_MM = 3.0
+"""A point within this distance of a piece means it: a click is not that exact, and the candidates'
+maps are drawn at about 1.5 mm."""
+ROOM_MM = 9.0
+"""Around a piece, for the soft tissue that its outline is drawn against."""
+BY_READER = "excluded_by_reader"
+INCLUDED = "included_by_reader"
+
+Action = Literal["include", "exclude"]
+
+
+@dataclass(frozen=True)
+class Overruled:
+    """What became of one point.
+
+    Attributes:
+        action: What was asked.
+        point_lps_mm: LPS mm.
+        outcome: ``included``, ``excluded`` or ``no_effect``.
+        was: What lay there: an exclusion's reason, ``lesion``, ``native_skeleton``, ``nothing`` or
+            ``outside_scan``.
+        note: The numbers of the exclusion that was overruled.
+        volume_mm3: Volume of what lay there, before; None for nothing.
+        finding: What the reader must be told where the point had no effect.
+    """
+
+    action: Action
+    point_lps_mm: Triple
+    outcome: Literal["included", "excluded", "no_effect"]
+    was: str
+    note: str = ""
+    volume_mm3: float | None = None
+    finding: Finding | None = None
+
+
+def overrule(
+    volume: CTVolume,
+    segmentation: Segmentation,
+    points: Sequence[tuple[Action, Triple]],
+    settings: SegmentSettings | None = None,
+) -> tuple[Segmentation, list[Overruled]]:
+    """Apply a reader's points, in their order.
+
+    Args:
+        volume: The exam, HU.
+        segmentation: What was found in it.
+        points: ``include`` or ``exclude`` with a point in LPS mm that lies in the piece meant, or
+            within 3 mm of it.
+        settings: Section ``segment``; None for the defaults.
+
+    Returns:
+        The segmentation after it, its findings extended by one warning for every point without
+        effect, and what became of each point. Lesions are numbered anew without gaps when some
+        went; labels of the excluded map are kept, and those of included pieces are not used again.
+    """
+    draft = Draft(volume, segmentation, settings or SegmentSettings())
+    done = [
+        _include(draft, point) if action == "include" else _exclude(draft, point)
+        for action, point in points
+    ]
+    told = [o.finding for o in done if o.finding is not None]
+    return draft.finished(told), done
+
+
+def _include(draft: Draft, point: Triple) -> Overruled:
+    lesion, left = draft.pick(draft.lesions, point), draft.pick(draft.excluded, point)
+    if left is None or (lesion is not None and lesion.away_mm < left.away_mm):
+        return _no_effect(draft, "include", point, lesion, None)
+    region = draft.regions[left.label]
+    draft.call(left.label, [INCLUDED, f"overruled:{region.reason}"])
+    return Overruled("include", point, "included", region.reason, region.note, region.volume_mm3)
+
+
+def _exclude(draft: Draft, point: Triple) -> Overruled:
+    lesion, left = draft.pick(draft.lesions, point), draft.pick(draft.excluded, point)
+    if lesion is None or (left is not None and left.away_mm < lesion.away_mm):
+        return _no_effect(draft, "exclude", point, None, left)
+    size = draft.leave(lesion.label)
+    return Overruled("exclude", point, "excluded", "lesion", volume_mm3=size)
+
+
+def _no_effect(
+    draft: Draft, action: Action, point: Triple, lesion: _Pick | None, left: _Pick | None
+) -> Overruled:
+    was, note, size, code = "nothing", "", None, "edit_hits_nothing"
+    x, y, z = point
+    said, fix = f"--{action} {x:g},{y:g},{z:g}: ", None
+    if lesion is not None:
+        was, size, code = "lesion", draft.volume_of(draft.lesions, lesion.label), "edit_no_effect"
+        said += "a lesion is called there already."
+    elif left is not None:
+        region = draft.regions[left.label]
+        was, note, size, code = region.reason, region.note, region.volume_mm3, "edit_no_effect"
+        said += f"what lies there is left out already ({region.reason})."
+    elif (index := draft.index_of(point)) is None:
+        was = "outside_scan"
+        said += "the point lies outside of the scan."
+        fix = "Points are LPS mm: x to the patient's left, y to the back, z to the head."
+    elif action == "include" and draft.skeleton[index]:
+        was, code = "native_skeleton", "edit_in_skeleton"
+        said += "that place is taken for native bone, so that no candidate lies there."
+        fix = f"Give the point with --seed {x:g},{y:g},{z:g} to outline what stands out of the bone"
+        fix += ", or a skeleton with --skeleton."
+    else:
+        said += "nothing that could be meant lies within 3 mm. " + draft.nearest(action, point)
+        fix = "Take a point inside the piece; 'hoimg explain REPORT excluded' lists one for each."
+    told = Finding(code=code, level="warning", message=said.rstrip(), fix=fix)
+    return Overruled(action, point, "no_effect", was, note, size, told)
+
+
+@dataclass(frozen=True)
+class _Pick:
+    """A label near a point and the distance of its nearest voxel centre, mm (0 inside)."""
+
+    label: int
+    away_mm: float
+
+
+class Draft:
+    """A segmentation while it is changed: its maps are copied once, however many changes follow."""
+
+    def __init__(
+        self, volume: CTVolume, segmentation: Segmentation, settings: SegmentSettings
+    ) -> None:
+        self.volume, self.before, self.settings = volume, segmentation, settings
+        self.lesions: NDArray[np.uint16] = segmentation.lesions.array.astype(np.uint16)
+        self.excluded: NDArray[np.uint16] = segmentation.excluded.array.astype(np.uint16)
+        self.skeleton: Bool = segmentation.skeleton.array.astype(bool)
+        self.metal: Bool = segmentation.metal.array.astype(bool)
+        self.flags: dict[int, list[str]] = {
+            k: list(v) for k, v in segmentation.lesion_flags.items()
+        }
+        self.regions = {r.label: r for r in segmentation.excluded_regions}
+        self._next_left = max(self.regions, default=0) + 1
+
+    @property
+    def grid(self) -> Grid:
+        """The exam's grid."""
+        return self.volume.grid
+
+    def index_of(self, point_lps_mm: Triple) -> tuple[int, int, int] | None:
+        """The voxel that a point lies in; None outside of the scan."""
+        z, y, x = (int(v) for v in np.rint(self.grid.to_index_zyx(point_lps_mm)))
+        nz, ny, nx = self.grid.size_zyx
+        return (z, y, x) if 0 <= z < nz and 0 <= y < ny and 0 <= x < nx else None
+
+    def pick(self, labels: NDArray[np.uint16], point_lps_mm: Triple) -> _Pick | None:
+        """The label at a point, or the nearest within 3 mm (of equal ones the lowest)."""
+        index = self.index_of(point_lps_mm)
+        if index is not None and labels[index]:
+            return _Pick(int(labels[index]), 0.0)
+        centre = np.rint(self.grid.to_index_zyx(point_lps_mm)).astype(int)
+        reach = margin_voxels(PICK_MM, self.grid.spacing_zyx_mm)
+        box = tuple(
+            slice(max(c - r, 0), max(min(c + r + 1, n), 0))
+            for c, r, n in zip(centre.tolist(), reach, self.grid.size_zyx, strict=True)
+        )
+        there = np.argwhere(labels[box])
+        if not there.size:
+            return None
+        native = there + [s.start for s in box]
+        away = np.linalg.norm(self.grid.to_lps_mm(native) - np.asarray(point_lps_mm), axis=1)
+        found = labels[box][tuple(there.T)]
+        k = int(np.lexsort((found, np.round(away, 6)))[0])
+        return _Pick(int(found[k]), float(away[k])) if away[k] <= PICK_MM else None
+
+    def volume_of(self, labels: NDArray[np.uint16], label: int) -> float:
+        """Volume of a label, mm3."""
+        return float(np.count_nonzero(labels == label)) * self.grid.voxel_volume_mm3
+
+    def nearest(self, action: Action, point_lps_mm: Triple) -> str:
+        """Where the nearest piece that could have been meant lies, in words."""
+        centres: list[tuple[str, Triple]]
+        if action == "include":
+            centres = [(r.reason, r.centroid_lps_mm) for r in self.regions.values()]
+        else:
+            centres = [("lesion", self._centroid(label)) for label in self.flags]
+        if not centres:
+            return "There is none in this exam."
+        away = [float(np.linalg.norm(np.subtract(c, point_lps_mm))) for _, c in centres]
+        k = int(np.argmin(away))
+        name, (x, y, z) = centres[k]
+        place = f"{x:.1f},{y:.1f},{z:.1f}"
+        return f"The nearest ({name}) has its middle {away[k]:.0f} mm away at {place}."
+
+    def call(self, label: int, flags: Sequence[str]) -> None:
+        """Make an excluded piece a lesion; where its outline is empty, the piece as it is."""
+        mask = self.excluded == label
+        tight = bounding_box(mask, margin_voxels(ROOM_MM, self.grid.spacing_zyx_mm))
+        self.regions.pop(label)
+        if tight is None:
+            return
+        rough = fill_holes(mask[tight])
+        self.excluded[tight][mask[tight]] = 0
+        self.metal[tight] &= ~rough  # the reader says that it is none
+        drawn = self._outline(rough, tight)
+        self.add(drawn, rough, tight, flags)
+
+    def add(self, drawn: Bool, rough: Bool, box: Box, flags: Sequence[str]) -> None:
+        """Put an outline into the maps, each of its larger parts a lesion of its own."""
+        spacing = self.grid.spacing_zyx_mm
+        said = list(flags)
+        if not drawn.any():
+            drawn = rough & (self.lesions[box] == 0)
+            said.append("outline_rough")
+        bone = self.skeleton[box] & ~dilate_mm(drawn | rough, 0.5, spacing)
+        for part in large_parts(drawn):
+            label = max(self.flags, default=0) + 1
+            touching = bool((dilate_mm(part, 1.01 * max(spacing), spacing) & bone).any())
+            self.lesions[box][part] = label
+            self.flags[label] = [*(["attached_to_bone"] if touching else []), *said]
+        self.excluded[box][drawn] = 0
+        self.skeleton[box] &= ~drawn
+
+    def forget(self, label: int) -> None:
+        """Take a piece off the excluded map; what it covers is named otherwise."""
+        self.excluded[self.excluded == label] = 0
+        self.regions.pop(label)
+
+    def leave(self, label: int) -> float:
+        """Move a lesion to the excluded map; its volume in mm3."""
+        mask = self.lesions == label
+        size = float(np.count_nonzero(mask)) * self.grid.voxel_volume_mm3
+        self.lesions[mask] = 0
+        self.excluded[mask] = self._next_left
+        flags = self.flags.pop(label)
+        note = f"was called a lesion of {size:.0f} mm3"
+        note += f" ({', '.join(flags)})" if flags else ""
+        self.regions[self._next_left] = ExcludedRegion(
+            self._next_left, BY_READER, size, self._middle(mask), note
+        )
+        self._next_left += 1
+        return size
+
+    def finished(self, findings: Sequence[Finding]) -> Segmentation:
+        """The segmentation with all changes."""
+        kept = sorted(self.flags)
+        if kept != list(range(1, len(kept) + 1)):
+            numbers = np.zeros(max(kept, default=0) + 1, dtype=np.uint16)
+            numbers[kept] = np.arange(1, len(kept) + 1)
+            self.lesions = numbers[self.lesions]
+        counts = _counts(self.excluded)
+        regions = [
+            replace(r, volume_mm3=counts[k] * self.grid.voxel_volume_mm3)
+            for k, r in sorted(self.regions.items())
+            if counts.get(k)
+        ]
+        return replace(
+            self.before,
+            lesions=Mask(self.lesions, self.grid),
+            excluded=Mask(self.excluded, self.grid),
+            skeleton=Mask(self.skeleton, self.grid),
+            metal=Mask(self.metal, self.grid),
+            lesion_flags={new: self.flags[old] for new, old in enumerate(kept, start=1)},
+            excluded_regions=regions,
+            findings=[*self.before.findings, *findings],
+        )
+
+    def _outline(self, rough: Bool, box: Box) -> Bool:
+        spacing = self.grid.spacing_zyx_mm
+        bone = self.skeleton[box]
+        # A piece that was taken for native bone lies in the filled skeleton with its marrow; the
+        # blur around it went with it.
+        own = dilate_mm(rough, 2.0, spacing) if (bone & rough).sum() > 0.5 * rough.sum() else rough
+        forbidden = (bone & ~own) | self.metal[box] | (self.lesions[box] > 0)
+        return outline(self.volume.hu[box], rough, forbidden, spacing, self.settings.group_mm)
+
+    def _centroid(self, label: int) -> Triple:
+        return self._middle(self.lesions == label)
+
+    def _middle(self, mask: Bool) -> Triple:
+        x, y, z = (float(v) for v in self.grid.to_lps_mm(np.argwhere(mask).mean(axis=0)))
+        return (x, y, z)
+
+
+def _counts(labels: NDArray[np.uint16]) -> dict[int, int]:
+    """Voxels of each label, slice by slice (numpy would count in a copy of eight bytes a voxel)."""
+    total = np.zeros(2**16, dtype=np.int64)
+    for plane in labels:
+        total += np.bincount(plane.ravel(), minlength=2**16)
+    return {int(k): int(total[k]) for k in np.flatnonzero(total)}
+
+
+def large_parts(mask: Bool) -> list[Bool]:
+    """The components of a mask that hold at least 15 % of the largest one's voxels."""
+    labels, count = label_components(mask)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    sizes[0] = 0
+    return [labels == k for k in range(1, count + 1) if sizes[k] >= 0.15 * sizes.max()]
