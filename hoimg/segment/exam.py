@@ -48,6 +48,7 @@ def segment_exam(
     skeleton: Mask | None = None,
     roi: Mask | None = None,
     seeds_lps_mm: Sequence[Sequence[float]] = (),
+    lesions: Mask | None = None,
 ) -> Segmentation:
     """Find ectopic mineral apart from the native skeleton.
 
@@ -58,8 +59,10 @@ def segment_exam(
         contrast: Whether the header names a contrast agent; None counts as no.
         skeleton: A native skeleton to use instead of finding one, on any grid (any label).
         roi: Only candidates that overlap this region are called, and there none is excluded for
-            what it may be (guided use); on any grid.
+            what it may be (guided use; see :mod:`hoimg.segment.region`); on any grid.
         seeds_lps_mm: Points in LPS mm; the candidates within 5 mm of them are called, others not.
+        lesions: Outlines of the reader, on any grid: they are never native bone, and no candidate
+            is looked for, as nobody asks. The lesion map stays empty.
 
     Returns:
         Label maps on the exam's own grid. An empty lesion map is a result, not an error.
@@ -88,8 +91,11 @@ def segment_exam(
     dense = remove_small(dense & ~lumen & ~wall, 30.0 / working.voxel_mm3)
     given = None if skeleton is None else resample_mask(skeleton, working.grid).array > 0
     parted = find_basins(working, settings)
-    closed = closed_shells(parted, working, body, metal | streaks | lumen, settings)
-    if given is not None:
+    if lesions is not None:
+        closed = Shells.named(resample_mask(lesions, working.grid).array > 0)
+    else:
+        closed = closed_shells(parted, working, body, metal | streaks | lumen, settings)
+    if given is not None and lesions is None:
         closed = closed.without(given)
     shells = closed.labels > 0
     mirror = None if given is not None else mirror_skeleton(working, body, metal, shells)
@@ -111,8 +117,10 @@ def segment_exam(
     guided = _guidance(working.grid, region, seeds_lps_mm)
     called: list[Candidate] = []
     left: list[tuple[Bool, Box, str, str]] = []
-    for candidate in find_candidates(
-        working, native, known, metal, streaks, closed.labels, settings
+    for candidate in (
+        find_candidates(working, native, known, metal, streaks, closed.labels, settings)
+        if lesions is None
+        else ()
     ):
         if guided is not None and (guided[candidate.box] & candidate.mask).any():
             called.append(candidate)
@@ -132,7 +140,9 @@ def segment_exam(
         dense & ~dilate_mm(known, 2.0, spacing) & ~metal, "outside_body", "outside of the body"
     )
     found = _finish(volume, working, body, metal, native, closed, called, left, findings, settings)
-    return found if region is None else call_in_region(volume, found, region, settings, kvp=kvp)
+    if region is None or lesions is not None:
+        return found
+    return call_in_region(volume, found, region, settings, kvp=kvp)
 
 
 class _Judge:
