@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hoimg.image import Mask
+from hoimg.regions import Region, on_grid
 from hoimg.results import Finding
 from hoimg.settings import Settings
 
@@ -23,6 +24,7 @@ class Guidance:
     Attributes:
         series_uid: The exam it speaks of; None when the patient has one exam.
         roi: Only mineral inside is called, whatever it may be.
+        regions: Boxes and spheres, which count like ``roi``; together they are one region.
         seeds_lps_mm: Points, LPS mm; only mineral within 5 mm of them is called.
         skeleton: The native skeleton, instead of finding it.
         mask: Lesions (one label each) to measure as they are, instead of segmenting.
@@ -30,6 +32,7 @@ class Guidance:
 
     series_uid: str | None = None
     roi: Mask | GivenMask | None = None
+    regions: tuple[Region, ...] = ()
     seeds_lps_mm: tuple[tuple[float, float, float], ...] = ()
     skeleton: Mask | GivenMask | None = None
     mask: Mask | GivenMask | None = None
@@ -37,7 +40,7 @@ class Guidance:
     @property
     def given(self) -> bool:
         """Whether anything is given at all."""
-        return bool(self.seeds_lps_mm) or any(
+        return bool(self.seeds_lps_mm or self.regions) or any(
             m is not None for m in (self.roi, self.skeleton, self.mask)
         )
 
@@ -80,7 +83,7 @@ def place_guidance(
 
     Raises:
         InputRefused: when a mask does not speak of this exam (see
-            :func:`hoimg.dicom.masks.put_on`).
+            :func:`hoimg.dicom.masks.put_on`), or a box or sphere lies outside of it.
     """
     from hoimg.dicom.masks import given_from_mask, put_on
 
@@ -97,7 +100,7 @@ def place_guidance(
     roi, skeleton = placed(guidance.roi, "roi"), placed(guidance.skeleton, "skeleton")
     lesions = placed(guidance.mask, "mask")
     return PlacedGuidance(
-        roi=None if roi is None else roi.mask,
+        roi=_region(None if roi is None else roi.mask, guidance.regions, grid),
         skeleton=None if skeleton is None else skeleton.mask,
         mask=None if lesions is None else lesions.mask,
         lesion_flags={} if lesions is None else lesions.flags,
@@ -106,10 +109,19 @@ def place_guidance(
     )
 
 
+def _region(roi: Mask | None, regions: Sequence[Region], grid: Grid) -> Mask | None:
+    """A mask, boxes and spheres as one region on the exam's grid."""
+    if not regions:
+        return roi
+    drawn = on_grid(regions, grid)
+    return drawn if roi is None else Mask((roi.array > 0) | drawn.array, grid)
+
+
 def read_guidance(
     *,
     series_uid: str | None = None,
     roi: Path | None = None,
+    regions: Sequence[Region] = (),
     seeds_lps_mm: Sequence[tuple[float, float, float]] = (),
     skeleton: Path | None = None,
     mask: Path | None = None,
@@ -123,6 +135,7 @@ def read_guidance(
     Args:
         series_uid: The exam that it speaks of.
         roi: A region; every structure counts.
+        regions: Boxes and spheres, which count like ``roi``.
         seeds_lps_mm: Points, LPS mm.
         skeleton: The native skeleton; its bones count.
         mask: Lesions, one structure each.
@@ -142,6 +155,7 @@ def read_guidance(
     return Guidance(
         series_uid=series_uid,
         roi=read(roi, "roi"),
+        regions=tuple(regions),
         seeds_lps_mm=tuple(seeds_lps_mm),
         skeleton=read(skeleton, "skeleton"),
         mask=read(mask, "mask"),

@@ -8,6 +8,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
 import hoimg
+from hoimg.editing import all_edits, check_no_edits, edited, strangers
+from hoimg.edits import Edit, Edits, for_exams
 from hoimg.errors import InputRefused, UsageError
 from hoimg.guidance import Guidance, place_guidance
 from hoimg.image import CTVolume, Mask
@@ -50,6 +52,7 @@ class ExamAnalysis:
         measurements: An observation per lesion label, and the exam's references.
         tracking_uids: Label to the tracking UID that a given mask states for that lesion.
         findings: Of the checks of its pixels.
+        edits: A reader's corrections of this exam, with what each did.
     """
 
     exam: Exam
@@ -58,6 +61,7 @@ class ExamAnalysis:
     measurements: ExamMeasurements
     tracking_uids: Mapping[int, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+    edits: tuple[Edit, ...] = ()
 
 
 def analyze_exam(
@@ -65,6 +69,7 @@ def analyze_exam(
     settings: Settings | None = None,
     guidance: Guidance | None = None,
     *,
+    edits: Sequence[Edit] = (),
     children: int | None = None,
 ) -> ExamAnalysis:
     """Read, segment and measure one exam.
@@ -73,11 +78,13 @@ def analyze_exam(
         exam: From :func:`hoimg.read_patient`.
         settings: None for the defaults.
         guidance: What a reader gave for this exam.
+        edits: A reader's corrections of this exam, applied to what was found.
         children: Processes that decode compressed pixels; None for two (one with one core).
 
     Raises:
         InputRefused: when the pixels cannot be read or fail their checks, or a mask does not
             speak of this exam.
+        UsageError: when corrections are given beside a mask of lesions, which nothing corrects.
     """
     from hoimg.dicom import check_volume, load_volume
     from hoimg.measure import measure_exam
@@ -85,6 +92,8 @@ def analyze_exam(
 
     settings = settings or Settings()
     guidance = guidance or Guidance()
+    if guidance.mask is not None:
+        check_no_edits(edits)
     volume = load_volume(exam, children=children)
     found = check_volume(volume, settings.intake)
     if any(f.level == "error" for f in found):
@@ -103,7 +112,11 @@ def analyze_exam(
         skeleton=placed.skeleton,
         roi=placed.roi,
         seeds_lps_mm=guidance.seeds_lps_mm,
+        lesions=placed.mask,
     )
+    done: tuple[Edit, ...] = ()
+    if edits:
+        segmentation, done = edited(volume, segmentation, edits, settings)
     if placed.mask is not None:
         segmentation = _with_mask(segmentation, placed.mask, placed.lesion_flags)
     segmentation = replace(segmentation, findings=[*placed.findings, *segmentation.findings])
@@ -118,7 +131,7 @@ def analyze_exam(
         acquisition=exam.acquisition.model_copy(update={"native_skeleton": segmentation.provider}),
         flags=segmentation.lesion_flags,
     )
-    return ExamAnalysis(exam, volume, segmentation, measurements, placed.tracking_uids, found)
+    return ExamAnalysis(exam, volume, segmentation, measurements, placed.tracking_uids, found, done)
 
 
 def _refused(exam: Exam, found: Sequence[Finding]) -> InputRefused:
@@ -138,6 +151,7 @@ def analyze_patient(
     settings: Settings | None = None,
     *,
     guidance: Guidance | None = None,
+    edits: Edits | None = None,
     onset: date | None = None,
     on_step: Step | None = None,
 ) -> PatientResult:
@@ -150,6 +164,7 @@ def analyze_patient(
         patient: From :func:`hoimg.read_patient`.
         settings: None for the defaults.
         guidance: Masks, seeds or a region for one exam.
+        edits: A reader's corrections of any of the exams.
         onset: Date of injury or first symptom, if known (rule R5).
         on_step: Called with a few words when a step starts.
 
@@ -158,13 +173,19 @@ def analyze_patient(
 
     Raises:
         InputRefused: when no exam can be analysed.
-        UsageError: when guidance is given for a patient with several exams without naming one.
+        UsageError: when guidance or a correction is given for a patient with several exams
+            without naming one, or both a mask of lesions and a correction of the same exam.
     """
     from hoimg.maturity import assess
 
     settings = settings or Settings()
     say = on_step or (lambda _words: None)
     guided = _guided_exam(patient, guidance)
+    corrections, strange = for_exams(
+        edits or Edits(), {e.exam_id: e.series.series_uid for e in patient.exams}
+    )
+    if guidance is not None and guidance.mask is not None:
+        check_no_edits([e for e in corrections.edits if e.exam_id == guided])
     analyses: list[ExamAnalysis] = []
     unread: dict[str, Finding] = {}
     refusals: dict[str, InputRefused] = {}
@@ -176,7 +197,8 @@ def analyze_patient(
         say(f"{exam.exam_id}: finding and measuring")
         given = guidance if exam.exam_id == guided else None
         try:
-            return analyze_exam(exam, settings, given, children=children)
+            wanted = [e for e in corrections.edits if e.exam_id == exam.exam_id]
+            return analyze_exam(exam, settings, given, edits=wanted, children=children)
         except InputRefused as refused:
             if len(patient.exams) == 1 or refused.code.startswith("mask_"):
                 raise  # what the reader gave is wrong; leaving the exam out would hide that
@@ -230,7 +252,10 @@ def analyze_patient(
         software=f"hoimg {hoimg.__version__}",
         config_sha256=settings.sha256,
         patient_key=patient.patient_key,
-        exams=[_exam_result(exam, patient, analyses, unread) for exam in patient.exams],
+        exams=[
+            _exam_result(exam, patient, analyses, unread, strangers(strange))
+            for exam in patient.exams
+        ],
         lesions=lesions,
         excluded=[item for a in analyses for item in _excluded(a)],
         registrations=[
@@ -256,7 +281,12 @@ def analyze_patient(
         )
         for a in analyses
     }
-    return PatientResult(report, images, settings.to_toml())
+    return PatientResult(
+        report,
+        images,
+        settings.to_toml(),
+        all_edits(corrections, strange, [e for a in analyses for e in a.edits]),
+    )
 
 
 def _guided_exam(patient: Patient, guidance: Guidance | None) -> str | None:
@@ -395,11 +425,13 @@ def _exam_result(
     patient: Patient,
     analyses: Sequence[ExamAnalysis],
     unread: dict[str, Finding],
+    told: Sequence[Finding] = (),
 ) -> ExamResult:
     analysis = next((a for a in analyses if a.exam.exam_id == exam.exam_id), None)
     findings = list(exam.findings)
     if exam is patient.exams[0]:
-        findings += patient.findings  # about files and studies that gave no exam
+        # About files and studies that gave no exam, and edits of other exams.
+        findings += [*patient.findings, *told]
     acquisition = exam.acquisition
     if analysis is not None:
         findings += [*analysis.findings, *analysis.segmentation.findings]

@@ -10,11 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from hoimg.image import CTVolume, Mask
+
+if TYPE_CHECKING:
+    from hoimg.edits import Edits
 
 SCHEMA_VERSION = "1.0.0"
 
@@ -302,8 +305,11 @@ class PatientResult:
         report: The numbers, as in ``report.json``; its label map paths are filled on writing.
         images: By ``exam_id``.
         settings_toml: The resolved settings, as written beside the report.
+        edits: A reader's corrections and what each did, as written beside the report; None for
+            none.
     """
 
     report: Report
     images: Mapping[str, ExamImages]
     settings_toml: str = ""
+    edits: Edits | None = None

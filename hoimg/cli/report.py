@@ -13,6 +13,7 @@ from hoimg.errors import UsageError
 if TYPE_CHECKING:
     import datetime
 
+    from hoimg.regions import Region
     from hoimg.results import PatientResult
 
 
@@ -36,8 +37,12 @@ def report(
         typer.Option("--series", help="SeriesInstanceUID to analyse in its study."),
     ] = None,
     roi: Annotated[
-        Path | None,
-        typer.Option("--roi", help="Mask of a region: only mineral inside is called. MASKS below."),
+        list[str] | None,
+        typer.Option(
+            "--roi",
+            help="Region: only mineral inside is called, whatever it is. A mask (MASKS below), "
+            "box:X0,Y0,Z0,X1,Y1,Z1 or sphere:X,Y,Z,R in LPS mm. Repeatable.",
+        ),
     ] = None,
     seed: Annotated[
         list[str] | None,
@@ -52,6 +57,22 @@ def report(
     mask: Annotated[
         Path | None,
         typer.Option("--mask", help="Mask of lesions to measure as they are. MASKS below."),
+    ] = None,
+    include: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--include",
+            help="Point X,Y,Z (LPS mm) in a piece that was left out: call it. With several exams "
+            "EXAM_ID:X,Y,Z. Repeatable.",
+        ),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option("--exclude", help="The same in a lesion: leave it out. Repeatable."),
+    ] = None,
+    edits: Annotated[
+        Path | None,
+        typer.Option("--edits", help="edits.json of an earlier report: apply all of it."),
     ] = None,
     onset: Annotated[
         str | None, typer.Option("--onset", help="Date of injury or first symptom, YYYY-MM-DD.")
@@ -75,13 +96,16 @@ def report(
       hoimg report scans/ -o report/
       hoimg report 2024-01 2024-07 2025-02 -o report/ --onset 2023-11-30
       hoimg report scan/ -o report/ --seed 62.5,-11,840.2
+      hoimg report scan/ -o report/ --roi sphere:62.5,-11,840.2,30
       hoimg report scan/ -o report/ --mask outlines.seg.dcm --skeleton bones.nii.gz
+      hoimg report scan/ -o second/ --edits report/edits.json --exclude -41,12.5,803
 
     MASKS may be a label map (.nii.gz, .nrrd, .mha, 3D Slicer's .seg.nrrd), a DICOM SEG or
     RTSTRUCT file, a folder that holds one of these, or a folder of one mask per structure such as
     TotalSegmentator writes. They are placed in millimetres; a mask of another scan, or a skeleton
     that does not cover the exam, is refused.
     """
+    from hoimg.edits import given_edits, read_edits
     from hoimg.guidance import read_guidance
     from hoimg.pipeline import analyze_patient
     from hoimg.settings import read_settings, with_gaps
@@ -90,9 +114,17 @@ def report(
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output}: is a file; name a folder with -o")
     settings = with_gaps(read_settings(config), allow_gaps)
+    roi_file, regions = _regions(roi or [])
+    corrections = given_edits(
+        None if edits is None else read_edits(edits),
+        include=include or [],
+        exclude=exclude or [],
+        series_uid=series,
+    )
     guidance = read_guidance(
         series_uid=series,
-        roi=roi,
+        roi=roi_file,
+        regions=regions,
         seeds_lps_mm=[_point(text) for text in seed or []],
         skeleton=skeleton,
         mask=mask,
@@ -110,7 +142,9 @@ def report(
         found = read_patient(sources, settings, patient=patient, series=series)
     count = len(found.exams)
     with console.progress(f"Analysing {count} exam(s)", total=2 * count - 1) as step:
-        result = analyze_patient(found, settings, guidance=guidance, onset=onset_date, on_step=step)
+        result = analyze_patient(
+            found, settings, guidance=guidance, edits=corrections, onset=onset_date, on_step=step
+        )
     with console.progress("Writing") as step:
         step("report")
         page = write_report(result, output)
@@ -123,6 +157,17 @@ def _point(text: str) -> tuple[float, float, float]:
     except ValueError as error:
         raise UsageError(f"--seed {text}: give three numbers X,Y,Z in LPS mm") from error
     return (x, y, z)
+
+
+def _regions(texts: list[str]) -> tuple[Path | None, list[Region]]:
+    """The file and the shapes among the words given with ``--roi``."""
+    from hoimg.regions import parse_region
+
+    shapes = [parse_region(text) for text in texts]
+    files = [text for text, shape in zip(texts, shapes, strict=True) if shape is None]
+    if len(files) > 1:
+        raise UsageError(f"--roi {files[1]}: give one mask (it may hold several structures)")
+    return Path(files[0]) if files else None, [s for s in shapes if s is not None]
 
 
 def _date(text: str) -> datetime.date:
@@ -162,6 +207,11 @@ def _print_table(result: PatientResult, page: Path, console: Console) -> None:
     if counts:
         listed = ", ".join(f"{n} {reason}" for reason, n in sorted(counts.items()))
         print(f"Left out, with reasons in the report: {listed}")
+    applied = [e.applied.outcome for e in result.edits.edits if e.applied] if result.edits else []
+    if applied:
+        none = applied.count("no_effect")
+        words = f"{len(applied) - none} applied" + (f", {none} without effect" if none else "")
+        print(f"The reader's edits: {words}")
     worst = [f for e in report.exams for f in e.findings if f.level != "info"]
     for finding in worst[:5]:
         console.say(f"{finding.level}: {finding.message}")

@@ -52,7 +52,9 @@ EXCLUSIONS = {
     "too_small": "Too small to judge",
     "outside_body": "Outside the body",
     "scan_end": "At the end of the scan",
+    "soft_tissue": "Soft tissue",
     "unassessed": "Could not be assessed",
+    "excluded_by_reader": "Left out by the reader",
 }
 
 LEDERMANN = {

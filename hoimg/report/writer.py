@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from hoimg.edits import Edits
 from hoimg.errors import InputRefused, UsageError
 from hoimg.report import files
 from hoimg.results import Finding, PatientResult, Report
@@ -20,11 +21,12 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 def write_report(result: PatientResult, folder: Path) -> Path:
     """Write everything a report consists of.
 
-    The files are ``report.json``, ``report.html``, ``lesions.csv``, ``settings.toml``, per exam
-    with pixels ``exams/<exam_id>/lesions.nii.gz`` and ``excluded.nii.gz``, per exam read from
-    DICOM files the objects of :func:`~hoimg.report.dicom_objects.write_dicom_objects`, and last
-    ``manifest.json``. Everything is made in a staging folder inside ``folder`` first: a failure on
-    the way leaves an earlier report untouched. Files of others stay; nothing is deleted.
+    The files are ``report.json``, ``report.html``, ``lesions.csv``, ``settings.toml``,
+    ``edits.json``, per exam with pixels ``exams/<exam_id>/lesions.nii.gz`` and
+    ``excluded.nii.gz``, per exam read from DICOM files the objects of
+    :func:`~hoimg.report.dicom_objects.write_dicom_objects`, and last ``manifest.json``. Everything
+    is made in a staging folder inside ``folder`` first: a failure on the way leaves an earlier
+    report untouched. Files of others stay; nothing is deleted.
 
     Args:
         result: The analysed patient.
@@ -68,6 +70,7 @@ def _make(result: PatientResult, staged: Path) -> None:
         "report.json": files.report_json(report),
         "lesions.csv": files.lesions_csv(report),
         "settings.toml": result.settings_toml,
+        "edits.json": (result.edits or Edits()).text(),
         "report.html": page_html(report, result.images, result.settings_toml),
     }
     for file_name, text in texts.items():

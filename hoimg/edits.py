@@ -1,0 +1,191 @@
+"""A reader's corrections of a report, as a file: what was wrongly left out or wrongly called.
+
+A piece is named by its exam and a point in it (LPS mm), never by a label: labels change with
+settings and versions, places do not. ``edits.json`` in a report's folder holds every correction of
+that run with what it did; given back with ``--edits`` it makes the same report again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import date as Date
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hoimg.errors import UsageError
+
+EDITS_VERSION = "1.0.0"
+MAX_BYTES = 16 * 2**20
+"""A file of edits is a few kilobytes; ten thousand points make two megabytes."""
+
+Point = tuple[float, float, float]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Applied(_Model):
+    """What a correction did; written by hoimg, not read by it."""
+
+    outcome: Literal["included", "excluded", "no_effect"]
+    was: str = Field(
+        description="What lay there: the reason of an exclusion, lesion, native_skeleton, nothing "
+        "or outside_scan."
+    )
+    note: str = Field(default="", description="The numbers of the exclusion that was overruled.")
+    volume_mm3: float | None = Field(default=None, description="Volume of what lay there, before.")
+
+
+class Edit(_Model):
+    """One correction: the piece at a point in one exam."""
+
+    action: Literal["include", "exclude"]
+    point_lps_mm: Point = Field(description="A point in the piece, LPS mm.")
+    exam_id: str | None = Field(
+        default=None, description="The exam; null where the patient has one exam."
+    )
+    series_instance_uid: str | None = Field(
+        default=None, description="The exam's series; where both are given, this one decides."
+    )
+    note: str = Field(default="", description="Why, in the reader's words.")
+    reader: str | None = Field(default=None, description="Who decided; as the reader wants it.")
+    date: Date | None = None
+    applied: Applied | None = None
+
+    @property
+    def words(self) -> str:
+        """As it is written on the command line."""
+        where = "" if self.exam_id is None else f"{self.exam_id}:"
+        return f"--{self.action} {where}" + ",".join(f"{v:g}" for v in self.point_lps_mm)
+
+
+class Edits(_Model):
+    """The whole of ``edits.json``."""
+
+    schema_version: str = EDITS_VERSION
+    edits: tuple[Edit, ...] = ()
+
+    def text(self) -> str:
+        """As it is written: names in the model's order, a line break at the end."""
+        return self.model_dump_json(indent=2) + "\n"
+
+
+def read_edits(path: Path) -> Edits:
+    """Read a file of corrections.
+
+    Raises:
+        UsageError: no such file, or it is no file of corrections that this version can read.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UsageError(f"{path}: is too large for a file of edits")
+        text = path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"{path}: no edits can be read there ({error.strerror}); "
+            "name an edits.json that hoimg report has written"
+        ) from error
+    try:
+        edits = Edits.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise UsageError(
+            f"{path}: is no file of edits ({where}: {first['msg'].lower()}); "
+            "see edits.json in docs/contracts.md"
+        ) from error
+    if edits.schema_version.split(".")[0] != EDITS_VERSION.split(".")[0]:
+        raise UsageError(
+            f"{path}: has schema_version {edits.schema_version}; this version reads {EDITS_VERSION}"
+        )
+    return edits
+
+
+def given_edits(
+    edits: Edits | None = None,
+    *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    series_uid: str | None = None,
+) -> Edits:
+    """The corrections of a file and of a command line together, each once.
+
+    Args:
+        edits: Of a file.
+        include: Words ``X,Y,Z`` or ``EXAM_ID:X,Y,Z`` (LPS mm) of pieces to call.
+        exclude: The same of lesions to leave out.
+        series_uid: The exam that words without an exam speak of.
+
+    Raises:
+        UsageError: words that are no point.
+    """
+    found = list(edits.edits) if edits is not None else []
+    for text in include:
+        found.append(_edit_of("include", text, series_uid))
+    for text in exclude:
+        found.append(_edit_of("exclude", text, series_uid))
+    return Edits(edits=tuple(found))
+
+
+def for_exams(edits: Edits, series: Mapping[str, str]) -> tuple[Edits, list[Edit]]:
+    """Tell each correction its exam.
+
+    Args:
+        edits: As given.
+        series: ``exam_id`` to SeriesInstanceUID of every exam of the patient.
+
+    Returns:
+        The corrections that speak of one of these exams, each with both names and without what an
+        earlier run said of it, a repeated one once; and those that speak of other exams.
+
+    Raises:
+        UsageError: a correction that names no exam, where there are several.
+    """
+    by_series = {uid: exam_id for exam_id, uid in series.items()}
+    placed: dict[tuple[str, str, Point], Edit] = {}
+    strange: list[Edit] = []
+    for edit in edits.edits:
+        exam_id = edit.exam_id
+        if edit.series_instance_uid in by_series:
+            exam_id = by_series[edit.series_instance_uid]
+        elif exam_id is None and edit.series_instance_uid is None:
+            if len(series) > 1:
+                first = next(iter(series))
+                raise UsageError(
+                    f"{edit.words}: there are {len(series)} exams; name one as in "
+                    f"--{edit.action} {first}:X,Y,Z, or with --series UID; "
+                    f"the exams are {', '.join(series)}"
+                )
+            exam_id = next(iter(series), None)
+        if exam_id is None or exam_id not in series:
+            strange.append(edit.model_copy(update={"applied": None}))
+            continue
+        changed = {"exam_id": exam_id, "series_instance_uid": series[exam_id], "applied": None}
+        placed.setdefault(
+            (exam_id, edit.action, edit.point_lps_mm), edit.model_copy(update=changed)
+        )
+    return Edits(edits=tuple(placed.values())), strange
+
+
+def _edit_of(action: Literal["include", "exclude"], text: str, series_uid: str | None) -> Edit:
+    exam, colon, numbers = text.rpartition(":")
+    exam = exam.strip()
+    try:
+        x, y, z = (float(part) for part in numbers.split(","))
+    except ValueError:
+        x = y = z = math.nan
+    if not all(map(math.isfinite, (x, y, z))) or (colon and not exam):
+        raise UsageError(
+            f"--{action} {text}: give a point as X,Y,Z in LPS mm, or EXAM_ID:X,Y,Z; "
+            "'hoimg explain REPORT excluded' lists one for each piece that was left out"
+        )
+    return Edit(
+        action=action,
+        point_lps_mm=(x, y, z),
+        exam_id=exam or None,
+        series_instance_uid=None if exam else series_uid,
+    )
