@@ -123,7 +123,7 @@ def find_candidates(
     for candidate in closed_ones:
         taken[candidate.box] |= candidate.mask
     yield from closed_ones
-    halo = max(2.5, 1.2 * max(spacing))  # partial volume of cortex
+    halo = max(native.halo_mm, 1.2 * max(spacing))  # partial volume of cortex
     avoid = dilate_mm(native.solid | native.bone | native.explained, halo, spacing)
     avoid |= metal | streaks
     faint = faint_mineral(working, body, avoid, settings)

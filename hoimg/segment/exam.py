@@ -16,6 +16,7 @@ from hoimg.segment.candidates import Candidate, find_candidates
 from hoimg.segment.contrast import enhanced_lumen, wall_calcium
 from hoimg.segment.exclude import Place, exclusion
 from hoimg.segment.features import features_of
+from hoimg.segment.given import Held, check_given, lacking_bones, swallowed
 from hoimg.segment.morphology import (
     close_mm,
     dilate_mm,
@@ -27,6 +28,7 @@ from hoimg.segment.morphology import (
 )
 from hoimg.segment.native import Native, divide
 from hoimg.segment.outline import outline
+from hoimg.segment.overrule import middle_and_inside
 from hoimg.segment.region import call_in_region
 from hoimg.segment.shells import Shells, closed_shells, find_basins
 from hoimg.segment.symmetry import Mirror, mirror_skeleton
@@ -95,7 +97,11 @@ def segment_exam(
         closed = Shells.named(resample_mask(lesions, working.grid).array > 0)
     else:
         closed = closed_shells(parted, working, body, metal | streaks | lumen, settings)
+    held: list[Held] = []
+    if given is not None:
+        findings += check_given(given, dense & body, working, settings)
     if given is not None and lesions is None:
+        held += swallowed(closed.labels, given, working)
         closed = closed.without(given)
     shells = closed.labels > 0
     mirror = None if given is not None else mirror_skeleton(working, body, metal, shells)
@@ -113,7 +119,7 @@ def segment_exam(
                 fix="A lesion joined to bone may be missed; give --skeleton or --seed.",
             )
         )
-    judge = _Judge(working, body, metal, streaks, lumen, native, mirror, settings)
+    judge = _Judge(working, body, metal, streaks, lumen, native, mirror, settings, given)
     guided = _guidance(working.grid, region, seeds_lps_mm)
     called: list[Candidate] = []
     left: list[tuple[Bool, Box, str, str]] = []
@@ -132,6 +138,11 @@ def segment_exam(
             called.append(candidate)
         else:
             left.append((candidate.mask, candidate.box, *verdict))
+    if native.lacking is not None:
+        held += lacking_bones(native.lacking, working)
+    for piece in held:
+        findings.append(piece.finding)
+        left.append((piece.mask, piece.box, "native_bone", piece.note))
     left += _listed(native.explained, "native_bone", "has a partner on the other side")
     left += _listed(lumen, "contrast", "evenly dense lumen under contrast")
     left += _listed(wall, "vascular", "calcium in the wall of an enhanced vessel")
@@ -158,8 +169,10 @@ class _Judge:
         native: Native,
         mirror: Mirror | None,
         settings: SegmentSettings,
+        given: Bool | None = None,
     ) -> None:
         self.working, self.body, self.streaks = working, body, streaks
+        self.given_mm = None if given is None else distance_mm(given, working.spacing_zyx_mm)
         self.native, self.mirror, self.settings = native, mirror, settings
         self.metal_mm = distance_mm(metal, working.spacing_zyx_mm)
         self.near_lumen = dilate_mm(lumen, 3.0, working.spacing_zyx_mm)
@@ -199,6 +212,9 @@ class _Judge:
             contrast=contrast,
             lumen=float(self.near_lumen[box][mask].mean()),
             streaked=float(self.streaks[box][mask].mean()),
+            given_mm=float("nan")
+            if self.given_mm is None
+            else float(self.given_mm[box][mask].min()),
         )
 
 
@@ -348,7 +364,7 @@ def _excluded_map(
             continue
         label = len(regions) + 1
         out[native_box][free] = label
-        index = np.argwhere(free).mean(axis=0) + [s.start for s in native_box]
-        x, y, z = (float(v) for v in volume.grid.to_lps_mm(index))
-        regions.append(ExcludedRegion(label, reason, float(free.sum()) * voxel, (x, y, z), note))
+        middle, inside = middle_and_inside(free, native_box, volume.grid)
+        size_mm3 = float(free.sum()) * voxel
+        regions.append(ExcludedRegion(label, reason, size_mm3, middle, note, inside))
     return out, regions

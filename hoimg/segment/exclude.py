@@ -8,9 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isnan
 
 from hoimg.segment.features import Features
 from hoimg.settings import SegmentSettings
+
+BESIDE_MM = 4.0
+"""Faint mineral is found from a voxel or so beyond the bone that it grows on."""
+SKIN_MM = 2.2
+"""Least inscribed radius of what stands on a given skeleton: the mask's own error is thinner."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,14 @@ class Place:
         lumen: Fraction of it within 3 mm of an enhanced vessel.
         contrast: Whether the header names a contrast agent.
         streaked: Fraction inside a streak zone.
+        given_mm: Distance to a skeleton that was given, mm; nan without one. What a reader's or a
+            model's skeleton leaves out is no native bone by its form alone.
+        contact: Fraction of the layer round it that is kept native bone.
+        standing: Fraction of it beyond the cortex round about, of what is near a marrow; else nan.
+        cortex_known: Fraction of it near enough to a native bone's marrow to tell.
+        agreement: How well the other side explains the scan's bone; nan without another side.
+        faint_partner: Fraction of it within 4 mm of anything dense on the other side; else nan.
+        skin_mm: Median depth below the skin, mm, in the slice.
     """
 
     attached: bool
@@ -45,6 +59,18 @@ class Place:
     contrast: bool
     lumen: float
     streaked: float
+    given_mm: float = float("nan")
+    contact: float = 0.0
+    standing: float = float("nan")
+    cortex_known: float = 0.0
+    agreement: float = float("nan")
+    faint_partner: float = float("nan")
+    skin_mm: float = float("nan")
+
+    @property
+    def on_bone(self) -> bool:
+        """It stands on native bone, or grows beside a given skeleton's."""
+        return self.attached or self.given_mm <= BESIDE_MM
 
 
 Rule = Callable[[Features, Place, SegmentSettings], str | None]
@@ -83,6 +109,10 @@ def native_bone(f: Features, p: Place, _s: SegmentSettings) -> str | None:
     """A piece with a partner on the other side; ribs and processes; a thin skin on bone."""
     if p.shell:
         return None  # its form has said already that it is no native bone
+    if not isnan(p.given_mm):
+        if p.attached and f.inscribed_mm < SKIN_MM:
+            return f"thin layer on the given skeleton ({2 * f.inscribed_mm:.0f} mm)"
+        return None
     length_ratio = f.length_mm / max(f.breadth_mm, 1.0)
     if p.mirrored > 0.95 and f.volume_mm3 < 1000.0:
         return f"small, {100 * p.mirrored:.0f} % within 8 mm of mirrored bone"
@@ -119,7 +149,7 @@ def stone_or_bowel(f: Features, p: Place, _s: SegmentSettings) -> str | None:
     """Dense small body with its densest part in the middle, or dense content next to gas."""
     if f.gas_near > 0.12 and not p.attached:
         return f"{100 * f.gas_near:.0f} % gas around"
-    small = f.volume_mm3 < 1500.0 and not p.attached
+    small = f.volume_mm3 < 1500.0 and not p.on_bone
     if small and f.peak_hu > 450 and f.core_hu > 1.02 * f.rim_hu and f.centre_hu > 0.6 * f.peak_hu:
         return f"{f.volume_mm3:.0f} mm3 with centre {f.centre_hu:.0f} over rim {f.rim_hu:.0f} HU"
     compact = f.length_mm < 15.0 and f.length_mm < 2.2 * max(f.breadth_mm, 1.0)
@@ -132,7 +162,7 @@ def vascular(f: Features, p: Place, _s: SegmentSettings) -> str | None:
     """Plates and tubes of wall calcium: too thin to hold a core, free of bone."""
     if p.lumen > 0.6 and f.volume_mm3 < 5000.0:
         return f"{100 * p.lumen:.0f} % within 3 mm of an enhanced vessel"
-    if p.attached:
+    if p.on_bone:
         return None
     if f.volume_mm3 < 1500.0 and f.inscribed_mm < 1.9:
         return f"thin plate ({2 * f.inscribed_mm:.1f} mm), {f.length_mm:.0f} mm long"
@@ -144,7 +174,7 @@ def soft_tissue(f: Features, p: Place, _s: SegmentSettings) -> str | None:
     # Bowel and mesentery lie in fat, muscle does not; a speck needs more to be believed.
     speck = f.volume_mm3 < 600.0 and f.peak_hu < 360.0
     limit = 3.3 if speck else 3.0 if f.fat_near > 0.28 else 2.0
-    if not p.attached and f.inscribed_mm < limit and f.mean_hu < 165:
+    if not p.on_bone and f.inscribed_mm < limit and f.mean_hu < 165:
         return f"thin ({2 * f.inscribed_mm:.1f} mm) and faint (mean {f.mean_hu:.0f} HU)"
     if f.surround_hu > 90 and f.mean_hu < f.surround_hu + 80:
         return f"mean {f.mean_hu:.0f} in surroundings of {f.surround_hu:.0f} HU"

@@ -12,12 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.segment.features import extents_mm
-from hoimg.segment.morphology import close_mm, dilate_mm, fill_holes, label_components
+from hoimg.segment.given import divide_by_given
+from hoimg.segment.morphology import close_mm, fill_holes, label_components
 from hoimg.segment.symmetry import Mirror
 from hoimg.segment.working import Working
 from hoimg.settings import SegmentSettings
 
 Bool = NDArray[np.bool_]
+
+GIVEN_HALO_MM = 1.5
+"""A given skeleton is known to a voxel or so; what is guessed is known less well."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +37,8 @@ class Native:
         free: Dense voxels of components that are no native bone.
         explained: Native small pieces with a partner on the other side, listed as ``native_bone``.
         provider: Which provider decided, in words.
+        lacking: Bones that a given skeleton lacks (part of ``bone``); None without one.
+        halo_mm: Faint mineral is looked for farther than this from native bone, mm.
     """
 
     bone: Bool
@@ -43,6 +49,8 @@ class Native:
     free: Bool
     explained: Bool
     provider: str
+    lacking: Bool | None = None
+    halo_mm: float = 2.5
 
 
 def divide(
@@ -75,8 +83,7 @@ def divide(
         )
     spacing = working.spacing_zyx_mm
     if given is not None:
-        near = dilate_mm(given, settings.given_tolerance_mm, spacing)
-        return _by_expectation(dense, near, near, given, working, settings, "given", None)
+        return _by_given(dense, given, working, settings)
     if mirror is not None:
         # The mirrored bone is known no better than about one and a half voxels.
         tolerance = max(settings.mirror_tolerance_mm, 1.5 * max(spacing))
@@ -123,6 +130,23 @@ def _by_expectation(
     solid = _solid(kept, spacing) & (near | kept)
     solid |= core
     return Native(kept, solid, core, dense, suspect, free, small_native[labels], provider)
+
+
+def _by_given(dense: Bool, given: Bool, working: Working, settings: SegmentSettings) -> Native:
+    found = divide_by_given(dense, given, working, settings)
+    solid = _solid(found.bone, working.spacing_zyx_mm) & (found.near | found.bone) | found.core
+    return Native(
+        found.bone,
+        solid,
+        found.core,
+        dense,
+        found.residual,
+        found.free,
+        np.zeros_like(dense),
+        "given",
+        found.lacking,
+        GIVEN_HALO_MM,
+    )
 
 
 def _solid(bone: Bool, spacing: tuple[float, float, float]) -> Bool:

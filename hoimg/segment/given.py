@@ -1,0 +1,250 @@
+"""A native skeleton that somebody gave: what it says of the dense voxels, and where it is wrong.
+
+Models draw the skeleton that they have learnt: they miss bones that they were not taught, and may
+take ectopic bone that is fused to a bone for that bone. So a given mask is compared with the image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hoimg.errors import InputRefused
+from hoimg.geometry import Box
+from hoimg.results import Finding
+from hoimg.segment.features import extents_mm
+from hoimg.segment.morphology import (
+    close_mm,
+    distance_mm,
+    fill_holes,
+    label_components,
+    open_mm,
+    remove_small,
+)
+from hoimg.segment.working import Working
+from hoimg.settings import SegmentSettings
+
+Bool = NDArray[np.bool_]
+
+HARD_HU = 250.0
+"""Bone that a mask of the skeleton must hold: cortex and dense spongy bone on the working grid."""
+WIDTH_MM = 3.0
+"""The mask and the image agree to this; a left-right mirrored pelvis, or one moved by 10 mm, agrees
+by 0.7 at most, masks of a model by 0.9 and more (eight scans)."""
+MIRRORED_BY = 0.15
+"""A mask whose mirror image fits better by more than this is mirrored."""
+LACKING_MM3 = 5000.0
+"""Least volume of dense bone that the mask lacks and that is told to the reader."""
+LONG_MM = 60.0
+LONG_RATIO = 3.0
+"""A lacking piece this long and this many times longer than broad is a bone, no ossification."""
+
+
+def check_given(
+    mask: Bool, dense: Bool, working: Working, settings: SegmentSettings
+) -> list[Finding]:
+    """Compare a given skeleton with the image.
+
+    Args:
+        mask: The skeleton on the working grid.
+        dense: Dense voxels in the body, without metal.
+        working: The exam at about 1.5 mm.
+        settings: Section ``segment``.
+
+    Returns:
+        A ``skeleton_disagrees`` finding where the agreement is below ``given_doubted_below``. The
+        agreement is the larger of: the fraction of hard bone within 3 mm of the mask; the fraction
+        of the mask within 3 mm of bone with its marrow. Nothing where either holds no bone.
+
+    Raises:
+        InputRefused: ``mask_misplaced`` below ``given_refused_below``, or where the mask fits much
+            better when mirrored left to right.
+    """
+    spacing = working.spacing_zyx_mm
+    hard = remove_small(dense, settings.cut_bone_mm3 / working.voxel_mm3) & (working.hu > HARD_HU)
+    if not hard.any() or not mask.any():
+        return []
+    bone = fill_holes(close_mm(hard, WIDTH_MM, spacing), per_slice=True)
+    to_bone = distance_mm(bone, spacing)
+
+    def fit(other: Bool) -> float:
+        covered = float((to_bone[other] <= WIDTH_MM).mean())
+        explained = float((distance_mm(other, spacing)[hard] <= WIDTH_MM).mean())
+        return max(covered, explained)
+
+    agreement = fit(mask)
+    if agreement >= settings.given_doubted_below:
+        return []
+    axis = 2 - int(np.argmax(np.abs(np.asarray(working.grid.direction)[0])))
+    mirrored = fit(np.flip(mask, axis))
+    if mirrored > agreement + MIRRORED_BY:
+        raise InputRefused(
+            f"--skeleton: agrees with {100 * agreement:.0f} % of the bone, and with "
+            f"{100 * mirrored:.0f} % when mirrored left to right; give one with the exam's own "
+            "left and right",
+            "mask_misplaced",
+        )
+    if agreement < settings.given_refused_below:
+        raise InputRefused(
+            f"--skeleton: agrees with only {100 * agreement:.0f} % of the exam's bone to "
+            f"{WIDTH_MM:.0f} mm; it is of another scan or another position; give one of this exam",
+            "mask_misplaced",
+        )
+    return [
+        Finding(
+            code="skeleton_disagrees",
+            level="warning",
+            message=f"The given skeleton agrees with only {100 * agreement:.0f} % of the bone.",
+            fix="Check that it is of this exam and lies on its bones.",
+        )
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class GivenDivision:
+    """Dense voxels as a given skeleton divides them (see :class:`hoimg.segment.native.Native`).
+
+    Attributes:
+        bone: Dense voxels that are native.
+        core: Where native bone certainly is: the mask, and bones that it lacks.
+        near: Within the tolerance of the mask.
+        residual: Dense voxels joined to native bone but farther from the mask than the tolerance.
+        free: Dense voxels that belong to no native bone.
+        lacking: Bones that the mask lacks, part of ``bone``.
+    """
+
+    bone: Bool
+    core: Bool
+    near: Bool
+    residual: Bool
+    free: Bool
+    lacking: Bool
+
+
+def divide_by_given(
+    dense: Bool, given: Bool, working: Working, settings: SegmentSettings
+) -> GivenDivision:
+    """Native is what lies on the mask; what is joined to it and lies off the mask is suspect.
+
+    A piece off the mask that leaves the scan, or is long and thin, is a bone that the mask lacks.
+    """
+    spacing = working.spacing_zyx_mm
+    reach = max(settings.given_tolerance_mm, max(spacing) + 1e-3)
+    near = distance_mm(given, spacing) <= reach
+    labels, count = label_components(dense)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    on = np.bincount(labels.ravel(), weights=near.ravel(), minlength=count + 1)
+    native = (on >= 0.5 * np.maximum(sizes, 1)) | (on * working.voxel_mm3 >= settings.cut_bone_mm3)
+    native[0] = False
+    bone = native[labels]
+    lacking = np.zeros_like(dense)
+    off = dense & ~near
+    lumps = open_mm(off, 1.6, spacing)  # without what joins a lacking bone to a known one
+    for box, lump in _pieces(lumps, LACKING_MM3 / working.voxel_mm3):
+        if _is_bone(lump, box, working):
+            lacking[box] |= lump
+    if lacking.any():
+        lacking = off & (distance_mm(lacking, spacing) <= 2.0)
+    kept = (bone & near) | lacking
+    core = given | lacking
+    return GivenDivision(kept, core, near, bone & off & ~lacking, dense & ~bone & ~lacking, lacking)
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """A piece where a given skeleton and the image disagree; it counts as native bone.
+
+    Attributes:
+        mask: Boolean array of the box's shape.
+        box: Its place in the working array.
+        finding: For the reader, with volume and place.
+        note: Beside it in the list of what was left out.
+    """
+
+    mask: Bool
+    box: Box
+    finding: Finding
+    note: str
+
+
+def lacking_bones(lacking: Bool, working: Working) -> list[Held]:
+    """Each bone that the given mask lacks: ``skeleton_lacks_bone``.
+
+    Args:
+        lacking: See :class:`GivenDivision`.
+        working: The exam at about 1.5 mm.
+    """
+    return [
+        Held(
+            lump,
+            box,
+            Finding(
+                code="skeleton_lacks_bone",
+                level="warning",
+                message=f"The given skeleton lacks a bone of {_said(lump, box, working)}.",
+                fix="Ossification joined to that bone may be missed; give a skeleton that has it.",
+            ),
+            "bone by its form or as it leaves the scan; the given skeleton lacks it",
+        )
+        for box, lump in _pieces(lacking, LACKING_MM3 / working.voxel_mm3)
+    ]
+
+
+def swallowed(shells: NDArray[np.int32], given: Bool, working: Working) -> list[Held]:
+    """Closed shells that a given skeleton holds by half or more: ``skeleton_disagrees``.
+
+    Args:
+        shells: Compact bodies with a closed shell and soft tissue around, one label each.
+        given: The skeleton.
+        working: The exam at about 1.5 mm.
+    """
+    from scipy import ndimage as ndi
+
+    out = []
+    for label, box in enumerate(ndi.find_objects(shells), start=1):
+        if box is None:
+            continue
+        shell = shells[box] == label
+        share = float(given[box][shell].mean())
+        if share < 0.5:
+            continue
+        finding = Finding(
+            code="skeleton_disagrees",
+            level="warning",
+            message="The given skeleton takes for native bone a closed shell with soft tissue "
+            f"around: {_said(shell, box, working)}.",
+            fix="If it is ectopic, take it out of the skeleton or give --seed.",
+        )
+        note = f"closed shell of its own, but {100 * share:.0f} % inside of the given skeleton"
+        out.append(Held(shell, box, finding, note))
+    return out
+
+
+def _is_bone(lump: Bool, box: Box, working: Working) -> bool:
+    """Whether a piece leaves the scan, or is long and thin."""
+    shape = working.hu.shape
+    if any(s.start == 0 or s.stop == n for s, n in zip(box, shape, strict=True)):
+        return True
+    length, breadth = extents_mm(lump, working.spacing_zyx_mm)
+    return length >= LONG_MM and length >= LONG_RATIO * breadth
+
+
+def _pieces(mask: Bool, min_voxels: float) -> Iterator[tuple[Box, Bool]]:
+    from scipy import ndimage as ndi
+
+    labels, count = label_components(mask)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    for label, box in enumerate(ndi.find_objects(labels, max_label=count), start=1):
+        if box is not None and sizes[label] >= min_voxels:
+            yield box, labels[box] == label
+
+
+def _said(mask: Bool, box: Box, working: Working) -> str:
+    """Volume and place of a piece, in words."""
+    index = np.argwhere(mask).mean(axis=0) + [s.start for s in box]
+    x, y, z = working.grid.to_lps_mm(index)
+    volume = float(mask.sum()) * working.voxel_mm3 / 1000
+    return f"{volume:.1f} mL at LPS {x:.0f}, {y:.0f}, {z:.0f} mm"
