@@ -458,6 +458,7 @@ def _excluded(analysis: ExamAnalysis) -> list[Excluded]:
             volume_mm3=region.volume_mm3,
             centroid_lps_mm=region.centroid_lps_mm,
             note=region.note,
+            inside_lps_mm=region.inside_lps_mm,
         )
         for region in analysis.segmentation.excluded_regions
     ]

@@ -240,6 +240,9 @@ class Excluded(_Model):
     volume_mm3: float
     centroid_lps_mm: tuple[float, float, float]
     note: str = ""
+    inside_lps_mm: tuple[float, float, float] | None = Field(
+        default=None, description="A point in it, LPS mm, with which --include names it."
+    )
 
 
 class RegistrationSummary(_Model):

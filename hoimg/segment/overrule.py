@@ -200,7 +200,7 @@ class Draft:
         if action == "include":
             centres = [(r.reason, r.centroid_lps_mm) for r in self.regions.values()]
         else:
-            centres = [("lesion", self._centroid(label)) for label in self.flags]
+            centres = [("lesion", self._centroid(label)) for label in sorted(self.flags)]
         if not centres:
             return "There is none in this exam."
         away = [float(np.linalg.norm(np.subtract(c, point_lps_mm))) for _, c in centres]
@@ -250,10 +250,12 @@ class Draft:
         self.lesions[mask] = 0
         self.excluded[mask] = self._next_left
         flags = self.flags.pop(label)
+        tight = bounding_box(mask) or (slice(0, 1),) * 3
+        middle, inside = middle_and_inside(mask[tight], tight, self.grid)
         note = f"was called a lesion of {size:.0f} mm3"
         note += f" ({', '.join(flags)})" if flags else ""
         self.regions[self._next_left] = ExcludedRegion(
-            self._next_left, BY_READER, size, self._middle(mask), note
+            self._next_left, BY_READER, size, middle, note, inside
         )
         self._next_left += 1
         return size
@@ -292,11 +294,24 @@ class Draft:
         return outline(self.volume.hu[box], rough, forbidden, spacing, self.settings.group_mm)
 
     def _centroid(self, label: int) -> Triple:
-        return self._middle(self.lesions == label)
-
-    def _middle(self, mask: Bool) -> Triple:
-        x, y, z = (float(v) for v in self.grid.to_lps_mm(np.argwhere(mask).mean(axis=0)))
+        x, y, z = self.grid.to_lps_mm(np.argwhere(self.lesions == label).mean(axis=0)).tolist()
         return (x, y, z)
+
+
+def middle_and_inside(mask: Bool, box: Box, grid: Grid) -> tuple[Triple, Triple]:
+    """The centroid of a piece and its voxel centre nearest to that, both LPS mm.
+
+    Args:
+        mask: The piece in a crop; at least one voxel.
+        box: Where the crop lies in the grid.
+        grid: Of the whole array.
+    """
+    indices = np.argwhere(mask) + [s.start for s in box]
+    middle = indices.mean(axis=0)
+    away = (((indices - middle) * grid.spacing_zyx_mm) ** 2).sum(axis=1)
+    nearest = indices[int(np.argmin(away))]
+    (a, b, c), (x, y, z) = grid.to_lps_mm([middle, nearest]).tolist()
+    return (a, b, c), (x, y, z)
 
 
 def _counts(labels: NDArray[np.uint16]) -> dict[int, int]:

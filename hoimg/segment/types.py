@@ -20,6 +20,8 @@ class ExcludedRegion:
         volume_mm3: Volume of its voxels, mm3.
         centroid_lps_mm: LPS mm.
         note: The numbers behind the decision, for a reader.
+        inside_lps_mm: A voxel's centre in it, the nearest to its centroid (a curved piece does not
+            hold its centroid), LPS mm: the point with which a reader names it.
     """
 
     label: int
@@ -27,6 +29,7 @@ class ExcludedRegion:
     volume_mm3: float
     centroid_lps_mm: tuple[float, float, float]
     note: str = ""
+    inside_lps_mm: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)
