@@ -59,8 +59,7 @@ class Edit(_Model):
     @property
     def words(self) -> str:
         """As it is written on the command line."""
-        where = "" if self.exam_id is None else f"{self.exam_id}:"
-        return f"--{self.action} {where}" + ",".join(f"{v:g}" for v in self.point_lps_mm)
+        return f"--{self.action} {point_words(self.point_lps_mm, self.exam_id)}"
 
 
 class Edits(_Model):
@@ -169,6 +168,12 @@ def for_exams(edits: Edits, series: Mapping[str, str]) -> tuple[Edits, list[Edit
             (exam_id, edit.action, edit.point_lps_mm), edit.model_copy(update=changed)
         )
     return Edits(edits=tuple(placed.values())), strange
+
+
+def point_words(point_lps_mm: Point, exam_id: str | None = None) -> str:
+    """A point as ``--include`` and ``--exclude`` take it, to a hundredth of a millimetre."""
+    numbers = ",".join(f"{round(v, 2) + 0.0:g}" for v in point_lps_mm)
+    return numbers if exam_id is None else f"{exam_id}:{numbers}"
 
 
 def _edit_of(action: Literal["include", "exclude"], text: str, series_uid: str | None) -> Edit:

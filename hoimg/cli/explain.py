@@ -1,4 +1,4 @@
-"""``hoimg explain``: the chain from the numbers of one lesion to its label, in plain words."""
+"""``hoimg explain``: the numbers behind one lesion's label, or behind what was left out."""
 
 from __future__ import annotations
 
@@ -22,15 +22,23 @@ RESULT_WORDS = {
 
 def explain(
     report: Annotated[Path, typer.Argument(help="A report folder or its report.json.")],
-    lesion: Annotated[str, typer.Argument(help="Which lesion, for example L1.")],
+    lesion: Annotated[
+        str, typer.Argument(help="Which lesion, for example L1; or: excluded, for what was not.")
+    ],
 ) -> None:
     """Print every number behind one lesion's label, in plain words.
 
+    With the word excluded: every piece that was not called ossification, why, and the option with
+    which 'hoimg report' calls it after all.
+
     \b
-    Example:
+    Examples:
       hoimg explain report/ L1
+      hoimg explain report/ excluded
     """
-    for line in explain_lines(read_report(report), lesion):
+    found = read_report(report)
+    lines = excluded_lines(found) if lesion.lower() == "excluded" else explain_lines(found, lesion)
+    for line in lines:
         typer.echo(line)
 
 
@@ -85,6 +93,26 @@ def explain_lines(report: Report, lesion_id: str) -> list[str]:
     lines += ["", *_rules(found, days)]
     lines += ["", *_conclusion(found), "", report.statement]
     return lines
+
+
+def excluded_lines(report: Report) -> list[str]:
+    """What was left out, exam by exam, the largest first, each with the option to call it."""
+    from hoimg.edits import point_words
+
+    several = len(report.exams) > 1
+    lines: list[str] = []
+    for exam in report.exams:
+        items = [e for e in report.excluded if e.exam_id == exam.exam_id]
+        items.sort(key=lambda e: (-e.volume_mm3, e.label))
+        lines.append(f"{exam.exam_id} (day {exam.days_from_baseline}): {len(items)} left out")
+        for item in items:
+            note = f" ({item.note})" if item.note else ""
+            lines.append(f"  {item.label}: {item.reason}, {item.volume_mm3:.0f} mm3{note}")
+            if item.inside_lps_mm is not None:
+                exam_id = exam.exam_id if several else None
+                lines.append(f"      --include {point_words(item.inside_lps_mm, exam_id)}")
+        lines.append("")
+    return [*lines, report.statement]
 
 
 def _rules(lesion: Lesion, days: dict[str, int]) -> list[str]:

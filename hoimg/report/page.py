@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from hoimg.edits import point_words
 from hoimg.report import words
 from hoimg.report.lesion_view import PictureMaker, lesion_view
 from hoimg.report.reasons import reason_text
@@ -141,6 +142,11 @@ def _excluded(report: Report, exams: Mapping[str, Exam]) -> list[dict[str, Any]]
                         "volume": words.number(words.cm3(e.volume_mm3)),
                         "place": place_text(e.centroid_lps_mm),
                         "note": e.note,
+                        "overrule": None
+                        if e.inside_lps_mm is None
+                        else point_words(
+                            e.inside_lps_mm, e.exam_id if len(report.exams) > 1 else None
+                        ),
                     }
                     for e in items[:ROWS_PER_REASON]
                 ],
