@@ -74,8 +74,8 @@ def mirror_skeleton(
         cleaned[lesions] = MUSCLE_HU
     full = to_sitk(cleaned, working.grid)
     axis = _left_right_axis(working)
-    fine = _resample(full, PARTNER_SPACING_MM)
-    coarse = _resample(fine, REGISTRATION_SPACING_MM)
+    fine = resample_to(full, PARTNER_SPACING_MM)
+    coarse = resample_to(fine, REGISTRATION_SPACING_MM)
     coarse_flipped = _flipped(coarse, axis)
     try:
         affine = _affine(coarse, coarse_flipped)
@@ -123,7 +123,7 @@ def _left_right_axis(working: Working) -> int:
     return int(np.argmax(np.abs(np.asarray(working.grid.direction)[0])))
 
 
-def _resample(image, target_mm):  # type: ignore[no-untyped-def]
+def resample_to(image, target_mm):  # type: ignore[no-untyped-def]
     """The image on a grid of about ``target_mm``, never finer than its own, smoothed to fit."""
     import SimpleITK as sitk
 
@@ -190,7 +190,7 @@ def _demons(fixed, moving):  # type: ignore[no-untyped-def]
     demons.SetStandardDeviations(1.3)
     demons.SetSmoothDisplacementField(True)
     demons.SetNumberOfIterations(40)
-    half = _resample(bone(fixed), 2 * REGISTRATION_SPACING_MM)
+    half = resample_to(bone(fixed), 2 * REGISTRATION_SPACING_MM)
     half_moving = sitk.Resample(bone(moving), half, sitk.Transform(), sitk.sitkLinear, 100.0)
     rough = demons.Execute(half, half_moving)
     demons.SetNumberOfIterations(30)
