@@ -523,6 +523,24 @@ class SegmentSettings(_Section):
         ge=0,
         le=1,
     )
+    prior_tolerance_mm: float = threshold(
+        2.5,
+        unit="mm",
+        meaning="Bone this close to the bone of an earlier exam was there before.",
+        source="one and a half voxels of the grid on which exams are laid on each other",
+        status="default",
+        gt=0,
+    )
+    prior_agreement: float = threshold(
+        0.9,
+        unit="fraction",
+        meaning="Least fraction of the bone, and of that round a suspect, that must lie on the "
+        "bone of an earlier exam before that exam adds suspects.",
+        source="engineering choice",
+        status="default",
+        ge=0,
+        le=1,
+    )
     skeleton_component_mm3: float = threshold(
         40_000.0,
         unit="mm3",

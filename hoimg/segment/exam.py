@@ -26,9 +26,10 @@ from hoimg.segment.morphology import (
     remove_small,
     smooth_mm,
 )
-from hoimg.segment.native import Native, divide
+from hoimg.segment.native import Native, divide, with_fresh
 from hoimg.segment.outline import outline
 from hoimg.segment.overrule import middle_and_inside
+from hoimg.segment.prior import PriorScan, fresh_bone, prior_skeleton
 from hoimg.segment.region import call_in_region
 from hoimg.segment.shells import Shells, closed_shells, find_basins
 from hoimg.segment.symmetry import Mirror, mirror_skeleton
@@ -51,6 +52,7 @@ def segment_exam(
     roi: Mask | None = None,
     seeds_lps_mm: Sequence[Sequence[float]] = (),
     lesions: Mask | None = None,
+    prior: PriorScan | None = None,
 ) -> Segmentation:
     """Find ectopic mineral apart from the native skeleton.
 
@@ -65,6 +67,8 @@ def segment_exam(
         seeds_lps_mm: Points in LPS mm; the candidates within 5 mm of them are called, others not.
         lesions: Outlines of the reader, on any grid: they are never native bone, and no candidate
             is looked for, as nobody asks. The lesion map stays empty.
+        prior: An earlier CT of the patient: what is new since then is suspect (see
+            :mod:`hoimg.segment.prior`).
 
     Returns:
         Label maps on the exam's own grid. An empty lesion map is a result, not an error.
@@ -110,6 +114,20 @@ def segment_exam(
     if region is not None:
         known = body | (resample_mask(region, working.grid).array > 0)
     native = divide(dense & known, working, settings, mirror=mirror, given=given, shells=shells)
+    fresh = np.zeros_like(native.bone)
+    if prior is not None and lesions is None:
+        earlier = prior_skeleton(prior, working, body, metal, settings)
+        fresh = fresh_bone(earlier, dense & known & ~shells, working, settings)
+        native = with_fresh(native, fresh, earlier, working)
+        if earlier.why is not None:
+            findings.append(
+                Finding(
+                    code="prior_not_used",
+                    level="info",
+                    message=f"What is new since {earlier.name} is unknown: {earlier.why}.",
+                    fix="Ossification joined to bone may be missed; give --skeleton or --seed.",
+                )
+            )
     if given is None and mirror is None:
         findings.append(
             Finding(
@@ -119,7 +137,7 @@ def segment_exam(
                 fix="A lesion joined to bone may be missed; give --skeleton or --seed.",
             )
         )
-    judge = _Judge(working, body, metal, streaks, lumen, native, mirror, settings, given)
+    judge = _Judge(working, body, metal, streaks, lumen, native, mirror, settings, given, fresh)
     guided = _guidance(working.grid, region, seeds_lps_mm)
     called: list[Candidate] = []
     left: list[tuple[Bool, Box, str, str]] = []
@@ -169,8 +187,10 @@ class _Judge:
         native: Native,
         mirror: Mirror | None,
         settings: SegmentSettings,
-        given: Bool | None = None,
+        given: Bool | None,
+        fresh: Bool,
     ) -> None:
+        self.fresh = fresh
         self.working, self.body, self.streaks = working, body, streaks
         self.given_mm = None if given is None else distance_mm(given, working.spacing_zyx_mm)
         self.native, self.mirror, self.settings = native, mirror, settings
@@ -215,6 +235,7 @@ class _Judge:
             given_mm=float("nan")
             if self.given_mm is None
             else float(self.given_mm[box][mask].min()),
+            fresh=float(self.fresh[box][mask].mean()),
         )
 
 

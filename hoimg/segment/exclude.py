@@ -16,7 +16,8 @@ from hoimg.settings import SegmentSettings
 BESIDE_MM = 4.0
 """Faint mineral is found from a voxel or so beyond the bone that it grows on."""
 SKIN_MM = 2.2
-"""Least inscribed radius of what stands on a given skeleton: the mask's own error is thinner."""
+"""Least inscribed radius of what stands on a given skeleton, or on that of an earlier exam: their
+own error is thinner."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Place:
     lumen: float
     streaked: float
     given_mm: float = float("nan")
+    fresh: float = 0.0
     contact: float = 0.0
     standing: float = float("nan")
     cortex_known: float = 0.0
@@ -109,9 +111,9 @@ def native_bone(f: Features, p: Place, _s: SegmentSettings) -> str | None:
     """A piece with a partner on the other side; ribs and processes; a thin skin on bone."""
     if p.shell:
         return None  # its form has said already that it is no native bone
-    if not isnan(p.given_mm):
+    if not isnan(p.given_mm) or p.fresh >= 0.5:
         if p.attached and f.inscribed_mm < SKIN_MM:
-            return f"thin layer on the given skeleton ({2 * f.inscribed_mm:.0f} mm)"
+            return f"thin layer on known bone ({2 * f.inscribed_mm:.0f} mm)"
         return None
     length_ratio = f.length_mm / max(f.breadth_mm, 1.0)
     if p.mirrored > 0.95 and f.volume_mm3 < 1000.0:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from hoimg.segment.features import extents_mm
 from hoimg.segment.given import divide_by_given
-from hoimg.segment.morphology import close_mm, fill_holes, label_components
+from hoimg.segment.morphology import close_mm, dilate_mm, fill_holes, label_components
+from hoimg.segment.prior import Prior
 from hoimg.segment.symmetry import Mirror
 from hoimg.segment.working import Working
 from hoimg.settings import SegmentSettings
@@ -146,6 +147,35 @@ def _by_given(dense: Bool, given: Bool, working: Working, settings: SegmentSetti
         "given",
         found.lacking,
         GIVEN_HALO_MM,
+    )
+
+
+def with_fresh(native: Native, fresh: Bool, prior: Prior, working: Working) -> Native:
+    """The division with what an earlier exam did not have: suspect, whoever explains it.
+
+    Args:
+        native: As divided without the earlier exam.
+        fresh: From :func:`hoimg.segment.prior.fresh_bone`.
+        prior: The earlier bone.
+        working: The working grid.
+    """
+    if not fresh.any():
+        return native
+    spacing = working.spacing_zyx_mm
+    # Round about, native bone is what was there before, and nothing that it was closed with.
+    about = dilate_mm(fresh, 8.0, spacing)
+    earlier = prior.distance_mm <= 0.5
+    alone = fresh & native.explained
+    return replace(
+        native,
+        bone=native.bone & ~fresh,
+        solid=native.solid & ~fresh & (earlier | ~about),
+        core=native.core & ~fresh & (earlier | ~about),
+        residual=native.residual | (fresh & native.bone & ~native.explained),
+        free=native.free | alone,
+        explained=native.explained & ~fresh,
+        provider=f"{native.provider} and {prior.name} (its bone explains "
+        f"{100 * prior.agreement:.0f} %)",
     )
 
 
