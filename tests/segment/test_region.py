@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -201,41 +202,44 @@ def test_in_a_region_above_a_litre_no_small_pieces_are_looked_for():
 # The whole stage on a body of formulas.
 
 
+INSERT_AT = (-130.0, -90.0, 40.0)  # in the air beside the body, as an insert of a phantom
+SHAFT = BoxRegion((50.0, -20.0, 5.0), (90.0, 20.0, 60.0))
+
+
+def with_insert(array):
+    paint(array, ball(INSERT_AT, 11.0), 50.0)
+    paint(array, ball(INSERT_AT, 6.0), 600.0)
+
+
+@cache
+def guided():
+    """Regions round a stone, round an insert outside of the body and round a healthy bone."""
+    volume = patient(with_shell, with_stone, with_metal, with_insert)
+    regions = [SphereRegion(STONE_AT, 9.0), SphereRegion(INSERT_AT, 14.0), SHAFT]
+    return segment_exam(volume, roi=on_grid(regions, volume.grid))
+
+
+def volume_at(point):
+    found = guided().lesions.array
+    label = found[index_of(point)]
+    return float((found == label).sum()) * 8.0 if label else 0.0
+
+
 def test_a_stone_in_a_region_is_called_and_a_lesion_outside_is_not():
-    volume = patient(with_shell, with_stone, with_metal)
-    found = segment_exam(volume, roi=on_grid([SphereRegion(STONE_AT, 9.0)], volume.grid))
-    (label,) = found.lesion_flags
-    assert found.lesions.array[index_of(STONE_AT)] == label
     # Half of its centre's 900 HU lies in the outer layer of 500 HU, between 3.5 and 6 mm.
-    volume_mm3 = (found.lesions.array == label).sum() * 8.0
-    assert 4 / 3 * np.pi * 4**3 < volume_mm3 < 1.1 * 4 / 3 * np.pi * 6**3
-    reasons = {r.reason for r in found.excluded_regions}
-    assert {"unassessed", "metal"} <= reasons
-    assert not found.lesions.array[index_of(SHELL_AT)]
+    assert 4 / 3 * np.pi * 4**3 < volume_at(STONE_AT) < 1.1 * 4 / 3 * np.pi * 6**3
+    assert {"unassessed", "metal"} <= {r.reason for r in guided().excluded_regions}
+    assert volume_at(SHELL_AT) == 0
 
 
 def test_what_the_bodys_outline_does_not_hold_is_called_in_a_region():
-    at = (-130.0, -90.0, 40.0)  # in the air beside the body, as an insert of a phantom
-
-    def insert(array):
-        paint(array, ball(at, 11.0), 50.0)
-        paint(array, ball(at, 6.0), 600.0)
-
-    volume = patient(insert)
-    plain = segment_exam(volume)
-    assert plain.lesions.array.max() == 0
-    found = segment_exam(volume, roi=on_grid([SphereRegion(at, 14.0)], volume.grid))
-    (label,) = found.lesion_flags
-    size = (found.lesions.array == label).sum() * 8.0
-    assert size == pytest.approx(4 / 3 * np.pi * 6**3, rel=0.2)
+    assert not guided().body.array[index_of(INSERT_AT)]
+    assert volume_at(INSERT_AT) == pytest.approx(4 / 3 * np.pi * 6**3, rel=0.2)
 
 
 def test_native_bone_in_a_region_stays_native():
-    volume = patient(with_stone)
-    shaft = BoxRegion((50.0, -20.0, 5.0), (90.0, 20.0, 60.0))
-    found = segment_exam(volume, roi=on_grid([shaft], volume.grid))
-    assert found.lesion_flags == {}
-    assert found.skeleton.array[index_of((70, 0, 30))]
+    assert len(guided().lesion_flags) == 2
+    assert guided().skeleton.array[index_of((70, 0, 30))]
 
 
 def test_outlines_that_a_reader_gives_are_neither_searched_nor_native():
