@@ -96,10 +96,10 @@ def segment_exam(
     wall = wall_calcium(dense & ~lumen, lumen, working, settings.skeleton_component_mm3)
     dense = remove_small(dense & ~lumen & ~wall, 30.0 / working.voxel_mm3)
     given = None if skeleton is None else resample_mask(skeleton, working.grid).array > 0
-    parted = find_basins(working, settings)
     if lesions is not None:
         closed = Shells.named(resample_mask(lesions, working.grid).array > 0)
     else:
+        parted = find_basins(working, settings)
         closed = closed_shells(parted, working, body, metal | streaks | lumen, settings)
     held: list[Held] = []
     if given is not None:
