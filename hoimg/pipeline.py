@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
 import hoimg
+from hoimg.earlier import EarlierScans
 from hoimg.editing import all_edits, check_no_edits, edited, strangers
 from hoimg.edits import Edit, Edits, for_exams
 from hoimg.errors import InputRefused, UsageError
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from hoimg.dicom import Exam, Patient
     from hoimg.measure import ExamMeasurements
     from hoimg.segment import Segmentation
+    from hoimg.segment.prior import PriorScan
     from hoimg.serial import Registration, Track
 
 Step = Callable[[str], None]
@@ -71,6 +74,7 @@ def analyze_exam(
     *,
     edits: Sequence[Edit] = (),
     children: int | None = None,
+    earlier: Callable[[CTVolume], PriorScan | None] | None = None,
 ) -> ExamAnalysis:
     """Read, segment and measure one exam.
 
@@ -80,6 +84,8 @@ def analyze_exam(
         guidance: What a reader gave for this exam.
         edits: A reader's corrections of this exam, applied to what was found.
         children: Processes that decode compressed pixels; None for two (one with one core).
+        earlier: Called once with the exam's own pixels when they have passed their checks; gives
+            an earlier CT of the patient, or None. What is new since then is suspect.
 
     Raises:
         InputRefused: when the pixels cannot be read or fail their checks, or a mask does not
@@ -98,6 +104,7 @@ def analyze_exam(
     found = check_volume(volume, settings.intake)
     if any(f.level == "error" for f in found):
         raise _refused(exam, found)
+    prior = None if earlier is None else earlier(volume)
     placed = place_guidance(
         guidance,
         volume.grid,
@@ -113,6 +120,7 @@ def analyze_exam(
         roi=placed.roi,
         seeds_lps_mm=guidance.seeds_lps_mm,
         lesions=placed.mask,
+        prior=prior if settings.segment.prior_exam else None,
     )
     done: tuple[Edit, ...] = ()
     if edits:
@@ -192,13 +200,21 @@ def analyze_patient(
 
     # Two exams are read at once: together they decode with two processes, not with four.
     children = 1 if len(patient.exams) > 1 else None
+    earlier = EarlierScans([e.exam_id for e in patient.exams])
 
     def one(exam: Exam) -> ExamAnalysis | Finding:
         say(f"{exam.exam_id}: finding and measuring")
         given = guidance if exam.exam_id == guided else None
         try:
             wanted = [e for e in corrections.edits if e.exam_id == exam.exam_id]
-            return analyze_exam(exam, settings, given, edits=wanted, children=children)
+            return analyze_exam(
+                exam,
+                settings,
+                given,
+                edits=wanted,
+                children=children,
+                earlier=partial(earlier.before, exam.exam_id),
+            )
         except InputRefused as refused:
             if len(patient.exams) == 1 or refused.code.startswith("mask_"):
                 raise  # what the reader gave is wrong; leaving the exam out would hide that
@@ -212,6 +228,8 @@ def analyze_patient(
                 message="The pixels of this exam could not be read; it was not analysed.",
                 fix="Copy or export the series again, uncompressed or as JPEG 2000 lossless.",
             )
+        finally:
+            earlier.over(exam.exam_id)
 
     for exam, outcome in zip(patient.exams, _each(one, patient.exams), strict=True):
         if isinstance(outcome, Finding):

@@ -523,6 +523,13 @@ class SegmentSettings(_Section):
         ge=0,
         le=1,
     )
+    prior_exam: bool = threshold(
+        True,
+        unit="",
+        meaning="Bone that the patient's earliest CT did not have is suspect in the later ones.",
+        source="engineering choice",
+        status="default",
+    )
     prior_tolerance_mm: float = threshold(
         2.5,
         unit="mm",

@@ -58,11 +58,11 @@ def sample(sample_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     real = pipeline.analyze_exam
 
     def once(
-        exam: Any, settings: Any = None, guidance: Any = None, **_: Any
+        exam: Any, settings: Any = None, guidance: Any = None, **how: Any
     ) -> pipeline.ExamAnalysis:
-        """An exam's own analysis does not depend on the other exams: do it once."""
+        """An exam's own analysis depends on the first exam, which both have: do it once."""
         if exam.exam_id not in analysed:
-            analysed[exam.exam_id] = real(exam, settings, guidance)
+            analysed[exam.exam_id] = real(exam, settings, guidance, **how)
         return analysed[exam.exam_id]
 
     with pytest.MonkeyPatch.context() as patch:
