@@ -7,6 +7,7 @@ from hoimg.results import Observation
 
 FLAGS: dict[str, str] = {
     "attached_to_bone": "attached to native bone",
+    "skeleton_disputed": "one provider of the native skeleton takes it for native bone",
     "touches_fov": "cut by the field of view: the true size is larger",
     "crosses_gap": "slices are missing in it or beside it: its size is a guess there",
     "not_calibrated": "no mg: the scan was not calibrated",

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.attenuation import hu_at_kvp
+from hoimg.errors import InputRefused
 from hoimg.geometry import Box, Grid
 from hoimg.image import CTVolume, Mask, resample_mask
 from hoimg.results import Finding
@@ -16,7 +17,7 @@ from hoimg.segment.candidates import Candidate, find_candidates
 from hoimg.segment.contrast import enhanced_lumen, wall_calcium
 from hoimg.segment.exclude import Place, exclusion
 from hoimg.segment.features import features_of
-from hoimg.segment.given import Held, check_given, lacking_bones, swallowed
+from hoimg.segment.given import Held, given_skeleton, lacking_bones, swallowed
 from hoimg.segment.morphology import (
     close_mm,
     dilate_mm,
@@ -32,6 +33,14 @@ from hoimg.segment.overrule import middle_and_inside
 from hoimg.segment.prior import PriorScan, fresh_bone, prior_skeleton
 from hoimg.segment.region import call_in_region
 from hoimg.segment.shells import Shells, closed_shells, find_basins
+from hoimg.segment.skeletons import (
+    ProvidedSkeleton,
+    by_distance,
+    by_mask,
+    combined,
+    disputed,
+    in_words,
+)
 from hoimg.segment.symmetry import Mirror, mirror_skeleton
 from hoimg.segment.types import ExcludedRegion, Segmentation
 from hoimg.segment.working import Working, make_working
@@ -49,6 +58,7 @@ def segment_exam(
     kvp: float | None = None,
     contrast: bool | None = None,
     skeleton: Mask | None = None,
+    skeleton_by: str | None = None,
     roi: Mask | None = None,
     seeds_lps_mm: Sequence[Sequence[float]] = (),
     lesions: Mask | None = None,
@@ -62,6 +72,8 @@ def segment_exam(
         kvp: Tube voltage, for the mineral threshold; None counts as 120 kV.
         contrast: Whether the header names a contrast agent; None counts as no.
         skeleton: A native skeleton to use instead of finding one, on any grid (any label).
+        skeleton_by: The program that drew it; None for a reader. A program's skeleton that does
+            not fit the image is not used, a reader's is refused.
         roi: Only candidates that overlap this region are called, and there none is excluded for
             what it may be (guided use; see :mod:`hoimg.segment.region`); on any grid.
         seeds_lps_mm: Points in LPS mm; the candidates within 5 mm of them are called, others not.
@@ -72,6 +84,9 @@ def segment_exam(
 
     Returns:
         Label maps on the exam's own grid. An empty lesion map is a result, not an error.
+
+    Raises:
+        InputRefused: ``mask_misplaced`` when a reader's skeleton does not lie on the exam's bone.
     """
     settings = settings or SegmentSettings()
     working = make_working(volume, settings.working_mm)
@@ -102,8 +117,28 @@ def segment_exam(
         parted = find_basins(working, settings)
         closed = closed_shells(parted, working, body, metal | streaks | lumen, settings)
     held: list[Held] = []
+    provided: list[ProvidedSkeleton] = []
     if given is not None:
-        findings += check_given(given, dense & body, working, settings)
+        said = given_skeleton(given, dense & body, working, settings, skeleton_by or "given")
+        findings += said.findings
+        if said.usable:
+            provided.append(said)
+        elif skeleton_by is None:
+            raise InputRefused(
+                f"--skeleton: {said.why}; it is of another scan, position or side; give one of "
+                "this exam",
+                "mask_misplaced",
+            )
+        else:
+            given = None
+            findings.append(
+                Finding(
+                    code="model_skeleton_unused",
+                    level="warning",
+                    message=f"The skeleton of {skeleton_by} was not used: {said.why}.",
+                    fix="Nothing to do; the built-in providers decided.",
+                )
+            )
     if given is not None and lesions is None:
         held += swallowed(closed.labels, given, working)
         closed = closed.without(given)
@@ -114,11 +149,23 @@ def segment_exam(
     if region is not None:
         known = body | (resample_mask(region, working.grid).array > 0)
     native = divide(dense & known, working, settings, mirror=mirror, given=given, shells=shells)
+    if mirror is not None:
+        provided.append(
+            by_distance(
+                native.provider,
+                mirror.distance_mm,
+                settings.mirror_tolerance_mm,
+                agreement=mirror.agreement,
+            )
+        )
+    elif given is None:
+        provided.append(by_mask(native.provider, native.solid, spacing))
     fresh = np.zeros_like(native.bone)
     if prior is not None and lesions is None:
         earlier = prior_skeleton(prior, working, body, metal, settings)
         fresh = fresh_bone(earlier, dense & known & ~shells, working, settings)
         native = with_fresh(native, fresh, earlier, working)
+        provided.append(earlier.provided(settings))
         if earlier.why is not None:
             findings.append(
                 Finding(
@@ -168,7 +215,9 @@ def segment_exam(
     left += _listed(
         dense & ~dilate_mm(known, 2.0, spacing) & ~metal, "outside_body", "outside of the body"
     )
-    found = _finish(volume, working, body, metal, native, closed, called, left, findings, settings)
+    found = _finish(
+        volume, working, body, metal, native, provided, closed, called, left, findings, settings
+    )
     if region is None or lesions is not None:
         return found
     return call_in_region(volume, found, region, settings, kvp=kvp)
@@ -281,6 +330,7 @@ def _finish(
     body: Bool,
     metal: Bool,
     native: Native,
+    provided: list[ProvidedSkeleton],
     closed: Shells,
     called: list[Candidate],
     left: list[tuple[Bool, Box, str, str]],
@@ -315,7 +365,10 @@ def _finish(
             label = len(flags) + 1
             lesions[box][part] = label
             flags[label] = ["attached_to_bone"] if candidate.attached else []
+            if disputed(provided, candidate.mask, candidate.box):
+                flags[label].append("skeleton_disputed")
     skeleton &= lesions == 0
+    sure = combined(provided)
     excluded, regions = _excluded_map(volume, working, left, lesions)
     return Segmentation(
         lesions=Mask(lesions, volume.grid),
@@ -325,8 +378,11 @@ def _finish(
         body=Mask(working.to_native(body, size), volume.grid),
         lesion_flags=flags,
         excluded_regions=regions,
-        provider=native.provider,
+        provider=in_words(provided),
         findings=findings,
+        skeleton_confidence=Mask(sure, working.grid)
+        if (sure := combined(provided)) is not None
+        else None,
     )
 
 

@@ -7,12 +7,11 @@ take ectopic bone that is fused to a bone for that bone. So a given mask is comp
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hoimg.errors import InputRefused
 from hoimg.geometry import Box
 from hoimg.results import Finding
 from hoimg.segment.features import extents_mm
@@ -24,6 +23,7 @@ from hoimg.segment.morphology import (
     open_mm,
     remove_small,
 )
+from hoimg.segment.skeletons import ProvidedSkeleton, by_mask
 from hoimg.segment.working import Working
 from hoimg.settings import SegmentSettings
 
@@ -38,14 +38,16 @@ MIRRORED_BY = 0.15
 """A mask whose mirror image fits better by more than this is mirrored."""
 LACKING_MM3 = 5000.0
 """Least volume of dense bone that the mask lacks and that is told to the reader."""
+LARGEST_MM3 = 60_000.0
+"""A closed shell larger than this is a bone with its marrow."""
 LONG_MM = 60.0
 LONG_RATIO = 3.0
 """A lacking piece this long and this many times longer than broad is a bone, no ossification."""
 
 
-def check_given(
-    mask: Bool, dense: Bool, working: Working, settings: SegmentSettings
-) -> list[Finding]:
+def given_skeleton(
+    mask: Bool, dense: Bool, working: Working, settings: SegmentSettings, name: str
+) -> ProvidedSkeleton:
     """Compare a given skeleton with the image.
 
     Args:
@@ -53,20 +55,20 @@ def check_given(
         dense: Dense voxels in the body, without metal.
         working: The exam at about 1.5 mm.
         settings: Section ``segment``.
+        name: Who made it.
 
     Returns:
-        A ``skeleton_disagrees`` finding where the agreement is below ``given_doubted_below``. The
-        agreement is the larger of: the fraction of hard bone within 3 mm of the mask; the fraction
-        of the mask within 3 mm of bone with its marrow. Nothing where either holds no bone.
-
-    Raises:
-        InputRefused: ``mask_misplaced`` below ``given_refused_below``, or where the mask fits much
-            better when mirrored left to right.
+        The skeleton. Its agreement is the larger of: the fraction of hard bone within 3 mm of the
+        mask; the fraction of the mask within 3 mm of bone with its marrow; None where either holds
+        no bone. Below ``given_refused_below``, or where the mask fits much better when mirrored
+        left to right, it is not usable; below ``given_doubted_below`` it carries a
+        ``skeleton_disagrees`` finding.
     """
     spacing = working.spacing_zyx_mm
+    said = by_mask(name, mask, spacing)
     hard = remove_small(dense, settings.cut_bone_mm3 / working.voxel_mm3) & (working.hu > HARD_HU)
     if not hard.any() or not mask.any():
-        return []
+        return said
     bone = fill_holes(close_mm(hard, WIDTH_MM, spacing), per_slice=True)
     to_bone = distance_mm(bone, spacing)
 
@@ -76,31 +78,24 @@ def check_given(
         return max(covered, explained)
 
     agreement = fit(mask)
+    percent = f"{100 * agreement:.0f} %"
+    said = replace(said, agreement=agreement)
     if agreement >= settings.given_doubted_below:
-        return []
+        return said
     axis = 2 - int(np.argmax(np.abs(np.asarray(working.grid.direction)[0])))
     mirrored = fit(np.flip(mask, axis))
     if mirrored > agreement + MIRRORED_BY:
-        raise InputRefused(
-            f"--skeleton: agrees with {100 * agreement:.0f} % of the bone, and with "
-            f"{100 * mirrored:.0f} % when mirrored left to right; give one with the exam's own "
-            "left and right",
-            "mask_misplaced",
-        )
+        why = f"it agrees with {percent} of the bone, mirrored left to right with "
+        return replace(said, why=f"{why}{100 * mirrored:.0f} %")
     if agreement < settings.given_refused_below:
-        raise InputRefused(
-            f"--skeleton: agrees with only {100 * agreement:.0f} % of the exam's bone to "
-            f"{WIDTH_MM:.0f} mm; it is of another scan or another position; give one of this exam",
-            "mask_misplaced",
-        )
-    return [
-        Finding(
-            code="skeleton_disagrees",
-            level="warning",
-            message=f"The given skeleton agrees with only {100 * agreement:.0f} % of the bone.",
-            fix="Check that it is of this exam and lies on its bones.",
-        )
-    ]
+        return replace(said, why=f"it agrees with only {percent} of the exam's bone")
+    doubt = Finding(
+        code="skeleton_disagrees",
+        level="warning",
+        message=f"The given skeleton agrees with only {percent} of the bone.",
+        fix="Check that it is of this exam and lies on its bones.",
+    )
+    return replace(said, findings=(doubt,))
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,7 +204,7 @@ def swallowed(shells: NDArray[np.int32], given: Bool, working: Working) -> list[
             continue
         shell = shells[box] == label
         share = float(given[box][shell].mean())
-        if share < 0.5:
+        if share < 0.5 or shell.sum() * working.voxel_mm3 > LARGEST_MM3:
             continue
         finding = Finding(
             code="skeleton_disagrees",

@@ -174,8 +174,6 @@ def with_fresh(native: Native, fresh: Bool, prior: Prior, working: Working) -> N
         residual=native.residual | (fresh & native.bone & ~native.explained),
         free=native.free | alone,
         explained=native.explained & ~fresh,
-        provider=f"{native.provider} and {prior.name} (its bone explains "
-        f"{100 * prior.agreement:.0f} %)",
     )
 
 

@@ -7,7 +7,7 @@ there already is not made native by it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from hoimg.segment.morphology import (
     label_components,
     open_mm,
 )
+from hoimg.segment.skeletons import UNKNOWN, ProvidedSkeleton, by_distance
 from hoimg.segment.symmetry import resample_to
 from hoimg.segment.working import Working, make_working
 from hoimg.settings import SegmentSettings
@@ -86,10 +87,20 @@ class Prior:
     name: str
     why: str | None = None
 
-    @property
-    def usable(self) -> bool:
-        """Whether it may add suspects."""
-        return self.why is None
+    def provided(self, settings: SegmentSettings) -> ProvidedSkeleton:
+        """The earlier bone as a provider of the native skeleton.
+
+        That bone was there says little, as ossification may have been; that none was says much.
+        """
+        said = by_distance(
+            f"{self.name} (its bone explains {100 * self.agreement:.0f} %)",
+            self.distance_mm,
+            settings.prior_tolerance_mm,
+            agreement=self.agreement,
+            why=self.why,
+            known=self.seen,
+        )
+        return replace(said, confidence=np.minimum(said.confidence, UNKNOWN))
 
 
 def make_prior_scan(volume: CTVolume, name: str = "an earlier exam") -> PriorScan:
@@ -166,7 +177,7 @@ def fresh_bone(prior: Prior, dense: Bool, working: Working, settings: SegmentSet
     from scipy import ndimage as ndi
 
     out = np.zeros_like(dense)
-    if not prior.usable:
+    if prior.why is not None:
         return out
     spacing = working.spacing_zyx_mm
     # The earlier bone is known to about one voxel of either exam.

@@ -46,6 +46,8 @@ class Segmentation:
         excluded_regions: One entry per value in ``excluded``.
         provider: Which providers decided what native skeleton is, in words.
         findings: What the stage wants the reader to know.
+        skeleton_confidence: How sure the providers are on average that a voxel is native bone,
+            uint8, whole per cent, on the working grid of about 1.5 mm; None without a provider.
     """
 
     lesions: Mask
@@ -57,3 +59,4 @@ class Segmentation:
     excluded_regions: list[ExcludedRegion]
     provider: str
     findings: list[Finding] = field(default_factory=list)
+    skeleton_confidence: Mask | None = None
