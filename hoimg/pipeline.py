@@ -15,6 +15,7 @@ from hoimg.edits import Edit, Edits, for_exams
 from hoimg.errors import InputRefused, UsageError
 from hoimg.guidance import Guidance, place_guidance
 from hoimg.image import CTVolume, Mask
+from hoimg.model_skeleton import model_skeleton
 from hoimg.results import (
     Exam as ExamResult,
 )
@@ -111,12 +112,16 @@ def analyze_exam(
         frame_of_reference_uid=exam.series.frame_of_reference_uid,
         settings=settings,
     )
+    drawn, told = (
+        model_skeleton(volume, settings.segment) if placed.skeleton is None else (None, ())
+    )
     segmentation = segment_exam(
         volume,
         settings.segment,
         kvp=exam.acquisition.kvp,
         contrast=exam.acquisition.contrast,
-        skeleton=placed.skeleton,
+        skeleton=placed.skeleton if drawn is None else drawn,
+        skeleton_by=None if drawn is None else "TotalSegmentator",
         roi=placed.roi,
         seeds_lps_mm=guidance.seeds_lps_mm,
         lesions=placed.mask,
@@ -127,7 +132,7 @@ def analyze_exam(
         segmentation, done = edited(volume, segmentation, edits, settings)
     if placed.mask is not None:
         segmentation = _with_mask(segmentation, placed.mask, placed.lesion_flags)
-    segmentation = replace(segmentation, findings=[*placed.findings, *segmentation.findings])
+    segmentation = replace(segmentation, findings=[*placed.findings, *told, *segmentation.findings])
     measurements = measure_exam(
         exam.exam_id,
         volume,

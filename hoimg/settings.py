@@ -505,6 +505,22 @@ class SegmentSettings(_Section):
         source="92-98 % of bone lies within 1 mm of a model's mask (pelvis, two scans)",
         status="default",
     )
+    totalsegmentator: Literal["off", "fast", "full"] = threshold(
+        "off",
+        unit="",
+        meaning="Let TotalSegmentator draw the native skeleton, where it is installed with its "
+        "weights and no skeleton is given; fast is its 3 mm model.",
+        source="engineering choice: it takes minutes and is a program of its own",
+        status="default",
+    )
+    totalsegmentator_minutes: float = threshold(
+        30.0,
+        unit="min",
+        meaning="TotalSegmentator is ended after this long.",
+        source="engineering choice: its 1.5 mm models take minutes even without a GPU",
+        status="default",
+        gt=0,
+    )
     given_doubted_below: float = threshold(
         0.85,
         unit="fraction",

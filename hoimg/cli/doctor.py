@@ -31,6 +31,7 @@ def doctor(
     problems: list[str] = []
     _versions(problems)
     _decoders(problems)
+    _programs()
     _resources(folder, problems)
     for problem in problems:
         typer.echo(f"PROBLEM  {problem}")
@@ -70,6 +71,17 @@ def _decoders(problems: list[str]) -> None:
             )
         else:
             _row(f"decode {NAMES[syntax]}", PACKAGES[codec])
+
+
+def _programs() -> None:
+    """Programs that hoimg can use where they are installed; none is needed."""
+    from hoimg.segment.totalsegmentator import PROGRAM, WEIGHTS, installed, missing_weights
+
+    if installed() is None:
+        _row(PROGRAM, "not installed (optional)")
+        return
+    ready = [size for size in WEIGHTS if not missing_weights(size)]
+    _row(PROGRAM, f"installed, weights for: {', '.join(ready) or 'nothing'}")
 
 
 def _resources(folder: Path, problems: list[str]) -> None:

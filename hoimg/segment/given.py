@@ -84,7 +84,7 @@ def given_skeleton(
         return said
     axis = 2 - int(np.argmax(np.abs(np.asarray(working.grid.direction)[0])))
     mirrored = fit(np.flip(mask, axis))
-    if mirrored > agreement + MIRRORED_BY:
+    if mirrored > max(agreement + MIRRORED_BY, settings.given_refused_below):
         why = f"it agrees with {percent} of the bone, mirrored left to right with "
         return replace(said, why=f"{why}{100 * mirrored:.0f} %")
     if agreement < settings.given_refused_below:

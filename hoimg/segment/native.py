@@ -166,12 +166,17 @@ def with_fresh(native: Native, fresh: Bool, prior: Prior, working: Working) -> N
     about = dilate_mm(fresh, 8.0, spacing)
     earlier = prior.distance_mm <= 0.5
     alone = fresh & native.explained
+    labels, count = label_components(fresh)
+    on_bone = np.zeros(count + 1, dtype=bool)
+    on_bone[np.unique(labels[native.bone & ~native.explained])] = True
+    on_bone[0] = False
+    joined = on_bone[labels] & ~alone & ~native.free
     return replace(
         native,
         bone=native.bone & ~fresh,
         solid=native.solid & ~fresh & (earlier | ~about),
         core=native.core & ~fresh & (earlier | ~about),
-        residual=native.residual | (fresh & native.bone & ~native.explained),
+        residual=native.residual | joined,
         free=native.free | alone,
         explained=native.explained & ~fresh,
     )

@@ -7,13 +7,14 @@ there already is not made native by it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hoimg.geometry import Grid
+from hoimg.geometry import Grid, margin_voxels
 from hoimg.image import CTVolume, to_sitk
 from hoimg.segment.body import body_mask
 from hoimg.segment.morphology import (
@@ -23,6 +24,7 @@ from hoimg.segment.morphology import (
     fill_holes,
     label_components,
     open_mm,
+    remove_small,
 )
 from hoimg.segment.skeletons import UNKNOWN, ProvidedSkeleton, by_distance
 from hoimg.segment.symmetry import resample_to
@@ -163,7 +165,7 @@ def prior_skeleton(
 
 
 def fresh_bone(prior: Prior, dense: Bool, working: Working, settings: SegmentSettings) -> Bool:
-    """Dense voxels where the earlier exam had no bone, in lumps that the registration vouches for.
+    """Lumps of dense voxels where the earlier exam had no bone, vouched for by the bone around.
 
     Args:
         prior: The earlier bone.
@@ -172,7 +174,8 @@ def fresh_bone(prior: Prior, dense: Bool, working: Working, settings: SegmentSet
         settings: Section ``segment``.
 
     Returns:
-        The lumps, without the skin of bones; empty where the prior is not usable.
+        The lumps with the cores that they and earlier bone enclose, without the skin of bones;
+        empty where the prior is not usable.
     """
     from scipy import ndimage as ndi
 
@@ -182,10 +185,12 @@ def fresh_bone(prior: Prior, dense: Bool, working: Working, settings: SegmentSet
     spacing = working.spacing_zyx_mm
     # The earlier bone is known to about one voxel of either exam.
     tolerance = max(settings.prior_tolerance_mm, 1.2 * max(spacing))
-    far = dense & prior.seen & (prior.distance_mm > tolerance)
-    labels, count = label_components(open_mm(far, OPENED_MM, spacing))
+    near = prior.distance_mm <= tolerance
+    far = dense & prior.seen & ~near
+    opened = max(OPENED_MM, 1.01 * min(spacing))  # a ball of one voxel would open nothing
+    labels, count = label_components(far)
     sizes = np.bincount(labels.ravel(), minlength=count + 1) * working.voxel_mm3
-    margin = [int(np.ceil((LOCAL_MM + 1) / s)) for s in spacing]
+    margin = margin_voxels(LOCAL_MM + 1, spacing)
     for label, part in enumerate(ndi.find_objects(labels, max_label=count), start=1):
         if part is None or sizes[label] < LEAST_MM3:
             continue
@@ -193,13 +198,23 @@ def fresh_bone(prior: Prior, dense: Bool, working: Working, settings: SegmentSet
             slice(max(s.start - m, 0), min(s.stop + m, n))
             for s, m, n in zip(part, margin, dense.shape, strict=True)
         )
-        lump = labels[box] == label
-        around = dense[box] & ~far[box] & prior.seen[box]
-        around &= (working.hu[box] > HARD_HU) & dilate_mm(lump, LOCAL_MM, spacing)
-        fits = (prior.distance_mm[box][around] <= LOCAL_FIT_MM).mean() if around.any() else 1.0
-        if fits >= settings.prior_agreement:
-            out[box] |= far[box] & dilate_mm(lump, OPENED_MM, spacing)
+        piece = labels[box] == label
+        # A thin shell with its marrow is a lump too.
+        whole = fill_holes(piece | near[box]) & ~near[box] & dilate_mm(piece, LOCAL_MM, spacing)
+        lumps = remove_small(open_mm(whole, opened, spacing), LEAST_MM3 / working.voxel_mm3)
+        around = dense[box] & ~far[box] & prior.seen[box] & (working.hu[box] > HARD_HU)
+        for lump in _each(lumps):
+            there = around & dilate_mm(lump, LOCAL_MM, spacing)
+            fits = (prior.distance_mm[box][there] <= LOCAL_FIT_MM).mean() if there.any() else 1.0
+            if fits >= settings.prior_agreement:
+                out[box] |= whole & dilate_mm(lump, opened, spacing)
     return out
+
+
+def _each(mask: Bool) -> Iterator[Bool]:
+    labels, count = label_components(mask)
+    for label in range(1, count + 1):
+        yield labels == label
 
 
 def _unusable(scan: PriorScan, working: Working, why: str) -> Prior:
