@@ -25,6 +25,7 @@ from hoimg.segment.morphology import (
     label_components,
     open_mm,
     remove_small,
+    smooth_mm,
 )
 from hoimg.segment.skeletons import UNKNOWN, ProvidedSkeleton, by_distance
 from hoimg.segment.symmetry import resample_to
@@ -35,8 +36,10 @@ Bool = NDArray[np.bool_]
 
 COARSE_MM = 4.0
 """Spacing of the registration; its first, rigid step and the first deformable one use 8 mm."""
-FINE_MM = 2.5
-"""Spacing on which the earlier bone is kept and brought over."""
+KEPT_MM = 1.5
+"""Spacing of the copy of the earlier exam; at 2.5 mm thin bone of 220 HU was lost in it."""
+FINE_MM = 2.0
+"""Spacing on which the earlier bone is brought over."""
 STIFFNESS_VOXELS = 2.0
 """Width of the smoothing of the displacements. The mirrored side is another bone and gets 1.3; the
 same bone at another date only has moved, and a softer field would stretch it over a new lesion."""
@@ -44,6 +47,11 @@ ITERATIONS = (20, 10)
 """Of the deformable step at 8 and at 4 mm."""
 BONE_HU = 130.0
 """Bone at the earlier date, lower than what counts as dense now: a doubtful voxel was there."""
+SMOOTH_MM = 1.5
+SMOOTHED_HU = 100.0
+"""Spongy bone, smoothed over this width; muscle is half as dense."""
+CLIPPED_HU = 200.0
+"""Before: else dense cortex would grow by 2.5 mm when smoothed."""
 HARD_HU = 250.0
 AGREE_MM = 3.0
 LOCAL_MM = 15.0
@@ -61,7 +69,7 @@ class PriorScan:
     """An earlier CT of the patient, small enough to be handed to several exams.
 
     Attributes:
-        hu: int16 zyx at about 2.5 mm, HU; -1000 outside of the body, 1500 at most.
+        hu: int16 zyx at about 1.5 mm, HU; -1000 outside of the body, 1500 at most.
         grid: Its place in the patient space of that exam.
         name: What the report calls it.
     """
@@ -107,7 +115,7 @@ class Prior:
 
 def make_prior_scan(volume: CTVolume, name: str = "an earlier exam") -> PriorScan:
     """The small copy of an earlier CT that :func:`prior_skeleton` needs."""
-    working = make_working(volume, FINE_MM)
+    working = make_working(volume, KEPT_MM)
     body = body_mask(working.hu, working.spacing_zyx_mm)
     hu = np.where(body, np.clip(working.hu, -1000, 1500), -1000)
     return PriorScan(np.rint(hu).astype(np.int16), working.grid, name)
@@ -151,7 +159,10 @@ def prior_skeleton(
     there = sitk.GetArrayFromImage(sitk.Resample(moving, fine, both, sitk.sitkLinear, ABSENT_HU))
     step = tuple(float(s) for s in fine.GetSpacing()[::-1])
     seen = there > ABSENT_HU + 1
-    solid = fill_holes(close_mm(there > BONE_HU, 3.0, step), per_slice=True)
+    # Thin bone is lost when smoothed, spongy bone and thin cortex come apart when not.
+    even = smooth_mm(np.clip(there, -100, CLIPPED_HU), SMOOTH_MM, step)
+    bone = (there > BONE_HU) | (even > SMOOTHED_HU)
+    solid = fill_holes(close_mm(bone, 3.0, step), per_slice=True)
     to_solid = distance_mm(solid, step)
     own = (sitk.GetArrayFromImage(fine) > HARD_HU) & seen
     if own.sum() * np.prod(step) < settings.cut_bone_mm3:
