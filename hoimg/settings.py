@@ -402,8 +402,26 @@ class SegmentSettings(_Section):
         source="metal and cement exceed 2500-3000 HU or saturate",
         status="default",
     )
+    least_score: float = threshold(
+        0.2,
+        unit="score",
+        meaning="Candidates with at least this score of the classifier are called ossification.",
+        source="false lesions and missed ones on the tuning cases, cross-validated",
+        status="default",
+        gt=0,
+        lt=1,
+    )
+    new_score: float = threshold(
+        0.05,
+        unit="score",
+        meaning="The same for mineral that an earlier exam of the patient did not have.",
+        source="engineering choice",
+        status="default",
+        gt=0,
+        lt=1,
+    )
     min_lesion_mm3: float = threshold(
-        200.0,
+        150.0,
         unit="mm3",
         meaning="Candidates smaller than this are listed under excluded as too_small.",
         source="engineering choice",

@@ -42,12 +42,14 @@ class Candidate:
         mask: Boolean array of the box's shape, filled.
         attached: Whether it stands on native bone (found as an outgrowth, or touching it).
         shell: Whether it has a closed shell of its own with soft tissue around.
+        route: Which route proposed it: ``shell``, ``marrow``, ``mirror``, ``free``, ``joined``.
     """
 
     box: Box
     mask: Bool
     attached: bool
     shell: bool = False
+    route: str = "free"
 
 
 def muscle_hu(hu: NDArray[np.float32], body: Bool) -> float:
@@ -78,7 +80,9 @@ def noise_hu(hu: NDArray[np.float32], body: Bool, muscle: float) -> float:
     return float(1.4826 * np.median(np.abs(difference)) / np.sqrt(2))
 
 
-def faint_mineral(working: Working, body: Bool, avoid: Bool, settings: SegmentSettings) -> Bool:
+def faint_mineral(
+    working: Working, body: Bool, avoid: Bool, settings: SegmentSettings, part: float = 1.0
+) -> Bool:
     """Faint floccules: locally denser than muscle *and* uneven beyond the noise.
 
     Args:
@@ -86,6 +90,7 @@ def faint_mineral(working: Working, body: Bool, avoid: Bool, settings: SegmentSe
         body: The patient.
         avoid: Native bone with its margin, metal, streaks.
         settings: Section ``segment``.
+        part: Part of the settings' limits that is enough.
     """
     spacing = working.spacing_zyx_mm
     muscle = muscle_hu(working.hu, body)
@@ -96,10 +101,11 @@ def faint_mineral(working: Working, body: Bool, avoid: Bool, settings: SegmentSe
     hu = np.where(avoid, muscle, hu).astype(np.float32)
     mean = smooth_mm(hu, 2.0, spacing)
     spread = np.sqrt(np.maximum(smooth_mm(hu * hu, 2.0, spacing) - mean * mean, 0))
-    limit = float(np.hypot(settings.faint_sd_hu, noise))
-    found = (mean > muscle + settings.faint_excess_hu) & (spread > limit) & body & ~avoid
+    limit = float(np.hypot(part * settings.faint_sd_hu, noise))
+    excess = part * settings.faint_excess_hu
+    found = (mean > muscle + excess) & (spread > limit) & body & ~avoid
     # The 2 mm window also lights up around a dense body; only what is dense itself is kept.
-    found &= smooth_mm(hu, 0.8, spacing) > muscle + settings.faint_excess_hu
+    found &= smooth_mm(hu, 0.8, spacing) > muscle + excess
     return open_mm(found, 1.6, spacing)
 
 

@@ -7,32 +7,28 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hoimg.attenuation import hu_at_kvp
 from hoimg.errors import InputRefused
 from hoimg.geometry import Box, Grid
 from hoimg.image import CTVolume, Mask, resample_mask
 from hoimg.results import Finding
-from hoimg.segment.body import body_mask, metal_mask
-from hoimg.segment.candidates import Candidate, find_candidates
-from hoimg.segment.contrast import enhanced_lumen, wall_calcium
-from hoimg.segment.exclude import Place, exclusion
-from hoimg.segment.features import features_of
+from hoimg.segment.beside import Judge, search_beside
+from hoimg.segment.candidates import Candidate
+from hoimg.segment.division import STRONG_AGREEMENT, divide_unaided
 from hoimg.segment.given import Held, given_skeleton, lacking_bones, swallowed
+from hoimg.segment.marrow import native_marrow
 from hoimg.segment.morphology import (
     close_mm,
     dilate_mm,
-    distance_mm,
     fill_holes,
     label_components,
-    remove_small,
-    smooth_mm,
 )
 from hoimg.segment.native import Native, divide, with_fresh
 from hoimg.segment.outline import outline
 from hoimg.segment.overrule import middle_and_inside
 from hoimg.segment.prior import PriorScan, fresh_bone, prior_skeleton
 from hoimg.segment.region import call_in_region
-from hoimg.segment.shells import Shells, closed_shells, find_basins
+from hoimg.segment.scene import look
+from hoimg.segment.shells import Shells, closed_shells
 from hoimg.segment.skeletons import (
     ProvidedSkeleton,
     by_distance,
@@ -41,9 +37,11 @@ from hoimg.segment.skeletons import (
     disputed,
     in_words,
 )
-from hoimg.segment.symmetry import Mirror, mirror_skeleton
+from hoimg.segment.survey import survey
+from hoimg.segment.symmetry import mirror_skeleton
 from hoimg.segment.types import ExcludedRegion, Segmentation
-from hoimg.segment.working import Working, make_working
+from hoimg.segment.unaided import Found, as_native, search
+from hoimg.segment.working import Working
 from hoimg.settings import SegmentSettings
 
 Bool = NDArray[np.bool_]
@@ -89,9 +87,10 @@ def segment_exam(
         InputRefused: ``mask_misplaced`` when a reader's skeleton does not lie on the exam's bone.
     """
     settings = settings or SegmentSettings()
-    working = make_working(volume, settings.working_mm)
+    scene = look(volume, settings, kvp=kvp, contrast=bool(contrast))
+    working, body, metal, streaks = scene.working, scene.body, scene.metal, scene.streaks
+    lumen, wall, dense, parted = scene.lumen, scene.wall, scene.dense, scene.parted
     spacing = working.spacing_zyx_mm
-    body = body_mask(working.hu, spacing)
     findings: list[Finding] = []
     if not body.any():
         findings.append(
@@ -102,19 +101,10 @@ def segment_exam(
                 fix="Check that the series is a CT in Hounsfield units.",
             )
         )
-    peak = _peaks(volume, working, settings.metal_hu)
-    metal, streaks = metal_mask(working.hu, peak, body, spacing)
-    mineral_hu = hu_at_kvp(settings.mineral_hu_120kvp, kvp)
-    calm = smooth_mm(working.hu, 0.7, spacing)
-    dense = (calm > mineral_hu) & ~metal
-    lumen = enhanced_lumen(working, body, metal) if contrast else np.zeros_like(metal)
-    wall = wall_calcium(dense & ~lumen, lumen, working, settings.skeleton_component_mm3)
-    dense = remove_small(dense & ~lumen & ~wall, 30.0 / working.voxel_mm3)
     given = None if skeleton is None else resample_mask(skeleton, working.grid).array > 0
     if lesions is not None:
         closed = Shells.named(resample_mask(lesions, working.grid).array > 0)
     else:
-        parted = find_basins(working, settings)
         closed = closed_shells(parted, working, body, metal | streaks | lumen, settings)
     held: list[Held] = []
     provided: list[ProvidedSkeleton] = []
@@ -148,23 +138,76 @@ def segment_exam(
     known = body  # a region may hold what the body's outline does not: a phantom's insert
     if region is not None:
         known = body | (resample_mask(region, working.grid).array > 0)
-    native = divide(dense & known, working, settings, mirror=mirror, given=given, shells=shells)
-    if mirror is not None:
-        provided.append(
-            by_distance(
-                native.provider,
-                mirror.distance_mm,
-                settings.mirror_tolerance_mm,
-                agreement=mirror.agreement,
-            )
-        )
-    elif given is None:
-        provided.append(by_mask(native.provider, native.solid, spacing))
-    fresh = np.zeros_like(native.bone)
+    earlier = None
+    fresh = np.zeros_like(dense)
     if prior is not None and lesions is None:
         earlier = prior_skeleton(prior, working, body, metal, settings)
         fresh = fresh_bone(earlier, dense & known & ~shells, working, settings)
-        native = with_fresh(native, fresh, earlier, working)
+    guided = _guidance(working.grid, region, seeds_lps_mm)
+
+    def pointed_at(candidate: Candidate) -> bool:
+        return guided is not None and bool((guided[candidate.box] & candidate.mask).any())
+
+    wanted = None if guided is None else pointed_at
+    found = Found([], [])
+    if given is not None:
+        native = divide(dense & known, given, working, settings, shells)
+        if earlier is not None:
+            native = with_fresh(native, fresh, earlier, working)
+        if lesions is None:
+            judge = Judge(
+                working, body, metal, streaks, lumen, native, given, fresh, bool(contrast), settings
+            )
+            found = search_beside(judge, known, metal, closed.labels, wanted)
+    else:
+        marrow = native_marrow(parted, dense, shells, working)
+        division = divide_unaided(
+            dense & known,
+            working,
+            settings,
+            marrow=marrow,
+            mirror=mirror,
+            shells=shells,
+            fresh=fresh,
+        )
+        native = as_native(division, marrow)
+        if lesions is None:
+            maps = survey(
+                working,
+                known,
+                metal,
+                streaks,
+                lumen,
+                division,
+                marrow,
+                mirror,
+                fresh,
+                bool(contrast),
+                settings,
+            )
+            found = search(maps, metal, closed, wanted)
+        paired = mirror is not None and mirror.agreement >= STRONG_AGREEMENT
+        if mirror is not None and paired:
+            provided.append(
+                by_distance(
+                    f"symmetry (mirrored bone explains {100 * mirror.agreement:.0f} %)",
+                    mirror.distance_mm,
+                    settings.mirror_tolerance_mm,
+                    agreement=mirror.agreement,
+                )
+            )
+        else:
+            findings.append(
+                Finding(
+                    code="no_other_side",
+                    level="info",
+                    message="The scan has no usable other side; the skeleton was found by shape "
+                    "alone.",
+                    fix="A lesion joined to bone may be missed; give --skeleton or --seed.",
+                )
+            )
+        provided.append(by_mask("shape (marrow and cortex)", native.solid, spacing))
+    if earlier is not None:
         provided.append(earlier.provided(settings))
         if earlier.why is not None:
             findings.append(
@@ -175,34 +218,7 @@ def segment_exam(
                     fix="Ossification joined to bone may be missed; give --skeleton or --seed.",
                 )
             )
-    if given is None and mirror is None:
-        findings.append(
-            Finding(
-                code="no_other_side",
-                level="info",
-                message="The scan has no usable other side; the skeleton was found by shape alone.",
-                fix="A lesion joined to bone may be missed; give --skeleton or --seed.",
-            )
-        )
-    judge = _Judge(working, body, metal, streaks, lumen, native, mirror, settings, given, fresh)
-    guided = _guidance(working.grid, region, seeds_lps_mm)
-    called: list[Candidate] = []
-    left: list[tuple[Bool, Box, str, str]] = []
-    for candidate in (
-        find_candidates(working, native, known, metal, streaks, closed.labels, settings)
-        if lesions is None
-        else ()
-    ):
-        if guided is not None and (guided[candidate.box] & candidate.mask).any():
-            called.append(candidate)
-            continue
-        verdict = judge.verdict(candidate, bool(contrast))
-        if guided is not None and verdict is None:
-            verdict = ("unassessed", "outside of the region or seeds that were given")
-        if verdict is None:
-            called.append(candidate)
-        else:
-            left.append((candidate.mask, candidate.box, *verdict))
+    called, left = found.called, found.left
     if native.lacking is not None:
         held += lacking_bones(native.lacking, working)
     for piece in held:
@@ -215,88 +231,12 @@ def segment_exam(
     left += _listed(
         dense & ~dilate_mm(known, 2.0, spacing) & ~metal, "outside_body", "outside of the body"
     )
-    found = _finish(
+    made = _finish(
         volume, working, body, metal, native, provided, closed, called, left, findings, settings
     )
     if region is None or lesions is not None:
-        return found
-    return call_in_region(volume, found, region, settings, kvp=kvp)
-
-
-class _Judge:
-    """Measures a candidate's place and features and asks the exclusion rules."""
-
-    def __init__(
-        self,
-        working: Working,
-        body: Bool,
-        metal: Bool,
-        streaks: Bool,
-        lumen: Bool,
-        native: Native,
-        mirror: Mirror | None,
-        settings: SegmentSettings,
-        given: Bool | None,
-        fresh: Bool,
-    ) -> None:
-        self.fresh = fresh
-        self.working, self.body, self.streaks = working, body, streaks
-        self.given_mm = None if given is None else distance_mm(given, working.spacing_zyx_mm)
-        self.native, self.mirror, self.settings = native, mirror, settings
-        self.metal_mm = distance_mm(metal, working.spacing_zyx_mm)
-        self.near_lumen = dilate_mm(lumen, 3.0, working.spacing_zyx_mm)
-
-    def verdict(self, candidate: Candidate, contrast: bool) -> tuple[str, str] | None:
-        box, mask = candidate.box, candidate.mask
-        ignore = self.native.bone[box] | (self.streaks[box] & ~mask)
-        features = features_of(self.working.hu[box], mask, ignore, self.working.spacing_zyx_mm)
-        return exclusion(features, self._place(candidate, contrast), self.settings)
-
-    def _place(self, candidate: Candidate, contrast: bool) -> Place:
-        box, mask = candidate.box, candidate.mask
-        step = self.working.spacing_zyx_mm[0]
-        slices = np.flatnonzero(mask.any(axis=(1, 2))) + box[0].start
-        last = self.working.hu.shape[0] - 1
-        from_start, from_end = slices[0] * step, (last - slices[-1]) * step
-        inward = slices[-1] * step if from_start <= from_end else (last - slices[0]) * step
-        mirror_mm, mirrored = float("nan"), 0.0
-        if self.mirror is not None:
-            near = self.mirror.distance_mm[box][mask]
-            mirror_mm = float(np.median(near))
-            mirrored = float((near <= self.settings.mirror_loose_mm).mean())
-        own = self.native.dense[box] & ~self.native.free[box] & ~mask
-        agreed = 1.0
-        if self.mirror is not None and own.any():
-            agreed = float((self.mirror.distance_mm[box][own] <= 3.0).mean())
-        return Place(
-            attached=candidate.attached,
-            shell=candidate.shell,
-            metal_mm=float(self.metal_mm[box][mask].min()),
-            scan_end_mm=float(min(from_start, from_end)),
-            inward_mm=float(inward),
-            mirror_mm=mirror_mm,
-            mirrored=mirrored,
-            agreed=agreed,
-            outside_body=float((~self.body[box][mask]).mean()),
-            contrast=contrast,
-            lumen=float(self.near_lumen[box][mask].mean()),
-            streaked=float(self.streaks[box][mask].mean()),
-            given_mm=float("nan")
-            if self.given_mm is None
-            else float(self.given_mm[box][mask].min()),
-            fresh=float(self.fresh[box][mask].mean()),
-        )
-
-
-def _peaks(volume: CTVolume, working: Working, limit_hu: float) -> Bool:
-    """Working voxels that hold a native voxel above the limit."""
-    fz, fy, fx = working.factors
-    mz, my, mx = working.hu.shape
-    out = np.zeros(working.hu.shape, dtype=bool)
-    for k in range(mz):
-        slab = volume.hu[k * fz : (k + 1) * fz, : my * fy, : mx * fx] > limit_hu
-        out[k] = slab.reshape(fz, my, fy, mx, fx).any(axis=(0, 2, 4))
-    return out
+        return made
+    return call_in_region(volume, made, region, settings, kvp=kvp)
 
 
 def _guidance(grid: Grid, roi: Mask | None, seeds_lps_mm: Sequence[Sequence[float]]) -> Bool | None:

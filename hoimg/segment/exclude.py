@@ -15,6 +15,7 @@ from hoimg.settings import SegmentSettings
 
 BESIDE_MM = 4.0
 """Faint mineral is found from a voxel or so beyond the bone that it grows on."""
+STONE_MM3 = 1500.0
 SKIN_MM = 2.2
 """Least inscribed radius of what stands on a given skeleton, or on that of an earlier exam: their
 own error is thinner."""
@@ -204,3 +205,44 @@ def exclusion(f: Features, p: Place, settings: SegmentSettings) -> tuple[str, st
         if note is not None:
             return reason, note
     return None
+
+
+HARD = ("outside_body", "metal", "scan_end", "too_small", "contrast")
+"""Rules that hold whatever a candidate looks like: there it cannot be judged, or is no mineral."""
+SOFT = ("stone_or_bowel", "vascular", "soft_tissue", "native_bone")
+"""Rules that name what a candidate with a low score probably is."""
+
+
+def hard_exclusion(f: Features, p: Place, settings: SegmentSettings) -> tuple[str, str] | None:
+    """The first of the :data:`HARD` rules that excludes a candidate, or None."""
+    for reason in HARD:
+        note = RULES[reason](f, p, settings)
+        if note is not None:
+            return reason, note
+    note = densest_inside(f, p)
+    return None if note is None else ("stone_or_bowel", note)
+
+
+def densest_inside(f: Features, p: Place) -> str | None:
+    """A small free body that is densest in its middle: a stone, or calcium without any zoning.
+
+    Ossification has its mineral at the rim first; a core that is denser than its rim is no sign
+    of it, and in a larger one a warning sign. Below a radius of 3 mm blur fills the middle.
+    """
+    small = f.volume_mm3 < STONE_MM3 and not p.on_bone
+    if small and f.peak_hu > 450 and f.inscribed_mm >= 3.0 and f.centre_hu >= 0.85 * f.peak_hu:
+        return f"{f.volume_mm3:.0f} mm3, densest in its middle ({f.centre_hu:.0f} HU)"
+    return None
+
+
+def likely_reason(f: Features, p: Place, settings: SegmentSettings) -> tuple[str, str]:
+    """What a candidate that is not called probably is, by the first rule that knows it."""
+    for reason in SOFT:
+        note = RULES[reason](f, p, settings)
+        if note is not None:
+            return reason, note
+    if p.attached or p.mirrored > 0.5:
+        return "native_bone", f"looks like the skeleton around, {f.volume_mm3:.0f} mm3"
+    if f.mean_hu < 200.0:
+        return "soft_tissue", f"faint, mean {f.mean_hu:.0f} HU"
+    return "stone_or_bowel", f"{f.volume_mm3:.0f} mm3 apart from bone, peak {f.peak_hu:.0f} HU"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hoimg.segment.morphology import distance_mm
+from hoimg.segment.morphology import distance_mm, smooth_mm
 
 Bool = NDArray[np.bool_]
 
@@ -32,6 +32,13 @@ class Features:
         core_sd_hu: Standard deviation there.
         surround_hu: Median of the soft layer outside.
         fat_near: Fraction of the layer 2-7 mm outside that is fat (-150 to -30 HU).
+        muscle_near: Fraction of that layer that is muscle (20 to 100 HU).
+        gas_wide: Fraction of the layer 7-15 mm outside that is gas or lung.
+        fat_wide: Fraction of the layer 7-15 mm outside that is fat.
+        bone_wide: Fraction of the layer 2-15 mm outside that is denser than 250 HU.
+        thickness_mm: Extent along the shortest principal axis (4 standard deviations).
+        bright: Fraction inside that is denser than 300 HU.
+        texture_hu: Mean spread of HU within 2 mm inside: floccules are uneven, blood is even.
     """
 
     volume_mm3: float
@@ -48,6 +55,13 @@ class Features:
     core_sd_hu: float
     surround_hu: float
     fat_near: float
+    muscle_near: float
+    gas_wide: float
+    fat_wide: float
+    bone_wide: float
+    thickness_mm: float
+    bright: float
+    texture_hu: float
 
 
 def features_of(
@@ -71,10 +85,15 @@ def features_of(
     half_voxel = 0.5 * float(np.mean(spacing_zyx_mm))
     # Distances run between voxel centres; the surface lies half a voxel before the next one.
     radius = float(inside.max()) - half_voxel
-    extents = extents_mm(mask, spacing_zyx_mm)
+    extents = principal_extents_mm(mask, spacing_zyx_mm)
     shell = (outside > 1.5) & (outside <= 3.5 + half_voxel) & ~ignore
     wide = (outside > 2.0) & (outside <= 7.0) & ~ignore
     around = hu[wide]
+    far = hu[(outside > 7.0) & (outside <= 15.0)]
+    broad = hu[(outside > 2.0) & (outside <= 15.0)]
+    capped = np.clip(hu, -100, 600)
+    mean = smooth_mm(capped, 2.0, spacing_zyx_mm)
+    spread = np.sqrt(np.maximum(smooth_mm(capped * capped, 2.0, spacing_zyx_mm) - mean * mean, 0))
     soft = around[(around > -150) & (around < 130)]
     values = hu[mask]
     rim = hu[mask & (inside <= 2.0 + half_voxel)]
@@ -94,6 +113,13 @@ def features_of(
         core_sd_hu=float(core.std()),
         surround_hu=float(np.median(soft)) if soft.size else float("nan"),
         fat_near=_fraction((around > -150) & (around < -30)),
+        muscle_near=_fraction((around > 20) & (around < 100)),
+        gas_wide=_fraction(far < -300),
+        fat_wide=_fraction((far > -150) & (far < -30)),
+        bone_wide=_fraction(broad > 250),
+        thickness_mm=extents[2],
+        bright=_fraction(values > 300),
+        texture_hu=float(spread[mask].mean()),
     )
 
 
@@ -103,9 +129,15 @@ def _fraction(hits: NDArray[np.bool_]) -> float:
 
 def extents_mm(mask: Bool, spacing_zyx_mm: Sequence[float]) -> tuple[float, float]:
     """Four standard deviations of a mask along its two longest principal axes, mm."""
+    length, breadth, _ = principal_extents_mm(mask, spacing_zyx_mm)
+    return (length, breadth)
+
+
+def principal_extents_mm(mask: Bool, spacing_zyx_mm: Sequence[float]) -> tuple[float, float, float]:
+    """Four standard deviations of a mask along its principal axes, mm, longest first."""
     points_mm = np.argwhere(mask) * np.asarray(spacing_zyx_mm)
     if len(points_mm) < 4:
-        return (0.0, 0.0)
+        return (0.0, 0.0, 0.0)
     values = np.linalg.eigvalsh(np.cov(points_mm.T))[::-1]
-    longest, middle = np.sqrt(np.maximum(values[:2], 0)) * 4
-    return (float(longest), float(middle))
+    longest, middle, least = np.sqrt(np.maximum(values, 0)) * 4
+    return (float(longest), float(middle), float(least))

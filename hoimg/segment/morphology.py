@@ -82,8 +82,13 @@ def fill_holes(mask: Bool, per_slice: bool = False) -> Bool:
     if per_slice:
         for z in range(box[0].start, box[0].stop):
             out[z, box[1], box[2]] = ndi.binary_fill_holes(mask[z, box[1], box[2]])
-    else:
-        out[box] = ndi.binary_fill_holes(mask[box])
+        return out
+    import SimpleITK as sitk
+
+    # What faces join to the outside is no hole; one labelling is far faster than scipy's flooding.
+    around = np.pad(~mask[box], 1, constant_values=True).astype(np.uint8)
+    labels = sitk.GetArrayFromImage(sitk.ConnectedComponent(sitk.GetImageFromArray(around), False))
+    out[box] = (labels != labels[0, 0, 0])[1:-1, 1:-1, 1:-1]
     return out
 
 

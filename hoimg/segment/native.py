@@ -11,11 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hoimg.segment.features import extents_mm
 from hoimg.segment.given import divide_by_given
 from hoimg.segment.morphology import close_mm, dilate_mm, fill_holes, label_components
 from hoimg.segment.prior import Prior
-from hoimg.segment.symmetry import Mirror
 from hoimg.segment.working import Working
 from hoimg.settings import SegmentSettings
 
@@ -55,94 +53,26 @@ class Native:
 
 
 def divide(
-    dense: Bool,
-    working: Working,
-    settings: SegmentSettings,
-    *,
-    mirror: Mirror | None,
-    given: Bool | None,
-    shells: Bool | None = None,
+    dense: Bool, given: Bool, working: Working, settings: SegmentSettings, shells: Bool
 ) -> Native:
-    """Divide dense voxels into native skeleton, residual outgrowths and free pieces.
+    """Divide dense voxels by a skeleton that somebody gave.
 
     Args:
         dense: Voxels above the mineral threshold, without metal.
+        given: The skeleton on the working grid.
         working: The working grid.
         settings: Section ``segment``.
-        mirror: The mirrored skeleton, or None.
-        given: A skeleton mask from the user on the working grid, or None.
         shells: Lesions with a closed shell, known by their form: never native.
     """
-    if shells is not None and shells.any():
-        rest = divide(dense & ~shells, working, settings, mirror=mirror, given=given)
-        return replace(
-            rest,
-            solid=rest.solid & ~shells,
-            core=rest.core & ~shells,
-            dense=dense,
-            free=rest.free | shells,
-        )
-    spacing = working.spacing_zyx_mm
-    if given is not None:
-        return _by_given(dense, given, working, settings)
-    if mirror is not None:
-        # The mirrored bone is known no better than about one and a half voxels.
-        tolerance = max(settings.mirror_tolerance_mm, 1.5 * max(spacing))
-        near = mirror.distance_mm <= tolerance
-        loose = mirror.distance_mm <= settings.mirror_loose_mm
-        words = f"symmetry (mirrored bone explains {100 * mirror.agreement:.0f} %)"
-        core = mirror.distance_mm <= 0.5
-        return _by_expectation(dense, near, loose, core, working, settings, words, mirror)
-    return _by_shape(dense, working, settings)
-
-
-def _by_expectation(
-    dense: Bool,
-    near: Bool,
-    loose: Bool,
-    core: Bool,
-    working: Working,
-    settings: SegmentSettings,
-    provider: str,
-    mirror: Mirror | None,
-) -> Native:
-    spacing = working.spacing_zyx_mm
-    labels, _ = label_components(dense)
-    counts = np.bincount(labels.ravel())
-    total = np.maximum(counts, 1)
-    explained = np.bincount(labels.ravel(), weights=near.ravel()) / total
-    loosely = np.bincount(labels.ravel(), weights=loose.ravel()) / total
-    volume = counts * working.voxel_mm3
-    native = (volume >= settings.skeleton_component_mm3) | (explained >= 0.5)
-    long_ones = _elongated(labels, np.flatnonzero(loosely >= 0.6), working)
-    native |= long_ones
-    native[0] = False
-    large = native & (volume >= settings.skeleton_component_mm3)
-    bone = native[labels]
-    # Beyond the tolerance a native component is suspect; small components went whole.
-    suspect = large[labels] & ~near
-    if mirror is not None:
-        suspect &= mirror.faint_distance_mm > settings.mirror_faint_mm
-    free = dense & ~bone
-    small_native = native & ~large
-    kept = bone & ~suspect
-    # The marrow of a fused lesion must not be closed into the skeleton: filling keeps to where
-    # bone is expected.
-    solid = _solid(kept, spacing) & (near | kept)
-    solid |= core
-    return Native(kept, solid, core, dense, suspect, free, small_native[labels], provider)
-
-
-def _by_given(dense: Bool, given: Bool, working: Working, settings: SegmentSettings) -> Native:
-    found = divide_by_given(dense, given, working, settings)
+    found = divide_by_given(dense & ~shells, given, working, settings)
     solid = _solid(found.bone, working.spacing_zyx_mm) & (found.near | found.bone) | found.core
     return Native(
         found.bone,
-        solid,
-        found.core,
+        solid & ~shells,
+        found.core & ~shells,
         dense,
         found.residual,
-        found.free,
+        found.free | shells,
         np.zeros_like(dense),
         "given",
         found.lacking,
@@ -184,37 +114,3 @@ def with_fresh(native: Native, fresh: Bool, prior: Prior, working: Working) -> N
 
 def _solid(bone: Bool, spacing: tuple[float, float, float]) -> Bool:
     return fill_holes(close_mm(bone, 3.0, spacing), per_slice=True)
-
-
-def _by_shape(dense: Bool, working: Working, settings: SegmentSettings) -> Native:
-    """Without another side: what is large or leaves the scan is native."""
-    labels, _ = label_components(dense)
-    counts = np.bincount(labels.ravel())
-    volume = counts * working.voxel_mm3
-    ends = np.zeros(len(counts), dtype=bool)
-    ends[np.unique(labels[0])] = True
-    ends[np.unique(labels[-1])] = True
-    native = volume >= settings.skeleton_component_mm3
-    native |= ends & (volume >= settings.cut_bone_mm3)
-    native[0] = False
-    bone = native[labels]
-    none = np.zeros_like(dense)
-    solid = _solid(bone, working.spacing_zyx_mm)
-    return Native(
-        bone, solid, solid, dense, none, dense & ~solid, none.copy(), "shape (no other side)"
-    )
-
-
-def _elongated(labels: NDArray[np.int32], candidates: NDArray[np.intp], working: Working) -> Bool:
-    """Which of the named components are at least three times as long as broad (ribs)."""
-    from scipy import ndimage as ndi
-
-    out = np.zeros(int(labels.max()) + 1, dtype=bool)
-    boxes = ndi.find_objects(labels)
-    for label in candidates:
-        if label == 0:
-            continue
-        mask = labels[boxes[label - 1]] == label
-        length, breadth = extents_mm(mask, working.spacing_zyx_mm)
-        out[label] = length >= 20.0 and length >= 2.5 * breadth
-    return out

@@ -37,6 +37,9 @@ RIM_REACH_MM = 3.5
 RIM_HU = 200.0
 """Rim voxels are at least this dense on the working grid."""
 ROOM_MM = 10.0
+ENCLOSING_HU = 250.0
+ENCLOSED = 0.75
+"""Part of the surface of a large low region near which bone makes it marrow."""
 
 
 @dataclass(frozen=True)
@@ -170,8 +173,10 @@ def closed_shells(
 
 
 def _is_lesion(shell: Shell, settings: SegmentSettings) -> bool:
+    # What is cut by the scan's end may be any bone's end (a femur's, 59 mL, on a tuning case).
     return (
-        shell.soft_outside >= settings.shell_soft_outside
+        not shell.at_end
+        and shell.soft_outside >= settings.shell_soft_outside
         and shell.compactness <= settings.shell_compactness
         and shell.inscribed_mm >= settings.shell_inscribed_mm
         and shell.rim_low_hu >= RIM_HU
@@ -204,15 +209,33 @@ def _basins(
 
 
 def _open(hu: NDArray[np.float32], max_voxels: float) -> Bool:
-    """Soft tissue and air that is joined to more of it than any lesion's core holds."""
+    """Soft tissue and air: joined to more of it than any lesion's core holds, and not in bone."""
     import SimpleITK as sitk
+    from scipy import ndimage as ndi
 
     low = sitk.GetImageFromArray((hu <= FLOOR_HU).astype(np.uint8))
     labels = sitk.GetArrayFromImage(sitk.ConnectedComponent(low, False))
-    large = np.bincount(labels.ravel()) > max_voxels
-    large[0] = False
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    large = sizes > max_voxels
+    boxes = ndi.find_objects(labels)
+    for label in np.flatnonzero(large):
+        # The marrow of a whole femur is as large, but cortex lies all round it.
+        if label != sizes.argmax() and _enclosed(labels, int(label), boxes[label - 1], hu):
+            large[label] = False
     found: Bool = large[labels]
     return found
+
+
+def _enclosed(labels: Labels, label: int, part: Box, hu: NDArray[np.float32]) -> bool:
+    """Whether bone lies within three voxels of most of a region's surface."""
+    from scipy import ndimage as ndi
+
+    box = _widened(part, (4, 4, 4), labels.shape)
+    mask = labels[box] == label
+    surface = mask & ~ndi.binary_erosion(mask, border_value=1)
+    bone = ndi.maximum_filter(hu[box], size=7) > ENCLOSING_HU
+    return bool(bone[surface].mean() >= ENCLOSED)
 
 
 def _join_shallow(

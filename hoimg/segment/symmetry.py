@@ -26,7 +26,9 @@ MIN_REACH_MM = 16.0
 its own mirror image, which says nothing of what is normal."""
 MUSCLE_HU = 50.0
 SAMPLING_SEED = 20260101
-MIN_AGREEMENT = 0.85
+SURE_AGREEMENT = 0.93
+"""From here on no other start of the registration is tried."""
+MIN_AGREEMENT = 0.65
 """Least fraction of this side's bone that must lie within 4 mm of mirrored bone; below it the scan
 has no usable other side (one limb, a rotated or one-sided field of view)."""
 
@@ -66,7 +68,6 @@ def mirror_skeleton(
     Returns:
         The mirrored skeleton, or None where there is no usable other side.
     """
-    import SimpleITK as sitk
 
     cleaned = np.where(body, np.minimum(working.hu, 1500), -1000).astype(np.float32)
     cleaned[metal] = 400
@@ -75,10 +76,26 @@ def mirror_skeleton(
     full = to_sitk(cleaned, working.grid)
     axis = _left_right_axis(working)
     fine = resample_to(full, PARTNER_SPACING_MM)
+    best = None
+    for start in ("MOMENTS", "GEOMETRY"):
+        # Arms in view or a patient off the middle can lead one start astray.
+        made = _mirrored(fine, full, axis, start)
+        if made is not None and (best is None or made.agreement > best.agreement):
+            best = made
+        # A start that finds nothing like the other side is not helped by another one.
+        if best is None or best.agreement < MIN_AGREEMENT or best.agreement >= SURE_AGREEMENT:
+            break
+    return None if best is None or best.agreement < MIN_AGREEMENT else best
+
+
+def _mirrored(fine, full, axis: int, start: str) -> Mirror | None:  # type: ignore[no-untyped-def]
+    """The mirrored skeleton from one start of the registration; None where there is none."""
+    import SimpleITK as sitk
+
     coarse = resample_to(fine, REGISTRATION_SPACING_MM)
     coarse_flipped = _flipped(coarse, axis)
     try:
-        affine = _affine(coarse, coarse_flipped)
+        affine = _affine(coarse, coarse_flipped, start)
         moved = sitk.Resample(coarse_flipped, coarse, affine, sitk.sitkLinear, -1000.0)
         field = _demons(coarse, moved)
     except RuntimeError:  # ITK: no overlap, singular metric, too few slices
@@ -95,7 +112,7 @@ def mirror_skeleton(
     if not own.any() or not solid.any():
         return None
     agreement = float((to_solid[own] <= 4.0).mean())
-    if agreement < MIN_AGREEMENT or _reach_mm(own, fine, affine, axis) < MIN_REACH_MM:
+    if _reach_mm(own, fine, affine, axis) < MIN_REACH_MM:
         return None
     return Mirror(
         _onto(to_solid, fine, full),
@@ -152,7 +169,7 @@ def _flipped(image, axis):  # type: ignore[no-untyped-def]
     return out
 
 
-def _affine(fixed, moving):  # type: ignore[no-untyped-def]
+def _affine(fixed, moving, start_from="MOMENTS"):  # type: ignore[no-untyped-def]
     import SimpleITK as sitk
 
     def clipped(image):  # type: ignore[no-untyped-def]
@@ -172,7 +189,7 @@ def _affine(fixed, moving):  # type: ignore[no-untyped-def]
         clipped(fixed) + 200.0,
         clipped(moving) + 200.0,
         sitk.AffineTransform(3),
-        sitk.CenteredTransformInitializerFilter.MOMENTS,
+        getattr(sitk.CenteredTransformInitializerFilter, start_from),
     )
     method.SetInitialTransform(start, inPlace=False)
     method.SetNumberOfThreads(1)  # the order of a sum must not depend on how many cores there are

@@ -140,7 +140,7 @@ def _score_case(folder: Path, name: str, options: Options) -> tuple[CaseScore, l
     for index, result in enumerate(results):
         if result is None:
             continue
-        truth = _truth(folder, case, index, result.called.grid)
+        truth = truth_of(folder, case, index, result.called.grid)
         seen = case.in_exam(index)
         score = score_exam(
             truth,
@@ -234,7 +234,7 @@ def _exam_in(patient: Patient, folder: Path) -> Exam:
     )
 
 
-def _truth(folder: Path, case: TruthCase, index: int, grid: Grid) -> Mask:
+def truth_of(folder: Path, case: TruthCase, index: int, grid: Grid) -> Mask:
     """The exam's true label map on its own grid."""
     name = case.exams[index].labelmap
     if name is None:

@@ -1,5 +1,7 @@
 """What is native bone: by a given mask, by the mirrored side, by shape; and the mirror itself."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from body_phantoms import index_of, patient
@@ -10,6 +12,8 @@ from hoimg.segment import symmetry
 from hoimg.segment.body import body_mask
 from hoimg.segment.candidates import faint_mineral, find_candidates, muscle_hu, noise_hu
 from hoimg.segment.contrast import enhanced_lumen, wall_calcium
+from hoimg.segment.division import divide_unaided
+from hoimg.segment.marrow import Marrow
 from hoimg.segment.native import divide
 from hoimg.segment.symmetry import Mirror, mirror_skeleton
 from hoimg.segment.working import make_working
@@ -43,28 +47,83 @@ def mirror_of(expected, faint=None):
     return Mirror(away(expected), away(expected if faint is None else faint), 0.97)
 
 
-def test_the_mirrored_side_divides_bone_outgrowth_partner_rib_and_free_piece():
+def no_marrow():
+    """A scan in which no bone shows its marrow."""
+    far = np.full(SHAPE, np.inf, np.float32)
+    return Marrow(np.zeros(SHAPE, bool), far, np.full(SHAPE, np.nan, np.float32))
+
+
+def divided(dense, mirror=None, marrow=None, shells=None, fresh=None, settings=SMALL):
+    none = np.zeros(SHAPE, bool)
+    return divide_unaided(
+        dense,
+        working_of(dense),
+        settings,
+        marrow=marrow or no_marrow(),
+        mirror=mirror,
+        shells=none if shells is None else shells,
+        fresh=none if fresh is None else fresh,
+    )
+
+
+def test_the_mirrored_side_makes_an_outgrowth_suspect_and_leaves_small_pieces_to_be_judged():
     parts = scene()
     dense = np.any(list(parts.values()), axis=0)
-    beside = np.roll(parts["rib"], 4, axis=1)  # 6 mm off: only a long thin piece may be that far
-    expected = parts["bone"] | parts["partner"] | beside
-    native = divide(dense, working_of(dense), SMALL, mirror=mirror_of(expected), given=None)
-    np.testing.assert_array_equal(native.free, parts["free"])
-    np.testing.assert_array_equal(native.explained, parts["partner"] | parts["rib"])
+    expected = parts["bone"] | parts["partner"] | parts["rib"]
+    made = divided(dense, mirror_of(expected))
+    np.testing.assert_array_equal(made.free, parts["free"] | parts["partner"] | parts["rib"])
+    np.testing.assert_array_equal(made.bone, parts["bone"] | parts["knob"])
     # Of the knob, what lies farther than 3 mm (2 voxels) from the mirrored bone is suspect.
     far = ndimage.distance_transform_edt(~expected, sampling=CUBE) > 3.0
-    np.testing.assert_array_equal(native.residual, parts["knob"] & far)
-    np.testing.assert_array_equal(native.bone, dense & ~native.free & ~native.residual)
-    assert native.provider == "symmetry (mirrored bone explains 97 %)"
+    # Opened by 1.6 mm: its edges and corners stay with the bone.
+    assert not (made.mirror_suspects & ~(parts["knob"] & far)).any()
+    assert made.mirror_suspects.sum() >= 0.75 * (parts["knob"] & far).sum()
+    np.testing.assert_array_equal(made.kept, made.bone & ~made.mirror_suspects)
+    assert not made.marrow_suspects.any()
+    assert made.provider.startswith("symmetry (mirrored bone explains 97 %)")
 
 
 def test_an_outgrowth_that_is_faintly_there_on_the_other_side_is_native():
     parts = scene()
     dense = parts["bone"] | parts["knob"]
-    mirror = mirror_of(parts["bone"], faint=dense)
-    native = divide(dense, working_of(dense), SMALL, mirror=mirror, given=None)
-    assert not native.residual.any()
-    np.testing.assert_array_equal(native.bone, dense)
+    made = divided(dense, mirror_of(parts["bone"], faint=dense))
+    assert not made.mirror_suspects.any()
+    np.testing.assert_array_equal(made.kept, dense)
+
+
+@pytest.mark.parametrize(("agreement", "heard"), [(0.85, True), (0.849, False)])
+def test_a_side_that_explains_little_calls_nothing_suspect(agreement, heard):
+    parts = scene()
+    dense = parts["bone"] | parts["knob"]
+    mirror = replace(mirror_of(parts["bone"]), agreement=agreement)
+    made = divided(dense, mirror)
+    assert made.mirror_suspects.any() == heard
+    assert made.provider.startswith("symmetry") == heard
+
+
+def test_what_lies_beyond_the_cortex_round_about_is_suspect_without_another_side():
+    parts = scene()
+    dense = parts["bone"] | parts["knob"]
+    marrow_inside = np.zeros(SHAPE, bool)
+    marrow_inside[:, 13:17, 13:17] = True
+    distance = ndimage.distance_transform_edt(~marrow_inside, sampling=CUBE).astype(np.float32)
+    marrow = Marrow(marrow_inside, distance, np.full(SHAPE, 5.0, np.float32))
+    made = divided(dense, marrow=marrow)
+    beyond = parts["knob"] & (distance > 6.5)
+    # Opening takes edges and corners only.
+    assert (made.marrow_suspects & ~beyond).sum() == 0
+    assert made.marrow_suspects.sum() >= 0.75 * beyond.sum()
+    assert not divided(dense).marrow_suspects.any()
+
+
+def test_shells_are_never_bone_and_what_is_new_since_an_earlier_exam_is_suspect():
+    parts = scene()
+    dense = parts["bone"] | parts["knob"]
+    shell = divided(dense, mirror_of(dense), shells=parts["knob"])
+    np.testing.assert_array_equal(shell.free, parts["knob"])
+    assert not (shell.solid & parts["knob"]).any()
+    new = divided(dense, mirror_of(dense), fresh=parts["knob"])
+    np.testing.assert_array_equal(new.mirror_suspects, parts["knob"])
 
 
 def test_a_given_skeleton_decides_with_its_own_tolerance():
@@ -72,7 +131,7 @@ def test_a_given_skeleton_decides_with_its_own_tolerance():
     dense = np.any(list(parts.values()), axis=0)
     given = parts["bone"]
     settings = SMALL.model_copy(update={"given_tolerance_mm": 4.6})
-    native = divide(dense, working_of(dense), settings, mirror=mirror_of(dense), given=given)
+    native = divide(dense, given, working_of(dense), settings, np.zeros(SHAPE, bool))
     far = ndimage.distance_transform_edt(~given, sampling=CUBE) > 4.6
     np.testing.assert_array_equal(native.residual, parts["knob"] & far)
     np.testing.assert_array_equal(native.free, parts["partner"] | parts["rib"] | parts["free"])
@@ -86,17 +145,16 @@ def test_without_another_side_what_is_large_or_cut_is_native():
     stub = np.zeros(SHAPE, bool)
     stub[-3:, 40:45, 50:55] = True  # 0.25 mL, leaves the scan
     dense = parts["bone"] | cut | stub | parts["free"]
-    native = divide(dense, working_of(dense), SMALL, mirror=None, given=None)
-    np.testing.assert_array_equal(native.bone, parts["bone"] | cut)
-    np.testing.assert_array_equal(native.free, stub | parts["free"])
-    assert not native.residual.any()
-    assert native.provider == "shape (no other side)"
+    made = divided(dense)
+    np.testing.assert_array_equal(made.bone, parts["bone"] | cut)
+    np.testing.assert_array_equal(made.free, stub | parts["free"])
+    assert made.provider == "shape (marrow and cortex)"
 
 
-def candidates_of(dense, mirror):
+def candidates_of(dense, given):
     working = working_of(dense)
-    native = divide(dense, working, SMALL, mirror=mirror, given=None)
     none = np.zeros(SHAPE, bool)
+    native = divide(dense, given, working, SMALL, none)
     shells = np.zeros(SHAPE, np.int32)
     return list(find_candidates(working, native, ~none, none, none, shells, SMALL))
 
@@ -104,7 +162,7 @@ def candidates_of(dense, mirror):
 def test_free_pieces_and_outgrowths_become_candidates_and_say_whether_they_touch_bone():
     parts = scene()
     dense = parts["bone"] | parts["knob"] | parts["free"]
-    found = candidates_of(dense, mirror_of(parts["bone"]))
+    found = candidates_of(dense, parts["bone"])
     assert [c.attached for c in found] == [True, False]
     knob, free = found
     np.testing.assert_array_equal(free.mask, parts["free"][free.box])
@@ -121,8 +179,8 @@ def test_floccules_two_voxels_apart_are_one_candidate_and_a_cavity_is_filled():
     shell = np.zeros(SHAPE, bool)
     shell[5:15, 36:46, 40:50] = True
     shell[7:13, 38:44, 42:48] = False
-    none = np.zeros(SHAPE, bool)
-    found = candidates_of(dense | shell, mirror_of(none | (np.indices(SHAPE)[0] > 38)))
+    elsewhere = np.indices(SHAPE)[0] > 38
+    found = candidates_of(dense | shell, elsewhere)
     assert len(found) == 2
     assert found[0].mask.sum() == 1000  # the shell's whole cube
 

@@ -1,0 +1,150 @@
+"""Whether a candidate is an ossification: boosted trees on physical features, and why.
+
+The trees were grown by ``benchmarks/lesions/train.py`` on the tuning cases alone (planted lesions
+and the anatomy round them) and lie beside this file as plain numbers. Where physics says which way
+a feature must speak (gas around speaks against, soft tissue all round speaks for), the trees were
+held to it, so that an anatomy nobody trained on cannot turn it round.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from math import exp, isnan, pi
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hoimg.segment.exclude import Place
+from hoimg.segment.features import Features
+
+FEATURES: dict[str, int] = {
+    "volume_mm3": 0,
+    "inscribed_mm": 0,
+    "length_mm": 0,
+    "breadth_mm": 0,
+    "thickness_mm": 0,
+    "length_ratio": 0,
+    "flat": 0,
+    "fill": 0,
+    "soft_shell": 1,
+    "muscle_near": 1,
+    "fat_near": 0,
+    "gas_near": -1,
+    "gas_wide": -1,
+    "fat_wide": 0,
+    "bone_wide": 0,
+    "surround_hu": 0,
+    "mean_hu": 0,
+    "peak_hu": 0,
+    "rim_hu": 0,
+    "core_hu": 0,
+    "centre_hu": 0,
+    "core_sd_hu": 0,
+    "rise": 0,
+    "core_rim": 0,
+    "even": 0,
+    "bright": 0,
+    "texture_hu": 0,
+    "attached": 0,
+    "shell": 1,
+    "contact": 0,
+    "standing": 1,
+    "cortex_known": 0,
+    "mirror_mm": 1,
+    "mirrored": -1,
+    "agreed": 0,
+    "faint_partner": -1,
+    "lumen": -1,
+    "streaked": -1,
+}
+"""What the classifier looks at, and which way it must speak: 1 for, -1 against, 0 free."""
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What the classifier says of one candidate.
+
+    Attributes:
+        probability: 0..1, trained towards the overlap with a planted lesion; it is no probability
+            of disease.
+        weights: Feature to its part in the log odds, the strongest first; they add up to the whole
+            less the trees' common start.
+    """
+
+    probability: float
+    weights: tuple[tuple[str, float, float], ...]
+
+    def words(self, count: int = 3) -> str:
+        """The strongest reasons against, with their values."""
+        against = [(n, v) for n, v, w in self.weights if w < 0][:count]
+        said = ", ".join(f"{name} {value:.3g}" for name, value in against)
+        return f"score {self.probability:.2f}: {said}" if said else f"{self.probability:.2f}"
+
+
+def vector(f: Features, p: Place) -> NDArray[np.float64]:
+    """The features in the order of :data:`FEATURES`; nan where something is not known."""
+    made = {
+        "length_ratio": f.length_mm / max(f.breadth_mm, 1.0),
+        "flat": f.thickness_mm / max(f.breadth_mm, 1.0),
+        "fill": f.volume_mm3 / (4 / 3 * pi * max(f.inscribed_mm, 0.5) ** 3),
+        "core_rim": f.core_hu / max(f.rim_hu, 1.0),
+        "even": f.core_sd_hu / max(f.core_hu, 1.0),
+        "rise": f.mean_hu - (50.0 if isnan(f.surround_hu) else f.surround_hu),
+    }
+    known = {**vars(f), **vars(p), **made}
+    return np.array([float(known[name]) for name in FEATURES])
+
+
+def opinion(f: Features, p: Place) -> Opinion:
+    """Score one candidate and say which features decided.
+
+    A feature's weight is the change of the trees' mean answer at the splits that asked for it
+    (Saabas 2014); the weights and the start add up to the log odds.
+    """
+    trees = _trees()
+    values = vector(f, p)
+    total = np.zeros(len(values))
+    for tree in trees.trees:
+        node = 0
+        while tree.feature[node] >= 0:
+            value = values[tree.feature[node]]
+            left = tree.missing_left[node] if isnan(value) else value <= tree.threshold[node]
+            child = tree.left[node] if left else tree.right[node]
+            total[tree.feature[node]] += tree.value[child] - tree.value[node]
+            node = child
+    odds = trees.start + sum(t.value[0] for t in trees.trees) + float(total.sum())
+    order = np.argsort(-np.abs(total), kind="stable")
+    names = tuple(FEATURES)
+    weights = tuple((names[k], float(values[k]), float(total[k])) for k in order)
+    return Opinion(1.0 / (1.0 + exp(-odds)), weights)
+
+
+@dataclass(frozen=True)
+class _Tree:
+    """One tree; ``feature`` is -1 in leaves."""
+
+    feature: list[int]
+    threshold: list[float]
+    missing_left: list[bool]
+    left: list[int]
+    right: list[int]
+    value: list[float]
+
+
+@dataclass(frozen=True)
+class _Trees:
+    start: float
+    trees: tuple[_Tree, ...]
+
+
+@cache
+def _trees() -> _Trees:
+    """The trees as they lie beside this file."""
+    text = files("hoimg.segment").joinpath("classifier.json").read_text(encoding="utf-8")
+    stored = json.loads(text)
+    if stored["features"] != list(FEATURES):
+        raise RuntimeError("classifier.json was trained on other features; train it anew")
+    return _Trees(stored["start"], tuple(_Tree(**tree) for tree in stored["trees"]))

@@ -1,0 +1,144 @@
+"""Native bone known by its marrow, and what lies on it beyond its own cortex.
+
+A bone of the skeleton is a long, large or cut tube of marrow behind a ridge of cortex; that ridge
+goes on below an ossification that has grown onto it. So the marrow basins of the watershed tell
+where native bone is, the distance of the bone's free surface from them tells how thick its cortex
+is, and mineral farther out than the cortex round about is an outgrowth, cut off at the native
+surface. Needs no other side: the provider for one-sided limbs, and for lesions over which a
+deformable registration would stretch the other side's bone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hoimg.segment.features import extents_mm
+from hoimg.segment.morphology import dilate_mm, distance_mm, fill_holes
+from hoimg.segment.shells import Basins, compactness, inscribed_mm
+from hoimg.segment.working import Working
+
+Bool = NDArray[np.bool_]
+
+LEAST_MM3 = 250.0
+"""Smaller basins are noise and trabeculae."""
+DRAWN_OUT = 7.0
+"""Volume over that of the inscribed sphere from which on a basin is a tube or a plate."""
+TUBE_MM3 = 800.0
+TUBE_MM = 25.0
+LARGE_MM3 = 6000.0
+CUT_MM3 = 1500.0
+"""A basin of this size that leaves the scan is a cut bone."""
+REACH_MM = 14.0
+"""Cortex is nowhere thicker than this beyond the marrow's ridge."""
+ROUND_ABOUT_MM = 10.0
+"""Standard deviation of the window in which the thickness of the cortex is taken."""
+SHARPNESS_MM = 1.0
+"""Thinner places count more by exp(-distance / this): what lies on a bone makes it only thicker."""
+
+
+@dataclass(frozen=True, eq=False)
+class Marrow:
+    """Native bone by its marrow, on the working grid.
+
+    Attributes:
+        inside: Marrow of native bones, up to the ridge of their cortex.
+        distance_mm: float32, distance to it.
+        cortex_mm: float32, how far out the surface of that bone lies round about; nan where no
+            native surface is near enough to tell.
+    """
+
+    inside: Bool
+    distance_mm: NDArray[np.float32]
+    cortex_mm: NDArray[np.float32]
+
+    def beyond(self, margin_mm: float) -> Bool:
+        """Voxels farther out than the native surface and a margin; false where nothing is known."""
+        with np.errstate(invalid="ignore"):
+            out: Bool = self.distance_mm > self.cortex_mm + np.float32(margin_mm)
+        return out
+
+    def within(self, margin_mm: float) -> Bool:
+        """Voxels inside of the native surface and a margin; false where nothing is known."""
+        with np.errstate(invalid="ignore"):
+            out: Bool = self.distance_mm <= self.cortex_mm + np.float32(margin_mm)
+        return out
+
+
+def native_marrow(basins: Basins, dense: Bool, shells: Bool, working: Working) -> Marrow:
+    """Find native marrow and the thickness of the cortex round it.
+
+    Args:
+        basins: Basins of the scan.
+        dense: Voxels above the mineral threshold, without metal.
+        shells: Lesions with a closed shell; their basins are never native.
+        working: The working grid.
+    """
+    native = _native_basins(basins, shells, working)
+    # Deep marrow lies too far from anything dense to have a basin; slice by slice it is filled.
+    inside = fill_holes(native[basins.labels], per_slice=True) & ~shells
+    spacing = working.spacing_zyx_mm
+    distance = distance_mm(inside, spacing)
+    near = dense & (distance < REACH_MM)
+    # Only a surface towards soft tissue is a bone's surface; cortex below a lesion has none.
+    soft = (basins.hu > -250) & (basins.hu < 130) & ~inside
+    surface = near & dilate_mm(soft, 1.05 * max(spacing), spacing)
+    return Marrow(inside, distance, _thickness(distance, surface, spacing))
+
+
+def _native_basins(basins: Basins, shells: Bool, working: Working) -> NDArray[np.bool_]:
+    """Which basins are the marrow of native bones: tubes, large ones, cut ones."""
+    from scipy import ndimage as ndi
+
+    native = np.zeros(len(basins.background), dtype=bool)
+    counts = np.bincount(basins.labels.ravel(), minlength=len(native))
+    volumes = counts * working.voxel_mm3
+    shelled = np.bincount(basins.labels.ravel(), weights=shells.ravel(), minlength=len(native))
+    wanted = (volumes >= LEAST_MM3) & ~basins.background & (shelled < 0.5 * counts)
+    slices = working.hu.shape[0]
+    for label, part in enumerate(ndi.find_objects(basins.labels), start=1):
+        if part is None or not wanted[label]:
+            continue
+        cut = part[0].start == 0 or part[0].stop == slices
+        if volumes[label] > LARGE_MM3 or (cut and volumes[label] > CUT_MM3):
+            native[label] = True
+            continue
+        mask = basins.labels[part] == label
+        if compactness(volumes[label], inscribed_mm(mask, working)) > DRAWN_OUT:
+            long = extents_mm(mask, working.spacing_zyx_mm)[0] > TUBE_MM
+            native[label] = volumes[label] > TUBE_MM3 or long
+    return native
+
+
+def _thickness(
+    distance: NDArray[np.float32], surface: Bool, spacing: tuple[float, float, float]
+) -> NDArray[np.float32]:
+    """Soft minimum of the surface's distance in a Gaussian window; nan where there is none."""
+    from scipy import ndimage as ndi
+
+    weight = np.where(surface, np.exp(-distance / SHARPNESS_MM), 0.0).astype(np.float32)
+    value = weight * np.minimum(distance, REACH_MM)
+    # The window is wide: blocks of two voxels lose nothing and cost an eighth.
+    shape = weight.shape
+    sigma = [ROUND_ABOUT_MM / (2 * s) for s in spacing]
+    parts = [
+        ndi.gaussian_filter(_halved(a), sigma, truncate=2.5, mode="constant")
+        for a in (value, weight)
+    ]
+    coarse = np.full(parts[0].shape, np.nan, dtype=np.float32)
+    np.divide(parts[0], parts[1], out=coarse, where=parts[1] > 1e-8)
+    out = coarse
+    for axis in range(3):
+        out = np.repeat(out, 2, axis=axis)
+    return out[: shape[0], : shape[1], : shape[2]]
+
+
+def _halved(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Means of blocks of 2x2x2 voxels, the last ones padded with zeros."""
+    pad = [(0, n % 2) for n in array.shape]
+    whole = np.pad(array, pad)
+    z, y, x = (n // 2 for n in whole.shape)
+    out: NDArray[np.float32] = whole.reshape(z, 2, y, 2, x, 2).mean(axis=(1, 3, 5))
+    return out

@@ -1,0 +1,214 @@
+"""Candidates by several routes: each proposes what may be a lesion, one judge takes the best.
+
+The routes fail in different places and overlap; nothing is decided here. All on the working grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hoimg.geometry import Box, margin_voxels
+from hoimg.segment.candidates import BRIGHT_HU, GROW_BACK_MM, Candidate, faint_mineral
+from hoimg.segment.division import OPENED_MM, SURFACE_MM, Division
+from hoimg.segment.marrow import Marrow
+from hoimg.segment.morphology import (
+    close_mm,
+    dilate_mm,
+    fill_holes,
+    label_components,
+    open_mm,
+    remove_small,
+)
+from hoimg.segment.shells import Shells
+from hoimg.segment.symmetry import Mirror
+from hoimg.segment.working import Working
+from hoimg.settings import SegmentSettings
+
+Bool = NDArray[np.bool_]
+
+FAINT = (1.0, 0.65)
+"""Floccules are looked for at the settings' limits, and again at this part of them."""
+LEAST_MM3 = 100.0
+MARGIN_MM = 16.0
+LARGEST_MM3 = 250_000.0
+"""Larger pieces are nets of bone or vessels through the scan, and no one candidate."""
+SAME = 0.85
+"""Two candidates that share this much (over their union) are one."""
+
+
+def propose(
+    working: Working,
+    division: Division,
+    marrow: Marrow,
+    mirror: Mirror | None,
+    body: Bool,
+    metal: Bool,
+    streaks: Bool,
+    closed: Shells,
+    settings: SegmentSettings,
+) -> list[Candidate]:
+    """Propose candidates by every route; overlapping ones are all given.
+
+    Args:
+        working: The working grid.
+        division: Dense voxels, divided.
+        marrow: Native bone by its marrow.
+        mirror: The mirrored skeleton, or None.
+        body: The patient.
+        metal: Metal.
+        streaks: Its streak zone.
+        closed: Closed shells.
+        settings: Section ``segment``.
+    """
+    spacing = working.spacing_zyx_mm
+    shelled = closed.labels > 0
+    wall = metal | division.solid | division.kept
+    out = list(_shelled(closed, division, spacing))
+    # What lies on a shell's surface is its blur and its crumbs.
+    off_shell = ~dilate_mm(shelled, 2.0, spacing)
+
+    standing = np.zeros_like(shelled)
+    for radius in OPENED_MM:
+        # A lump on a bone whose marrow was not seen comes off only at a wider opening.
+        seeds = open_mm(division.marrow_suspects, radius, spacing)
+        grown = _grown(seeds, division, marrow, None, wall, working, settings) & off_shell
+        out += _pieces(grown, "marrow", division, working)
+        standing = standing | grown
+    apart = _grown(division.mirror_suspects, division, marrow, mirror, wall, working, settings)
+    apart &= off_shell
+    out += _pieces(apart, "mirror", division, working)
+
+    sure = division.kept & ~division.loose
+    halo = max(2.0, 1.2 * max(spacing))  # partial volume of cortex
+    near_bone = dilate_mm(marrow.inside | open_mm(sure, 0.6, spacing), halo, spacing)
+    dense_ones = division.free | division.marrow_suspects | division.mirror_suspects
+    # The blur around a dense body is no floccule, and would bridge two lesions side by side.
+    blur = dilate_mm(dense_ones & (working.hu > BRIGHT_HU), 3.5, spacing)
+    clear = ~(blur | near_bone)
+    barred = near_bone | metal | streaks
+    for part in FAINT:
+        faint = faint_mineral(working, body, barred, settings, part) & clear
+        free = remove_small((division.free | faint) & off_shell, 20.0 / working.voxel_mm3)
+        hard = sure | metal | shelled
+        grouped = _grouped(free, hard, settings.group_mm, spacing)
+        out += _pieces(grouped, "free", division, working)
+        # Floccules beside an outgrowth belong to it; or they do not.
+        if standing.any() or apart.any():
+            every = _grouped(free | standing | apart, hard, settings.group_mm, spacing)
+            out += _pieces(every & off_shell, "joined", division, working)
+    return _distinct(out)
+
+
+def _grouped(mask: Bool, wall: Bool, group_mm: float, spacing: tuple[float, float, float]) -> Bool:
+    """Pieces near each other joined, and what they enclose filled, without crossing the wall."""
+    joined = close_mm(mask, group_mm / 2, spacing) & ~wall
+    return fill_holes(joined) & ~wall
+
+
+def _grown(
+    seeds: Bool,
+    division: Division,
+    marrow: Marrow,
+    mirror: Mirror | None,
+    wall: Bool,
+    working: Working,
+    settings: SegmentSettings,
+) -> Bool:
+    """Suspects grown back to the native surface that they stand on, and their cores filled."""
+    if not seeds.any():
+        return seeds
+    spacing = working.spacing_zyx_mm
+    native = ~marrow.beyond(SURFACE_MM) & np.isfinite(marrow.cortex_mm)
+    if mirror is not None:
+        native |= mirror.distance_mm <= 0.5
+    reach = division.dense & dilate_mm(seeds, GROW_BACK_MM, spacing) & ~native
+    grown = close_mm(seeds | reach, settings.group_mm / 2, spacing)
+    # Lesion and native bone together close the envelope of a fused lesion's marrow core.
+    hard = (wall & ~grown) | native
+    filled = fill_holes(grown | hard) & ~hard
+    grown |= filled & dilate_mm(grown, 8.0, spacing)
+    return grown & ~native
+
+
+def _shelled(
+    closed: Shells, division: Division, spacing: tuple[float, float, float]
+) -> Iterator[Candidate]:
+    """Each closed shell with the smaller pieces of free mineral that touch it."""
+    from scipy import ndimage as ndi
+
+    shells = closed.labels
+    margin = margin_voxels(MARGIN_MM, spacing)
+    for label, part in enumerate(ndi.find_objects(shells), start=1):
+        if part is None:
+            continue
+        box = _widened(part, margin, shells.shape)
+        piece = shells[box] == label
+        crumbs, count = label_components(division.free[box] & (shells[box] == 0))
+        touching = np.unique(crumbs[dilate_mm(piece, max(spacing), spacing)])
+        sizes = np.bincount(crumbs.ravel(), minlength=count + 1)
+        keep = np.zeros(count + 1, dtype=bool)
+        keep[touching] = sizes[touching] < 0.5 * piece.sum()
+        keep[0] = False
+        mask = fill_holes(piece | keep[crumbs])
+        attached = bool((dilate_mm(mask, max(spacing), spacing) & division.kept[box]).any())
+        yield Candidate(box, mask, attached, shell=True, route="shell")
+
+
+def _pieces(mask: Bool, route: str, division: Division, working: Working) -> Iterator[Candidate]:
+    from scipy import ndimage as ndi
+
+    spacing = working.spacing_zyx_mm
+    mask = remove_small(mask, LEAST_MM3 / working.voxel_mm3)
+    labels, _ = label_components(mask)
+    margin = margin_voxels(MARGIN_MM, spacing)
+    for label, part in enumerate(ndi.find_objects(labels), start=1):
+        if part is None:
+            continue
+        inner = labels[part] == label
+        if inner.sum() * working.voxel_mm3 > LARGEST_MM3:
+            continue
+        box = _widened(part, margin, labels.shape)
+        piece = labels[box] == label
+        touching = bool((dilate_mm(piece, max(spacing), spacing) & division.kept[box]).any())
+        yield Candidate(box, piece, touching, route=route)
+
+
+def _distinct(candidates: list[Candidate]) -> list[Candidate]:
+    """Without those that repeat an earlier one."""
+    out: list[Candidate] = []
+    sizes: list[int] = []
+    for one in candidates:
+        size = int(one.mask.sum())
+        for other, other_size in zip(out, sizes, strict=True):
+            if min(size, other_size) < SAME * max(size, other_size):
+                continue
+            both = shared_voxels(one, other)
+            if both >= SAME * (size + other_size - both):
+                break
+        else:
+            out.append(one)
+            sizes.append(size)
+    return out
+
+
+def shared_voxels(one: Candidate, other: Candidate) -> int:
+    """How many voxels two candidates share."""
+    a, b = [], []
+    for s, t in zip(one.box, other.box, strict=True):
+        low, high = max(s.start, t.start), min(s.stop, t.stop)
+        if low >= high:
+            return 0
+        a.append(slice(low - s.start, high - s.start))
+        b.append(slice(low - t.start, high - t.start))
+    return int((one.mask[tuple(a)] & other.mask[tuple(b)]).sum())
+
+
+def _widened(part: Box, margin: tuple[int, int, int], shape: tuple[int, ...]) -> Box:
+    parts = [
+        slice(max(s.start - m, 0), min(s.stop + m, n))
+        for s, m, n in zip(part, margin, shape, strict=True)
+    ]
+    return (parts[0], parts[1], parts[2])

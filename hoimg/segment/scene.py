@@ -1,0 +1,80 @@
+"""The first look at an exam: patient, metal, lumens, mineral and basins on the working grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hoimg.attenuation import hu_at_kvp
+from hoimg.image import CTVolume
+from hoimg.segment.body import body_mask, metal_mask
+from hoimg.segment.contrast import enhanced_lumen, wall_calcium
+from hoimg.segment.morphology import remove_small, smooth_mm
+from hoimg.segment.shells import Basins, find_basins
+from hoimg.segment.working import Working, make_working
+from hoimg.settings import SegmentSettings
+
+Bool = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What can be said of every voxel before anything is judged.
+
+    Attributes:
+        working: The working grid.
+        body: The patient.
+        metal: Metal and cement.
+        streaks: The zone round it.
+        lumen: Enhanced lumens; empty without contrast.
+        wall: Calcium in their walls that touches the skeleton.
+        dense: Voxels above the mineral threshold, without metal, lumen and wall.
+        parted: Basins of the watershed.
+    """
+
+    working: Working
+    body: Bool
+    metal: Bool
+    streaks: Bool
+    lumen: Bool
+    wall: Bool
+    dense: Bool
+    parted: Basins
+
+
+def look(
+    volume: CTVolume, settings: SegmentSettings, *, kvp: float | None, contrast: bool
+) -> Scene:
+    """Take the first look.
+
+    Args:
+        volume: The exam, HU.
+        settings: Section ``segment``.
+        kvp: Tube voltage, for the mineral threshold; None counts as 120 kV.
+        contrast: Whether a contrast agent was given.
+    """
+    working = make_working(volume, settings.working_mm)
+    spacing = working.spacing_zyx_mm
+    body = body_mask(working.hu, spacing)
+    peak = _peaks(volume, working, settings.metal_hu)
+    metal, streaks = metal_mask(working.hu, peak, body, spacing)
+    calm = smooth_mm(working.hu, 0.7, spacing)
+    dense = (calm > hu_at_kvp(settings.mineral_hu_120kvp, kvp)) & ~metal
+    lumen = enhanced_lumen(working, body, metal) if contrast else np.zeros_like(metal)
+    wall = wall_calcium(dense & ~lumen, lumen, working, settings.skeleton_component_mm3)
+    dense = remove_small(dense & ~lumen & ~wall, 30.0 / working.voxel_mm3)
+    parted = find_basins(working, settings)
+    return Scene(working, body, metal, streaks, lumen, wall, dense, parted)
+
+
+def _peaks(volume: CTVolume, working: Working, limit_hu: float) -> Bool:
+    """Working voxels that hold a native voxel above the limit."""
+    fz, fy, fx = working.factors
+    mz, my, mx = working.hu.shape
+    out = np.zeros(working.hu.shape, dtype=bool)
+    for k in range(mz):
+        slab = volume.hu[k * fz : (k + 1) * fz, : my * fy, : mx * fx] > limit_hu
+        out[k] = slab.reshape(fz, my, fy, mx, fx).any(axis=(0, 2, 4))
+    return out

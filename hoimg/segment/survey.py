@@ -1,0 +1,155 @@
+"""What can be said of a candidate: its own features and its place among everything else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hoimg.segment.candidates import Candidate
+from hoimg.segment.division import SURFACE_MM, Division
+from hoimg.segment.exclude import Place
+from hoimg.segment.features import Features, features_of
+from hoimg.segment.marrow import Marrow
+from hoimg.segment.morphology import dilate_mm, distance_mm
+from hoimg.segment.symmetry import Mirror
+from hoimg.segment.working import Working
+from hoimg.settings import SegmentSettings
+
+Bool = NDArray[np.bool_]
+
+DEEP_MM = 60.0
+"""Deeper below the skin than this is all one."""
+AGREED_MM = 3.0
+FAINT_MM = 4.0
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """The maps of one exam on its working grid that candidates are judged by.
+
+    Attributes:
+        working: The working grid.
+        body: The patient.
+        streaks: Streak zone of metal.
+        metal_mm: Distance to metal, mm.
+        skin_mm: Depth below the skin in the slice, mm, at most ``DEEP_MM``.
+        near_lumen: Within 3 mm of an enhanced lumen.
+        division: Dense voxels, divided.
+        marrow: Native bone by its marrow.
+        mirror: The mirrored skeleton, or None.
+        fresh: What an earlier exam did not have.
+        contrast: Whether the header names a contrast agent.
+        settings: Section ``segment``.
+    """
+
+    working: Working
+    body: Bool
+    streaks: Bool
+    metal_mm: NDArray[np.float32]
+    skin_mm: NDArray[np.float32]
+    near_lumen: Bool
+    division: Division
+    marrow: Marrow
+    mirror: Mirror | None
+    fresh: Bool
+    contrast: bool
+    settings: SegmentSettings
+
+    def of(self, candidate: Candidate) -> tuple[Features, Place]:
+        """Features and place of one candidate."""
+        box, mask = candidate.box, candidate.mask
+        ignore = self.division.kept[box] | (self.streaks[box] & ~mask)
+        spacing = self.working.spacing_zyx_mm
+        return features_of(self.working.hu[box], mask, ignore, spacing), self._place(candidate)
+
+    def _place(self, candidate: Candidate) -> Place:
+        box, mask = candidate.box, candidate.mask
+        spacing = self.working.spacing_zyx_mm
+        step = spacing[0]
+        slices = np.flatnonzero(mask.any(axis=(1, 2))) + box[0].start
+        last = self.working.hu.shape[0] - 1
+        from_start, from_end = slices[0] * step, (last - slices[-1]) * step
+        inward = slices[-1] * step if from_start <= from_end else (last - slices[0]) * step
+        nan = float("nan")
+        mirror_mm, mirrored, agreed, faint, agreement = nan, 0.0, 1.0, nan, nan
+        if self.mirror is not None:
+            near = self.mirror.distance_mm[box][mask]
+            mirror_mm = float(np.median(near))
+            mirrored = float((near <= self.settings.mirror_loose_mm).mean())
+            faint = float((self.mirror.faint_distance_mm[box][mask] <= FAINT_MM).mean())
+            agreement = self.mirror.agreement
+            own = self.division.bone[box] & ~mask
+            if own.any():
+                agreed = float((self.mirror.distance_mm[box][own] <= AGREED_MM).mean())
+        layer = dilate_mm(mask, 1.5 * max(spacing), spacing) & ~mask
+        known = np.isfinite(self.marrow.cortex_mm[box][mask])
+        out_mm = self.marrow.distance_mm[box][mask] - self.marrow.cortex_mm[box][mask]
+        return Place(
+            attached=candidate.attached,
+            shell=candidate.shell,
+            metal_mm=float(self.metal_mm[box][mask].min()),
+            scan_end_mm=float(min(from_start, from_end)),
+            inward_mm=float(inward),
+            mirror_mm=mirror_mm,
+            mirrored=mirrored,
+            agreed=agreed,
+            outside_body=float((~self.body[box][mask]).mean()),
+            contrast=self.contrast,
+            lumen=float(self.near_lumen[box][mask].mean()),
+            streaked=float(self.streaks[box][mask].mean()),
+            contact=float(self.division.kept[box][layer].mean()) if layer.any() else 0.0,
+            standing=float((out_mm[known] > SURFACE_MM).mean()) if known.any() else nan,
+            cortex_known=float(known.mean()),
+            agreement=agreement,
+            faint_partner=faint,
+            fresh=float(self.fresh[box][mask].mean()),
+            skin_mm=float(np.median(self.skin_mm[box][mask])),
+        )
+
+
+def survey(
+    working: Working,
+    body: Bool,
+    metal: Bool,
+    streaks: Bool,
+    lumen: Bool,
+    division: Division,
+    marrow: Marrow,
+    mirror: Mirror | None,
+    fresh: Bool,
+    contrast: bool,
+    settings: SegmentSettings,
+) -> Survey:
+    """Prepare the maps of one exam; see :class:`Survey` for what goes in."""
+    spacing = working.spacing_zyx_mm
+    return Survey(
+        working=working,
+        body=body,
+        streaks=streaks,
+        metal_mm=distance_mm(metal, spacing),
+        skin_mm=_skin_mm(body, spacing),
+        near_lumen=dilate_mm(lumen, 3.0, spacing),
+        division=division,
+        marrow=marrow,
+        mirror=mirror,
+        fresh=fresh,
+        contrast=contrast,
+        settings=settings,
+    )
+
+
+def _skin_mm(body: Bool, spacing: tuple[float, float, float]) -> NDArray[np.float32]:
+    """Depth below the skin slice by slice: a scan's end is no skin, nor is its field of view."""
+    from scipy import ndimage as ndi
+
+    step = max(1, round(3.0 / spacing[2]))
+    coarse = body[:, ::step, ::step]
+    out = np.zeros(coarse.shape, dtype=np.float32)
+    for z in range(coarse.shape[0]):
+        out[z] = ndi.distance_transform_edt(
+            coarse[z], sampling=(spacing[1] * step, spacing[2] * step)
+        )
+    whole = np.minimum(out, DEEP_MM).repeat(step, axis=1).repeat(step, axis=2)
+    return whole[:, : body.shape[1], : body.shape[2]]

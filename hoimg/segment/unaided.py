@@ -1,0 +1,144 @@
+"""The search without a reader's help: every route proposes, one judge takes the best of each place.
+
+Candidates of different routes overlap. The one with the highest score wins its place; what is left
+over is listed with the reason why it was not called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hoimg.geometry import Box
+from hoimg.segment.candidates import Candidate
+from hoimg.segment.classifier import Opinion, opinion
+from hoimg.segment.division import Division
+from hoimg.segment.exclude import Place, hard_exclusion, likely_reason
+from hoimg.segment.features import Features
+from hoimg.segment.marrow import Marrow
+from hoimg.segment.native import Native
+from hoimg.segment.routes import propose, shared_voxels
+from hoimg.segment.shells import Shells
+from hoimg.segment.survey import Survey
+
+Bool = NDArray[np.bool_]
+Left = tuple[Bool, Box, str, str]
+
+SHARED = 0.25
+"""Candidates that share this much of the smaller one are for one place."""
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What the search found.
+
+    Attributes:
+        called: Candidates that are called ossification; they do not overlap by much.
+        left: Mask, box, reason and numbers of what was not called.
+    """
+
+    called: list[Candidate]
+    left: list[Left]
+
+
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    candidate: Candidate
+    features: Features
+    place: Place
+    said: Opinion
+    hard: tuple[str, str] | None
+
+
+def search(
+    maps: Survey,
+    metal: Bool,
+    closed: Shells,
+    wanted: Callable[[Candidate], bool] | None = None,
+) -> Found:
+    """Propose, judge and choose.
+
+    Args:
+        maps: The exam's maps.
+        metal: Metal.
+        closed: Closed shells.
+        wanted: Guided use: whether a candidate lies where the reader points; such ones are called
+            whatever they may be, others are not. None: everything is judged.
+    """
+    proposed = propose(
+        maps.working,
+        maps.division,
+        maps.marrow,
+        maps.mirror,
+        maps.body,
+        metal,
+        maps.streaks,
+        closed,
+        maps.settings,
+    )
+    judged = [_judged(maps, candidate) for candidate in proposed]
+    judged.sort(key=lambda j: -j.said.probability)
+    called: list[Candidate] = []
+    left: list[Left] = []
+    refused: list[_Judged] = []
+    for one in judged:
+        if wanted is not None and not wanted(one.candidate):
+            refused.append(one)
+        elif not _apart(one.candidate, called):
+            continue
+        elif wanted is not None or _is_lesion(one, maps):
+            called.append(one.candidate)
+        else:
+            refused.append(one)
+    listed: list[Candidate] = []
+    for one in refused:
+        if not (_apart(one.candidate, called) and _apart(one.candidate, listed)):
+            continue
+        listed.append(one.candidate)
+        box, mask = one.candidate.box, one.candidate.mask
+        if wanted is not None and _is_lesion(one, maps):
+            left.append((mask, box, "unassessed", "outside of the region or seeds that were given"))
+        else:
+            reason, note = one.hard or likely_reason(one.features, one.place, maps.settings)
+            left.append((mask, box, reason, f"{note} ({one.said.words()})"))
+    return Found(called, left)
+
+
+def _judged(maps: Survey, candidate: Candidate) -> _Judged:
+    features, place = maps.of(candidate)
+    hard = hard_exclusion(features, place, maps.settings)
+    return _Judged(candidate, features, place, opinion(features, place), hard)
+
+
+def _is_lesion(one: _Judged, maps: Survey) -> bool:
+    # What was not there at an earlier date needs less to be believed.
+    new = one.place.fresh > 0.5
+    least = maps.settings.new_score if new else maps.settings.least_score
+    return one.hard is None and one.said.probability >= least
+
+
+def _apart(candidate: Candidate, others: list[Candidate]) -> bool:
+    """Whether a candidate shares little with any of some others."""
+    size = int(candidate.mask.sum())
+    return all(
+        shared_voxels(candidate, other) < SHARED * min(size, int(other.mask.sum()))
+        for other in others
+    )
+
+
+def as_native(division: Division, marrow: Marrow) -> Native:
+    """The division in the form that the rest of the stage knows."""
+    none = np.zeros_like(division.dense)
+    return Native(
+        bone=division.bone,
+        solid=division.solid,
+        core=division.solid | marrow.inside,
+        dense=division.dense,
+        residual=none,
+        free=division.free,
+        explained=none,
+        provider=division.provider,
+    )
