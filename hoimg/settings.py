@@ -411,6 +411,15 @@ class SegmentSettings(_Section):
         gt=0,
         lt=1,
     )
+    coarse_score: float = threshold(
+        0.4,
+        unit="score",
+        meaning="The same where voxels are coarser than 2.5 mm, which the classifier never saw.",
+        source="one scan of 3 mm without lesions",
+        status="default",
+        gt=0,
+        lt=1,
+    )
     new_score: float = threshold(
         0.05,
         unit="score",

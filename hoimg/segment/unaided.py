@@ -27,6 +27,8 @@ from hoimg.segment.survey import Survey
 Bool = NDArray[np.bool_]
 Left = tuple[Bool, Box, str, str]
 
+GROWN_ON_MM = 2.5
+"""Coarsest voxels that the classifier was grown on; of coarser ones it knows less."""
 SHARED = 0.25
 """Candidates that share this much of the smaller one are for one place."""
 
@@ -114,10 +116,17 @@ def _judged(maps: Survey, candidate: Candidate) -> _Judged:
 
 
 def _is_lesion(one: _Judged, maps: Survey) -> bool:
+    if one.hard is not None:
+        return False
+    settings = maps.settings
     # What was not there at an earlier date needs less to be believed.
-    new = one.place.fresh > 0.5
-    least = maps.settings.new_score if new else maps.settings.least_score
-    return one.hard is None and one.said.probability >= least
+    least = settings.new_score if one.place.fresh > 0.5 else settings.least_score
+    voxel_mm = max(maps.working.spacing_zyx_mm)
+    if voxel_mm > GROWN_ON_MM:
+        least = max(least, settings.coarse_score)
+        if one.features.inscribed_mm < voxel_mm:
+            return False  # no voxel of it is free of partial volume
+    return one.said.probability >= least
 
 
 def _apart(candidate: Candidate, others: list[Candidate]) -> bool:
