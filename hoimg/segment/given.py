@@ -40,9 +40,12 @@ LACKING_MM3 = 5000.0
 """Least volume of dense bone that the mask lacks and that is told to the reader."""
 LARGEST_MM3 = 60_000.0
 """A closed shell larger than this is a bone with its marrow."""
-LONG_MM = 60.0
-LONG_RATIO = 3.0
-"""A lacking piece this long and this many times longer than broad is a bone, no ossification."""
+CUT_SHARE = 0.4
+"""A shaft leaves the scan with this much of its largest cross-section, what ends there does not."""
+LONG_MM = 100.0
+LONG_RATIO = 4.0
+"""A lacking piece this long and this many times longer than broad is a bone; ectopic bone of 86 mm
+and four times its breadth was planted."""
 
 
 def given_skeleton(
@@ -141,8 +144,9 @@ def divide_by_given(
     for box, lump in _pieces(lumps, LACKING_MM3 / working.voxel_mm3):
         if _is_bone(lump, box, working):
             lacking[box] |= lump
-    if lacking.any():
-        lacking = off & (distance_mm(lacking, spacing) <= 2.0)
+    if lacking.any():  # with its spongy part, which may lie apart
+        whole = fill_holes(close_mm(lacking, WIDTH_MM, spacing), per_slice=True)
+        lacking = off & (distance_mm(whole, spacing) <= WIDTH_MM)
     kept = (bone & near) | lacking
     core = given | lacking
     return GivenDivision(kept, core, near, bone & off & ~lacking, dense & ~bone & ~lacking, lacking)
@@ -219,9 +223,11 @@ def swallowed(shells: NDArray[np.int32], given: Bool, working: Working) -> list[
 
 
 def _is_bone(lump: Bool, box: Box, working: Working) -> bool:
-    """Whether a piece leaves the scan, or is long and thin."""
-    shape = working.hu.shape
-    if any(s.start == 0 or s.stop == n for s, n in zip(box, shape, strict=True)):
+    """Whether a piece leaves the scan with much of its cross-section, or is long and thin."""
+    areas = lump.sum(axis=(1, 2))
+    last = box[0].stop == working.hu.shape[0]
+    ends = [areas[0] if box[0].start == 0 else 0, areas[-1] if last else 0]
+    if max(ends) >= CUT_SHARE * areas.max():
         return True
     length, breadth = extents_mm(lump, working.spacing_zyx_mm)
     return length >= LONG_MM and length >= LONG_RATIO * breadth

@@ -98,6 +98,15 @@ def test_a_lump_that_does_not_leave_the_scan_is_no_bone_that_the_mask_lacks():
     assert found.residual.sum() > 0.7 * (lump & ~LEFT).sum()
 
 
+@pytest.mark.parametrize(("wide", "bone"), [(8, True), (6, False)])
+def test_what_leaves_the_scan_with_little_of_itself_is_no_bone_that_the_mask_lacks(wide, bone):
+    lump = np.zeros(SHAPE, bool)
+    lump[1:12, 40:58, 40:60] = True  # 32 mL, 18 x 20 in cross-section
+    lump[0, 40:58, 40 : 40 + wide] = True  # 0.4 or 0.3 of that in the first slice
+    found = divide_by_given(LEFT | lump, LEFT, working_of(LEFT | lump), SETTINGS)
+    assert found.lacking.any() == bone
+
+
 @pytest.mark.parametrize(("inside", "told"), [(0.45, False), (0.55, True)])
 def test_a_closed_shell_inside_of_the_mask_is_told_from_one_half_on(inside, told):
     shells = np.zeros(SHAPE, np.int32)
