@@ -151,6 +151,15 @@ def margin_voxels(margin_mm: float, spacing_zyx_mm: Sequence[float]) -> tuple[in
     return (z, y, x)
 
 
+def widened(box: Box, margin: Sequence[int], shape: Sequence[int]) -> Box:
+    """A box with a margin on every side (voxels, zyx), as far as the array goes."""
+    parts = [
+        slice(max(s.start - m, 0), min(s.stop + m, n))
+        for s, m, n in zip(box, margin, shape, strict=True)
+    ]
+    return (parts[0], parts[1], parts[2])
+
+
 def _triple(values: ArrayLike) -> Triple:
     a, b, c = (float(v) for v in np.asarray(values, dtype=float))
     return (a, b, c)

@@ -403,7 +403,7 @@ class SegmentSettings(_Section):
         status="default",
     )
     least_score: float = threshold(
-        0.2,
+        0.14,
         unit="score",
         meaning="Candidates with at least this score of the classifier are called ossification.",
         source="false lesions and missed ones on the tuning cases, cross-validated",

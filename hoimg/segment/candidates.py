@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hoimg.geometry import Box, margin_voxels
+from hoimg.geometry import Box, margin_voxels, widened
 from hoimg.segment.morphology import (
     close_mm,
     dilate_mm,
@@ -159,7 +159,7 @@ def _shelled(
     for label, part in enumerate(ndi.find_objects(shells), start=1):
         if part is None:
             continue
-        box = _widened(part, margin, shells.shape)
+        box = widened(part, margin, shells.shape)
         piece = shells[box] == label
         crumbs, count = label_components(native.free[box] & (shells[box] == 0))
         touching = np.unique(crumbs[dilate_mm(piece, max(spacing), spacing)])
@@ -199,15 +199,7 @@ def _split(
     for label, part in enumerate(ndi.find_objects(labels), start=1):
         if part is None:
             continue
-        box = _widened(part, margin, labels.shape)
+        box = widened(part, margin, labels.shape)
         piece = labels[box] == label
         touching = bool((dilate_mm(piece, max(spacing), spacing) & native.bone[box]).any())
         yield Candidate(box, piece, touching or bool(grown[box][piece].any()))
-
-
-def _widened(part: Box, margin: tuple[int, int, int], shape: tuple[int, ...]) -> Box:
-    parts = [
-        slice(max(s.start - m, 0), min(s.stop + m, n))
-        for s, m, n in zip(part, margin, shape, strict=True)
-    ]
-    return (parts[0], parts[1], parts[2])

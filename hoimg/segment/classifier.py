@@ -17,6 +17,7 @@ from math import exp, isnan, pi
 import numpy as np
 from numpy.typing import NDArray
 
+from hoimg.segment.around import Around
 from hoimg.segment.exclude import Place
 from hoimg.segment.features import Features
 
@@ -59,6 +60,11 @@ FEATURES: dict[str, int] = {
     "faint_partner": -1,
     "lumen": -1,
     "streaked": -1,
+    "wide_gas": -1,
+    "wide_fat": 0,
+    "wide_muscle": 1,
+    "wide_enhanced": -1,
+    "wide_bone": 0,
 }
 """What the classifier looks at, and which way it must speak: 1 for, -1 against, 0 free."""
 
@@ -84,7 +90,7 @@ class Opinion:
         return f"score {self.probability:.2f}: {said}" if said else f"{self.probability:.2f}"
 
 
-def vector(f: Features, p: Place) -> NDArray[np.float64]:
+def vector(f: Features, p: Place, a: Around) -> NDArray[np.float64]:
     """The features in the order of :data:`FEATURES`; nan where something is not known."""
     made = {
         "length_ratio": f.length_mm / max(f.breadth_mm, 1.0),
@@ -94,18 +100,18 @@ def vector(f: Features, p: Place) -> NDArray[np.float64]:
         "even": f.core_sd_hu / max(f.core_hu, 1.0),
         "rise": f.mean_hu - (50.0 if isnan(f.surround_hu) else f.surround_hu),
     }
-    known = {**vars(f), **vars(p), **made}
+    known = {**vars(f), **vars(p), **vars(a), **made}
     return np.array([float(known[name]) for name in FEATURES])
 
 
-def opinion(f: Features, p: Place) -> Opinion:
+def opinion(f: Features, p: Place, a: Around) -> Opinion:
     """Score one candidate and say which features decided.
 
     A feature's weight is the change of the trees' mean answer at the splits that asked for it
     (Saabas 2014); the weights and the start add up to the log odds.
     """
     trees = _trees()
-    values = vector(f, p)
+    values = vector(f, p, a)
     total = np.zeros(len(values))
     for tree in trees.trees:
         node = 0

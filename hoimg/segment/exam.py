@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from hoimg.attenuation import hu_at_kvp
 from hoimg.errors import InputRefused
-from hoimg.geometry import Box, Grid
+from hoimg.geometry import Box
 from hoimg.image import CTVolume, Mask, resample_mask
 from hoimg.results import Finding
 from hoimg.segment.beside import Judge, search_beside
@@ -28,6 +29,7 @@ from hoimg.segment.overrule import middle_and_inside
 from hoimg.segment.prior import PriorScan, fresh_bone, prior_skeleton
 from hoimg.segment.region import call_in_region
 from hoimg.segment.scene import look
+from hoimg.segment.seeded import call_at_points
 from hoimg.segment.shells import Shells, closed_shells
 from hoimg.segment.skeletons import (
     ProvidedSkeleton,
@@ -45,6 +47,7 @@ from hoimg.segment.working import Working
 from hoimg.settings import SegmentSettings
 
 Bool = NDArray[np.bool_]
+Triple = tuple[float, float, float]
 LISTED_MM3 = 60.0
 """Smaller specks are noise or a single voxel's calcium; they are not listed one by one."""
 
@@ -58,7 +61,7 @@ def segment_exam(
     skeleton: Mask | None = None,
     skeleton_by: str | None = None,
     roi: Mask | None = None,
-    seeds_lps_mm: Sequence[Sequence[float]] = (),
+    seeds_lps_mm: Sequence[Triple] = (),
     lesions: Mask | None = None,
     prior: PriorScan | None = None,
 ) -> Segmentation:
@@ -74,7 +77,8 @@ def segment_exam(
             not fit the image is not used, a reader's is refused.
         roi: Only candidates that overlap this region are called, and there none is excluded for
             what it may be (guided use; see :mod:`hoimg.segment.region`); on any grid.
-        seeds_lps_mm: Points in LPS mm; the candidates within 5 mm of them are called, others not.
+        seeds_lps_mm: Points in LPS mm, one in each lesion that is meant: what holds them is
+            outlined (see :mod:`hoimg.segment.seeded`), nothing else is called.
         lesions: Outlines of the reader, on any grid: they are never native bone, and no candidate
             is looked for, as nobody asks. The lesion map stays empty.
         prior: An earlier CT of the patient: what is new since then is suspect (see
@@ -143,12 +147,13 @@ def segment_exam(
     if prior is not None and lesions is None:
         earlier = prior_skeleton(prior, working, body, metal, settings)
         fresh = fresh_bone(earlier, dense & known & ~shells, working, settings)
-    guided = _guidance(working.grid, region, seeds_lps_mm)
+    guided = None if region is None else resample_mask(region, working.grid).array > 0
 
     def pointed_at(candidate: Candidate) -> bool:
         return guided is not None and bool((guided[candidate.box] & candidate.mask).any())
 
-    wanted = None if guided is None else pointed_at
+    # What lies at a seed is drawn from the seed itself, in the end.
+    wanted = pointed_at if guided is not None or seeds_lps_mm else None
     found = Found([], [])
     if given is not None:
         native = divide(dense & known, given, working, settings, shells)
@@ -234,22 +239,22 @@ def segment_exam(
     made = _finish(
         volume, working, body, metal, native, provided, closed, called, left, findings, settings
     )
-    if region is None or lesions is not None:
+    if lesions is not None:
         return made
-    return call_in_region(volume, made, region, settings, kvp=kvp)
-
-
-def _guidance(grid: Grid, roi: Mask | None, seeds_lps_mm: Sequence[Sequence[float]]) -> Bool | None:
-    if roi is None and not seeds_lps_mm:
-        return None
-    inside = np.zeros(grid.size_zyx, dtype=bool)
-    if roi is not None:
-        inside |= resample_mask(roi, grid).array > 0
-    for point in seeds_lps_mm:
-        index = np.rint(grid.to_index_zyx(point)).astype(int)
-        if (index >= 0).all() and (index < np.asarray(grid.size_zyx)).all():
-            inside[tuple(index)] = True
-    return dilate_mm(inside, 5.0, grid.spacing_zyx_mm) if seeds_lps_mm else inside
+    if region is not None:
+        made = call_in_region(volume, made, region, settings, kvp=kvp)
+    if seeds_lps_mm:
+        made = call_at_points(
+            volume,
+            made,
+            seeds_lps_mm,
+            settings,
+            mineral_hu=hu_at_kvp(settings.mineral_hu_120kvp, kvp),
+            working=working,
+            given=given,
+            paired_mm=None if mirror is None else mirror.distance_mm,
+        )
+    return made
 
 
 def _listed(mask: Bool, reason: str, note: str) -> list[tuple[Bool, Box, str, str]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hoimg.geometry import bounding_box, margin_voxels
 from hoimg.segment.morphology import distance_mm, smooth_mm
 
 Bool = NDArray[np.bool_]
@@ -80,7 +81,9 @@ def features_of(
         spacing_zyx_mm: Spacing.
     """
     outside = distance_mm(mask, spacing_zyx_mm)
-    inside = distance_mm(~np.pad(mask, 1), spacing_zyx_mm)[1:-1, 1:-1, 1:-1]
+    tight = bounding_box(mask) or tuple(slice(0, n) for n in mask.shape)
+    inside = np.zeros(mask.shape, dtype=np.float32)
+    inside[tight] = distance_mm(~np.pad(mask[tight], 1), spacing_zyx_mm)[1:-1, 1:-1, 1:-1]
     voxel = float(np.prod(spacing_zyx_mm))
     half_voxel = 0.5 * float(np.mean(spacing_zyx_mm))
     # Distances run between voxel centres; the surface lies half a voxel before the next one.
@@ -91,7 +94,8 @@ def features_of(
     around = hu[wide]
     far = hu[(outside > 7.0) & (outside <= 15.0)]
     broad = hu[(outside > 2.0) & (outside <= 15.0)]
-    capped = np.clip(hu, -100, 600)
+    near = bounding_box(mask, margin_voxels(6.0, spacing_zyx_mm)) or tight  # 3 SD of the window
+    capped = np.clip(hu[near], -100, 600)
     mean = smooth_mm(capped, 2.0, spacing_zyx_mm)
     spread = np.sqrt(np.maximum(smooth_mm(capped * capped, 2.0, spacing_zyx_mm) - mean * mean, 0))
     soft = around[(around > -150) & (around < 130)]
@@ -119,7 +123,7 @@ def features_of(
         bone_wide=_fraction(broad > 250),
         thickness_mm=extents[2],
         bright=_fraction(values > 300),
-        texture_hu=float(spread[mask].mean()),
+        texture_hu=float(spread[mask[near]].mean()),
     )
 
 

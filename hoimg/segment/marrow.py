@@ -76,7 +76,13 @@ def native_marrow(basins: Basins, dense: Bool, shells: Bool, working: Working) -
         shells: Lesions with a closed shell; their basins are never native.
         working: The working grid.
     """
-    native = _native_basins(basins, shells, working)
+    return marrow_of(_native_basins(basins, shells, working), basins, dense, shells, working)
+
+
+def marrow_of(
+    native: NDArray[np.bool_], basins: Basins, dense: Bool, shells: Bool, working: Working
+) -> Marrow:
+    """The same, where it is known which basins are native marrow (a flag per label)."""
     # Deep marrow lies too far from anything dense to have a basin; slice by slice it is filled.
     inside = fill_holes(native[basins.labels], per_slice=True) & ~shells
     spacing = working.spacing_zyx_mm

@@ -12,8 +12,9 @@ from hoimg.geometry import bounding_box, margin_voxels
 
 Bool = NDArray[np.bool_]
 
-LARGEST_BALL_VOXELS = 250
-"""Above this a distance map is faster than a structuring element (timed on 5 million voxels)."""
+MOST_ROWS = 600
+"""A ball of more rows of voxels than this is slower than a distance map (timed on 13 million
+voxels)."""
 
 
 def distance_mm(mask: Bool, spacing_zyx_mm: Sequence[float]) -> NDArray[np.float32]:
@@ -127,23 +128,47 @@ def smooth_mm(
 
 
 def _dilate(mask: Bool, radius_mm: float, spacing_zyx_mm: Sequence[float]) -> Bool:
-    """Both ways give the same voxels; a small ball is several times faster than a distance map."""
-    from scipy import ndimage as ndi
-
-    ball = _ball(radius_mm, spacing_zyx_mm)
-    grown: Bool
-    if ball.sum() <= LARGEST_BALL_VOXELS:
-        grown = ndi.binary_dilation(mask, ball)
-    else:
+    """Both ways give the same voxels; moving a small ball's rows is several times faster."""
+    half = _half_rows(radius_mm, spacing_zyx_mm)
+    if sum(2 ** ((z > 0) + (y > 0)) for z, y in half) > MOST_ROWS:
         # The map is float32: a centre exactly on the sphere must not fall outside by rounding.
-        grown = distance_mm(mask, spacing_zyx_mm) <= radius_mm + 1e-4
-    return grown
+        near: Bool = distance_mm(mask, spacing_zyx_mm) <= radius_mm + 1e-4
+        return near
+    rows = [mask]
+    for reach in range(1, max(half.values()) + 1):
+        wider = rows[-1].copy()
+        if reach < mask.shape[2]:
+            wider[:, :, reach:] |= mask[:, :, :-reach]
+            wider[:, :, :-reach] |= mask[:, :, reach:]
+        rows.append(wider)
+    out = rows[half[0, 0]].copy()
+    for (z, y), reach in half.items():
+        for dz in {z, -z}:
+            for dy in {y, -y}:
+                if (dz or dy) and z < mask.shape[0] and y < mask.shape[1]:
+                    to_z, from_z = _moved(dz)
+                    to_y, from_y = _moved(dy)
+                    out[to_z, to_y] |= rows[reach][from_z, from_y]
+    return out
 
 
-def _ball(radius_mm: float, spacing_zyx_mm: Sequence[float]) -> Bool:
-    """All voxel offsets within the radius, as a structuring element."""
-    reach = [int(radius_mm / s + 1e-6) for s in spacing_zyx_mm]
-    axes = np.ogrid[tuple(slice(-n, n + 1) for n in reach)]
-    squared = sum((a * s) ** 2 for a, s in zip(axes, spacing_zyx_mm, strict=True))
-    inside: Bool = np.asarray(squared <= radius_mm**2 + 1e-6)
-    return inside
+def _half_rows(radius_mm: float, spacing_zyx_mm: Sequence[float]) -> dict[tuple[int, int], int]:
+    """A ball as rows along x: offset (z, y), not negative, to the row's reach to either side."""
+    sz, sy, sx = spacing_zyx_mm
+    limit = radius_mm**2 + 1e-6
+    out = {}
+    for z in range(int(radius_mm / sz + 1e-6) + 1):
+        for y in range(int(radius_mm / sy + 1e-6) + 1):
+            rest = limit - (z * sz) ** 2 - (y * sy) ** 2
+            if rest >= 0:
+                out[z, y] = int(rest**0.5 / sx + 1e-9)
+    return out
+
+
+def _moved(step: int) -> tuple[slice, slice]:
+    """Where to, and where from, to move an array by a step along one axis."""
+    if step == 0:
+        return slice(None), slice(None)
+    if step > 0:
+        return slice(step, None), slice(None, -step)
+    return slice(None, step), slice(-step, None)

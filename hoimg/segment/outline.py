@@ -36,7 +36,12 @@ FLOCCULAR = 0.4
 """Below this density (0 at 150 HU over background, 1 at 550) a lesion is outlined as floccules."""
 RIM_CONTRAST_HU = 300.0
 """Floccules stay below this contrast; what is denser is rim."""
-HULL_SIGMA_MM = 2.0
+HULL_SIGMA_MM = 1.5
+"""Wide enough to join clumps 2-3 mm apart, and no wider: half of the plateau of a body that is not
+much wider than the window lies outside of it."""
+MUSCLE_HU = 50.0
+"""Background where there is too little soft tissue. Fat does not count as background: floccules lie
+in muscle or in what has become of it, and half-way down to fat is muscle."""
 
 
 def outline(
@@ -63,8 +68,8 @@ def outline(
     region = dilate_mm(rough, REACH_MM, spacing_zyx_mm) & ~forbidden
     values = hu.astype(np.float32)
     far = ~dilate_mm(rough, 4.0, spacing_zyx_mm) & ~forbidden
-    around = values[far & (values > -150) & (values < 130)]
-    background = float(np.median(around)) if around.size >= 50 else 50.0
+    around = values[far & (values > 0) & (values < 130)]
+    background = float(np.median(around)) if around.size >= 50 else MUSCLE_HU
     # A voxel's own noise must not be its local maximum: half a millimetre of smoothing, then the
     # largest value nearby inside the region.
     calm = smooth_mm(values, 0.6, spacing_zyx_mm)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.attenuation import hu_at_kvp
-from hoimg.geometry import Box, bounding_box, margin_voxels
+from hoimg.geometry import Box, bounding_box, margin_voxels, widened
 from hoimg.image import CTVolume, Mask
 from hoimg.results import Finding
 from hoimg.segment.morphology import dilate_mm, fill_holes, label_components, smooth_mm
@@ -120,7 +120,7 @@ def _call_small(draft: Draft, inside: Bool, mineral_hu: float) -> None:
     for label, part in enumerate(ndi.find_objects(labels, max_label=count), start=1):
         if part is None or not wanted[label]:
             continue
-        here = _widened(part, margin_voxels(REACH_MM + 4.0, spacing), labels.shape)
+        here = widened(part, margin_voxels(REACH_MM + 4.0, spacing), labels.shape)
         native = _moved(here, box)
         piece = labels[here] == label
         others = (labels[here] > 0) & ~piece
@@ -168,14 +168,6 @@ def half_maximum(
     keep[np.unique(labels[piece & dense])] = True
     keep[0] = False
     return fill_holes(keep[labels])
-
-
-def _widened(part: Box, margin: tuple[int, int, int], shape: tuple[int, ...]) -> Box:
-    z, y, x = (
-        slice(max(s.start - m, 0), min(s.stop + m, n))
-        for s, m, n in zip(part, margin, shape, strict=True)
-    )
-    return (z, y, x)
 
 
 def _moved(inner: Box, outer: Box) -> Box:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from hoimg.geometry import Box, margin_voxels
+from hoimg.geometry import margin_voxels, widened
 from hoimg.segment.candidates import BRIGHT_HU, GROW_BACK_MM, Candidate, faint_mineral
 from hoimg.segment.division import OPENED_MM, SURFACE_MM, Division
 from hoimg.segment.marrow import Marrow
@@ -66,7 +66,8 @@ def propose(
     spacing = working.spacing_zyx_mm
     shelled = closed.labels > 0
     wall = metal | division.solid | division.kept
-    out = list(_shelled(closed, division, spacing))
+    near_kept = dilate_mm(division.kept, max(spacing), spacing)
+    out = list(_shelled(closed, division, near_kept, spacing))
     # What lies on a shell's surface is its blur and its crumbs.
     off_shell = ~dilate_mm(shelled, 2.0, spacing)
 
@@ -75,11 +76,11 @@ def propose(
         # A lump on a bone whose marrow was not seen comes off only at a wider opening.
         seeds = open_mm(division.marrow_suspects, radius, spacing)
         grown = _grown(seeds, division, marrow, None, wall, working, settings) & off_shell
-        out += _pieces(grown, "marrow", division, working)
+        out += _pieces(grown, "marrow", near_kept, working)
         standing = standing | grown
     apart = _grown(division.mirror_suspects, division, marrow, mirror, wall, working, settings)
     apart &= off_shell
-    out += _pieces(apart, "mirror", division, working)
+    out += _pieces(apart, "mirror", near_kept, working)
 
     sure = division.kept & ~division.loose
     halo = max(2.0, 1.2 * max(spacing))  # partial volume of cortex
@@ -94,11 +95,11 @@ def propose(
         free = remove_small((division.free | faint) & off_shell, 20.0 / working.voxel_mm3)
         hard = sure | metal | shelled
         grouped = _grouped(free, hard, settings.group_mm, spacing)
-        out += _pieces(grouped, "free", division, working)
+        out += _pieces(grouped, "free", near_kept, working)
         # Floccules beside an outgrowth belong to it; or they do not.
         if standing.any() or apart.any():
             every = _grouped(free | standing | apart, hard, settings.group_mm, spacing)
-            out += _pieces(every & off_shell, "joined", division, working)
+            out += _pieces(every & off_shell, "joined", near_kept, working)
     return _distinct(out)
 
 
@@ -134,7 +135,7 @@ def _grown(
 
 
 def _shelled(
-    closed: Shells, division: Division, spacing: tuple[float, float, float]
+    closed: Shells, division: Division, near_kept: Bool, spacing: tuple[float, float, float]
 ) -> Iterator[Candidate]:
     """Each closed shell with the smaller pieces of free mineral that touch it."""
     from scipy import ndimage as ndi
@@ -144,7 +145,7 @@ def _shelled(
     for label, part in enumerate(ndi.find_objects(shells), start=1):
         if part is None:
             continue
-        box = _widened(part, margin, shells.shape)
+        box = widened(part, margin, shells.shape)
         piece = shells[box] == label
         crumbs, count = label_components(division.free[box] & (shells[box] == 0))
         touching = np.unique(crumbs[dilate_mm(piece, max(spacing), spacing)])
@@ -153,11 +154,11 @@ def _shelled(
         keep[touching] = sizes[touching] < 0.5 * piece.sum()
         keep[0] = False
         mask = fill_holes(piece | keep[crumbs])
-        attached = bool((dilate_mm(mask, max(spacing), spacing) & division.kept[box]).any())
+        attached = bool(near_kept[box][mask].any())
         yield Candidate(box, mask, attached, shell=True, route="shell")
 
 
-def _pieces(mask: Bool, route: str, division: Division, working: Working) -> Iterator[Candidate]:
+def _pieces(mask: Bool, route: str, near_kept: Bool, working: Working) -> Iterator[Candidate]:
     from scipy import ndimage as ndi
 
     spacing = working.spacing_zyx_mm
@@ -170,10 +171,9 @@ def _pieces(mask: Bool, route: str, division: Division, working: Working) -> Ite
         inner = labels[part] == label
         if inner.sum() * working.voxel_mm3 > LARGEST_MM3:
             continue
-        box = _widened(part, margin, labels.shape)
+        box = widened(part, margin, labels.shape)
         piece = labels[box] == label
-        touching = bool((dilate_mm(piece, max(spacing), spacing) & division.kept[box]).any())
-        yield Candidate(box, piece, touching, route=route)
+        yield Candidate(box, piece, bool(near_kept[box][piece].any()), route=route)
 
 
 def _distinct(candidates: list[Candidate]) -> list[Candidate]:
@@ -204,11 +204,3 @@ def shared_voxels(one: Candidate, other: Candidate) -> int:
         a.append(slice(low - s.start, high - s.start))
         b.append(slice(low - t.start, high - t.start))
     return int((one.mask[tuple(a)] & other.mask[tuple(b)]).sum())
-
-
-def _widened(part: Box, margin: tuple[int, int, int], shape: tuple[int, ...]) -> Box:
-    parts = [
-        slice(max(s.start - m, 0), min(s.stop + m, n))
-        for s, m, n in zip(part, margin, shape, strict=True)
-    ]
-    return (parts[0], parts[1], parts[2])

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hoimg.geometry import Box, margin_voxels
+from hoimg.geometry import Box, margin_voxels, widened
 from hoimg.segment.morphology import dilate_mm, distance_mm, fill_holes, smooth_mm
 from hoimg.segment.working import Working
 from hoimg.settings import SegmentSettings
@@ -159,7 +159,7 @@ def closed_shells(
             continue
         if compactness(volume, radius) > settings.shell_compactness:
             continue
-        box = _widened(part, margin, hu.shape)
+        box = widened(part, margin, hu.shape)
         core = basins[box] == label
         whole, native_side = _with_rim(core, basins[box], background, hu[box], working)
         shell = _measure(core, whole, hu[box], working)
@@ -231,7 +231,7 @@ def _enclosed(labels: Labels, label: int, part: Box, hu: NDArray[np.float32]) ->
     """Whether bone lies within three voxels of most of a region's surface."""
     from scipy import ndimage as ndi
 
-    box = _widened(part, (4, 4, 4), labels.shape)
+    box = widened(part, (4, 4, 4), labels.shape)
     mask = labels[box] == label
     surface = mask & ~ndi.binary_erosion(mask, border_value=1)
     bone = ndi.maximum_filter(hu[box], size=7) > ENCLOSING_HU
@@ -377,11 +377,3 @@ def inscribed_mm(mask: Bool, working: Working) -> float:
 def compactness(volume_mm3: float, radius_mm: float) -> float:
     """Volume over that of the inscribed sphere: 1 for a ball, 10 and more for a rib."""
     return float(volume_mm3 / (4 / 3 * np.pi * radius_mm**3))
-
-
-def _widened(part: Box, margin: tuple[int, int, int], shape: tuple[int, ...]) -> Box:
-    parts = [
-        slice(max(s.start - m, 0), min(s.stop + m, n))
-        for s, m, n in zip(part, margin, shape, strict=True)
-    ]
-    return (parts[0], parts[1], parts[2])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hoimg.segment.around import Around, Surroundings, surroundings
 from hoimg.segment.candidates import Candidate
 from hoimg.segment.division import SURFACE_MM, Division
 from hoimg.segment.exclude import Place
@@ -42,6 +43,7 @@ class Survey:
         fresh: What an earlier exam did not have.
         contrast: Whether the header names a contrast agent.
         settings: Section ``segment``.
+        around: The maps that the environment is read from.
     """
 
     working: Working
@@ -56,13 +58,15 @@ class Survey:
     fresh: Bool
     contrast: bool
     settings: SegmentSettings
+    around: Surroundings
 
-    def of(self, candidate: Candidate) -> tuple[Features, Place]:
-        """Features and place of one candidate."""
+    def of(self, candidate: Candidate) -> tuple[Features, Place, Around]:
+        """Features, place and environment of one candidate."""
         box, mask = candidate.box, candidate.mask
         ignore = self.division.kept[box] | (self.streaks[box] & ~mask)
         spacing = self.working.spacing_zyx_mm
-        return features_of(self.working.hu[box], mask, ignore, spacing), self._place(candidate)
+        features = features_of(self.working.hu[box], mask, ignore, spacing)
+        return features, self._place(candidate), self.around.of(candidate)
 
     def _place(self, candidate: Candidate) -> Place:
         box, mask = candidate.box, candidate.mask
@@ -137,6 +141,7 @@ def survey(
         fresh=fresh,
         contrast=contrast,
         settings=settings,
+        around=surroundings(working, body),
     )
 
 

@@ -110,9 +110,9 @@ def search(
 
 
 def _judged(maps: Survey, candidate: Candidate) -> _Judged:
-    features, place = maps.of(candidate)
+    features, place, around = maps.of(candidate)
     hard = hard_exclusion(features, place, maps.settings)
-    return _Judged(candidate, features, place, opinion(features, place), hard)
+    return _Judged(candidate, features, place, opinion(features, place, around), hard)
 
 
 def _is_lesion(one: _Judged, maps: Survey) -> bool:

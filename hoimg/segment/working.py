@@ -60,6 +60,14 @@ class Working:
                 out = np.pad(out, pad, mode="edge")
         return out
 
+    def block(self, array: NDArray[Any], native_box: Box) -> NDArray[Any]:
+        """A box of the native grid out of a working array (nearest neighbour), a copy."""
+        index = (
+            np.minimum(np.arange(s.start, s.stop) // factor, size - 1)
+            for s, factor, size in zip(native_box, self.factors, array.shape, strict=True)
+        )
+        return array[np.ix_(*index)]
+
 
 def make_working(volume: CTVolume, target_mm: float, floor_hu: float = -1024.0) -> Working:
     """Average a volume over whole blocks so that no axis is finer than about ``target_mm``.

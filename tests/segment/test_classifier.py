@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hoimg.segment.around import Around
 from hoimg.segment.classifier import FEATURES, opinion, vector
 from hoimg.segment.exclude import Place
 from hoimg.segment.features import Features
@@ -58,7 +59,11 @@ def place_from(draw):
     )
 
 
-candidates = st.composite(lambda draw: (features_from(draw), place_from(draw)))
+def around_from(draw):
+    return Around(*(draw(st.floats(0, 1)) for _ in fields(Around)))
+
+
+candidates = st.composite(lambda draw: (features_from(draw), place_from(draw), around_from(draw)))
 
 
 @given(candidates())
@@ -78,13 +83,15 @@ def test_the_weights_add_up_to_the_log_odds_and_nothing_is_undefined(one):
 @given(candidates(), st.floats(0, 1), st.floats(0, 1))
 @settings(max_examples=60, deadline=None)
 @pytest.mark.parametrize(
-    ("name", "sign"), [(n, s) for n, s in FEATURES.items() if s and n in FRACTIONS]
+    ("name", "sign"),
+    [(n, s) for n, s in FEATURES.items() if s and (n in FRACTIONS or n.startswith("wide_"))],
 )
 def test_where_physics_says_which_way_the_score_never_goes_the_other(name, sign, one, a, b):
-    features, place = one
     low, high = sorted((a, b))
-    first = opinion(replace(features, **{name: low}), place).probability
-    second = opinion(replace(features, **{name: high}), place).probability
+    first, second = (
+        opinion(*(replace(p, **{name: value}) if hasattr(p, name) else p for p in one)).probability
+        for value in (low, high)
+    )
     assert sign * (second - first) >= -1e-12
 
 
@@ -130,25 +137,30 @@ def lesion():
         standing=nan,
         faint_partner=0,
     )
-    return f, p
+    a = Around(wide_gas=0, wide_fat=0.25, wide_muscle=0.6, wide_enhanced=0.1, wide_bone=0.05)
+    return f, p, a
 
 
 def test_a_textbook_lesion_scores_high_and_a_piece_of_rib_low():
-    f, p = lesion()
-    assert opinion(f, p).probability > 0.6
+    f, p, a = lesion()
+    assert opinion(f, p, a).probability > 0.6
     rib = replace(f, length_mm=70, breadth_mm=11, thickness_mm=8, inscribed_mm=3, bone_wide=0.2)
     beside = replace(p, shell=False, attached=True, contact=0.2, mirror_mm=0.5, mirrored=1.0)
-    said = opinion(rib, replace(beside, faint_partner=1.0))
+    by_lung = replace(a, wide_gas=0.3, wide_muscle=0.3, wide_bone=0.1)
+    said = opinion(rib, replace(beside, faint_partner=1.0), by_lung)
     assert said.probability < SegmentSettings().least_score
     assert said.words().startswith(f"score {said.probability:.2f}: ")
 
 
 def test_the_vector_has_every_feature_in_order_and_keeps_what_is_unknown():
-    f, p = lesion()
-    made = dict(zip(FEATURES, vector(f, p), strict=True))
+    f, p, a = lesion()
+    made = dict(zip(FEATURES, vector(f, p, a), strict=True))
     assert made["volume_mm3"] == 4000
     assert made["length_ratio"] == pytest.approx(20 / 18)
     assert made["rise"] == 348
     assert made["shell"] == 1.0
     assert np.isnan(made["standing"])
-    assert dict(zip(FEATURES, vector(replace(f, surround_hu=nan), p), strict=True))["rise"] == 350
+    assert made["wide_muscle"] == 0.6
+    assert (
+        dict(zip(FEATURES, vector(replace(f, surround_hu=nan), p, a), strict=True))["rise"] == 350
+    )

@@ -57,7 +57,7 @@ def test_a_small_ball_and_a_distance_map_give_the_same(monkeypatch, spacing, ste
     radius = steps * spacing[1]
     results = []
     for limit in (0, 10**9):
-        monkeypatch.setattr(mm, "LARGEST_BALL_VOXELS", limit)
+        monkeypatch.setattr(mm, "MOST_ROWS", limit)
         results.append(mm.dilate_mm(mask, radius, spacing))
     np.testing.assert_array_equal(*results)
 

@@ -115,7 +115,8 @@ def attached():
 
 def test_a_knob_on_one_shaft_is_a_lesion_attached_to_bone():
     found = attached()
-    assert dict(found.lesion_flags) == {1: ["attached_to_bone"]}
+    assert list(found.lesion_flags) == [1]
+    assert "attached_to_bone" in found.lesion_flags[1]
     mask = found.lesions.array == 1
     assert mask[index_of((-70, -22, 30))]
     x, y, z = centroid(mask)
@@ -217,10 +218,12 @@ def test_an_enhanced_vessel_is_contrast_only_where_the_header_names_it():
     assert "contrast" not in {r.reason for r in plain.excluded_regions}
 
 
-def test_a_candidate_that_the_outline_leaves_too_small_is_listed():
-    # A called candidate whose outline (4.2 mL) is below half of the smallest lesion (20 mL).
-    wide = SegmentSettings(min_lesion_mm3=20_000.0)
-    found = with_given(with_shell, settings=wide, seeds_lps_mm=[SHELL_AT])
+def test_a_candidate_that_the_outline_leaves_too_small_is_listed(monkeypatch):
+    # No input of this kind is known, but the last step must not lose a candidate without a word.
+    monkeypatch.setattr(
+        "hoimg.segment.exam.outline", lambda _hu, rough, *_rest: np.zeros_like(rough)
+    )
+    found = with_given(with_shell)
     assert found.lesions.array.max() == 0
     assert [(r.reason, r.note) for r in found.excluded_regions] == [
         ("too_small", "after outlining")
