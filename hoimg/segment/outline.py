@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hoimg.segment.evidence import ENCLOSED
 from hoimg.segment.morphology import (
     close_mm,
     dilate_mm,
@@ -21,6 +22,7 @@ from hoimg.segment.morphology import (
     label_components,
     smooth_mm,
 )
+from hoimg.segment.star import enclosed_part
 
 Bool = NDArray[np.bool_]
 
@@ -42,6 +44,7 @@ much wider than the window lies outside of it."""
 MUSCLE_HU = 50.0
 """Background where there is too little soft tissue. Fat does not count as background: floccules lie
 in muscle or in what has become of it, and half-way down to fat is muscle."""
+CORE_REACH_MM = 20.0
 
 
 def outline(
@@ -96,6 +99,11 @@ def outline(
         hull &= _convex_parts(solid) & (~rim | solid)
     solid = close_mm(solid | hull, bridge, spacing_zyx_mm) & ~forbidden
     solid = fill_holes(solid | forbidden) & ~forbidden & dilate_mm(rough, REACH_MM, spacing_zyx_mm)
+    if density >= FLOCCULAR and solid.any():
+        # A core whose rim has wide gaps is no hole, yet rim lies around it in most directions.
+        within = enclosed_part(solid, spacing_zyx_mm, CORE_REACH_MM) >= ENCLOSED
+        solid |= within & _convex_parts(solid) & ~forbidden
+        solid = fill_holes(solid | forbidden) & ~forbidden
     return solid
 
 
