@@ -29,6 +29,7 @@ FLAGS: dict[str, str] = {
     "bone_beyond_search_radius": "no native bone within the search radius",
     "metal_beyond_search_radius": "no metal within the search radius",
     "included_by_reader": "left out by the rules, called by the reader",
+    "from_seed": "outlined from the reader's seed, whatever it may be",
     "called_in_region": "called because it lies in the reader's region",
     "overruled": "the rules had left it out as",
     "outline_rough": "no boundary could be drawn; shown as it was found",

@@ -85,6 +85,10 @@ TOO_SMALL_MM3 = 60.0
 """A coarse outline below this has fallen into one clump; the rim is tried."""
 LEAST_VOXELS = 20
 TRIM_MM = 12.0
+SPECK_MM3 = 10.0
+"""An outline below this is a few voxels' noise."""
+LEAST_CONTRAST_HU = 25.0
+"""An outline that is on the average less than this above soft tissue holds no mineral."""
 RIM_CLEAR = -0.125
 """Evidence by the rim below this is clear soft tissue outside of the lesion."""
 RIM_GAP_MM = 4.0
@@ -222,7 +226,9 @@ def lesion_at(
     barred = metal[block] | (lesions[block] > 0)
     found = _drawn(near, native, own, barred & (near.distance_mm > 0), mineral_hu, settings)
     tight = bounding_box(found, (1, 1, 1))
-    if tight is None:
+    if tight is None or near.volume_mm3(found) < SPECK_MM3:
+        return None
+    if float(near.calm[found].mean()) - near.background_hu < LEAST_CONTRAST_HU:
         return None
     inner = [slice(b.start + t.start, b.start + t.stop) for b, t in zip(block, tight, strict=True)]
     return SeededLesion((inner[0], inner[1], inner[2]), found[tight])

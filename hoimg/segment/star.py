@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.geometry import Box
-from hoimg.segment.morphology import distance_mm
+from hoimg.segment.morphology import distance_mm, open_mm
 
 Bool = NDArray[np.bool_]
 Floats = NDArray[np.float32]
@@ -40,6 +40,7 @@ LEFT_OVER_MM = 8.0
 """Parts of the form farther than this from all points so far get a point of their own, where they
 are at least two millimetres deep."""
 DEPTH_MM = 2.0
+SKIN_MM = 1.0
 MOST_POINTS = 6
 _SURE = 100_000_000
 _SCALE = 100.0
@@ -94,7 +95,9 @@ def star_union(
         if wish.max() <= 0:
             break
         more = np.array(np.unravel_index(int(wish.argmax()), wish.shape), dtype=float)
-        found |= star(evidence, more, spacing, reach_mm, clear, gap_mm)
+        seen = star(evidence, more, spacing, reach_mm, clear, gap_mm)
+        # Two surfaces of one face differ by a part of a step; their union would lie too far out.
+        found |= open_mm(seen & ~found, SKIN_MM, spacing_zyx_mm)
         far = np.minimum(far, _distance_to(more, evidence.shape, spacing))
     return found
 
