@@ -403,7 +403,7 @@ class SegmentSettings(_Section):
         status="default",
     )
     least_score: float = threshold(
-        0.14,
+        0.18,
         unit="score",
         meaning="Candidates with at least this score of the classifier are called ossification.",
         source="false lesions and missed ones on the tuning cases, cross-validated",

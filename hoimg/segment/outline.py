@@ -142,10 +142,11 @@ def _convex(mask: Bool) -> Bool:
     from scipy.spatial import QhullError
     from skimage.morphology import convex_hull_image
 
-    if mask.sum() < 8:
+    points = np.argwhere(mask)
+    if len(points) < 8 or np.linalg.matrix_rank(np.cov(points.T)) < 3:
         return mask
     try:
         hull: Bool = convex_hull_image(mask)
     except (QhullError, ValueError):
         return mask
-    return hull
+    return hull | mask

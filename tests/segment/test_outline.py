@@ -98,3 +98,35 @@ def test_tissue_without_a_denser_middle_gives_nothing_far_away():
     mask = outline(hu, rough, np.zeros(hu.shape, bool), FINE, 4.0)
     assert mask.any()
     assert not mask[r > 3.6].any()
+
+
+def test_fat_beside_a_faint_lesion_does_not_move_its_edge():
+    z, y, x = coordinates(26, FINE)
+    radius = np.sqrt(x**2 + y**2 + z**2)
+    muscle = 0.5 * (1 + erf((10.5 - radius) / 0.7))
+    around = -100.0 + 155.0 * muscle
+    hu = blurred(8.0 - radius, 170.0, around).astype(np.float32)
+    mask = outline(hu, cut_at_150(hu), np.zeros(hu.shape, bool), FINE, 4.0)
+    assert mask.sum() * np.prod(FINE) == pytest.approx(4 / 3 * np.pi * 8**3, rel=0.1)
+
+
+def test_a_core_behind_a_rim_with_wide_gaps_is_inside():
+    z, y, x = coordinates(28, FINE)
+    radius = np.sqrt(x**2 + y**2 + z**2)
+    shell = np.minimum(14.0 - radius, radius - 11.0)
+    for across, along in ((y, x), (z, y), (x, z)):  # three slots of 6 mm, a quarter round each
+        shell = np.where((np.abs(across) < 3) & (along > 8), -3.0, shell)
+    hu = blurred(shell, 700.0)
+    rough = ndimage.gaussian_filter(hu, 0.7) > 150
+    mask = outline(hu, rough, np.zeros(hu.shape, bool), FINE, 4.0)
+    assert mask[radius < 10].mean() > 0.95
+    assert mask.sum() * np.prod(FINE) == pytest.approx(4 / 3 * np.pi * 14**3, rel=0.08)
+
+
+def test_a_flat_piece_has_no_hull_and_is_kept():
+    hu = np.full((9, 30, 30), 50.0, np.float32)
+    hu[4, 8:20, 8:20] = 900.0
+    rough = hu > 500
+    mask = outline(hu, rough, np.zeros(hu.shape, bool), (3.0, 1.0, 1.0), 4.0)
+    assert mask[rough].all()
+    assert mask.sum() < 2 * rough.sum()
