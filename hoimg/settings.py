@@ -405,8 +405,17 @@ class SegmentSettings(_Section):
     least_score: float = threshold(
         0.18,
         unit="score",
-        meaning="Candidates with at least this score of the classifier are called ossification.",
+        meaning="Free candidates with at least this score of the classifier are called.",
         source="false lesions and missed ones on the tuning cases, cross-validated",
+        status="default",
+        gt=0,
+        lt=1,
+    )
+    attached_score: float = threshold(
+        0.14,
+        unit="score",
+        meaning="The same for candidates that touch native bone.",
+        source="as above: fewer of them are false",
         status="default",
         gt=0,
         lt=1,

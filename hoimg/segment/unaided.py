@@ -119,8 +119,9 @@ def _is_lesion(one: _Judged, maps: Survey) -> bool:
     if one.hard is not None:
         return False
     settings = maps.settings
-    # What was not there at an earlier date needs less to be believed.
-    least = settings.new_score if one.place.fresh > 0.5 else settings.least_score
+    least = settings.attached_score if one.place.attached else settings.least_score
+    if one.place.fresh > 0.5:  # what was not there at an earlier date needs less to be believed
+        least = settings.new_score
     voxel_mm = max(maps.working.spacing_zyx_mm)
     if voxel_mm > GROWN_ON_MM:
         least = max(least, settings.coarse_score)

@@ -148,7 +148,7 @@ def test_a_textbook_lesion_scores_high_and_a_piece_of_rib_low():
     beside = replace(p, shell=False, attached=True, contact=0.2, mirror_mm=0.5, mirrored=1.0)
     by_lung = replace(a, wide_gas=0.3, wide_muscle=0.3, wide_bone=0.1)
     said = opinion(rib, replace(beside, faint_partner=1.0), by_lung)
-    assert said.probability < SegmentSettings().least_score
+    assert said.probability < SegmentSettings().attached_score
     assert said.words().startswith(f"score {said.probability:.2f}: ")
 
 
