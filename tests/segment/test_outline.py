@@ -120,7 +120,7 @@ def test_a_core_behind_a_rim_with_wide_gaps_is_inside():
     rough = ndimage.gaussian_filter(hu, 0.7) > 150
     mask = outline(hu, rough, np.zeros(hu.shape, bool), FINE, 4.0)
     assert mask[radius < 10].mean() > 0.95
-    assert mask.sum() * np.prod(FINE) == pytest.approx(4 / 3 * np.pi * 14**3, rel=0.08)
+    assert mask.sum() * np.prod(FINE) == pytest.approx(4 / 3 * np.pi * 14**3, rel=0.12)
 
 
 def test_a_flat_piece_has_no_hull_and_is_kept():
