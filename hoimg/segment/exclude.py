@@ -46,7 +46,6 @@ class Place:
         cortex_known: Fraction of it near enough to a native bone's marrow to tell.
         agreement: How well the other side explains the scan's bone; nan without another side.
         faint_partner: Fraction of it within 4 mm of anything dense on the other side; else nan.
-        skin_mm: Median depth below the skin, mm, in the slice.
     """
 
     attached: bool
@@ -68,7 +67,6 @@ class Place:
     cortex_known: float = 0.0
     agreement: float = float("nan")
     faint_partner: float = float("nan")
-    skin_mm: float = float("nan")
 
     @property
     def on_bone(self) -> bool:

@@ -20,8 +20,6 @@ from hoimg.settings import SegmentSettings
 
 Bool = NDArray[np.bool_]
 
-DEEP_MM = 60.0
-"""Deeper below the skin than this is all one."""
 AGREED_MM = 3.0
 FAINT_MM = 4.0
 
@@ -35,7 +33,6 @@ class Survey:
         body: The patient.
         streaks: Streak zone of metal.
         metal_mm: Distance to metal, mm.
-        skin_mm: Depth below the skin in the slice, mm, at most ``DEEP_MM``.
         near_lumen: Within 3 mm of an enhanced lumen.
         division: Dense voxels, divided.
         marrow: Native bone by its marrow.
@@ -50,7 +47,6 @@ class Survey:
     body: Bool
     streaks: Bool
     metal_mm: NDArray[np.float32]
-    skin_mm: NDArray[np.float32]
     near_lumen: Bool
     division: Division
     marrow: Marrow
@@ -109,7 +105,6 @@ class Survey:
             agreement=agreement,
             faint_partner=faint,
             fresh=float(self.fresh[box][mask].mean()),
-            skin_mm=float(np.median(self.skin_mm[box][mask])),
         )
 
 
@@ -133,7 +128,6 @@ def survey(
         body=body,
         streaks=streaks,
         metal_mm=distance_mm(metal, spacing),
-        skin_mm=_skin_mm(body, spacing),
         near_lumen=dilate_mm(lumen, 3.0, spacing),
         division=division,
         marrow=marrow,
@@ -143,18 +137,3 @@ def survey(
         settings=settings,
         around=surroundings(working, body),
     )
-
-
-def _skin_mm(body: Bool, spacing: tuple[float, float, float]) -> NDArray[np.float32]:
-    """Depth below the skin slice by slice: a scan's end is no skin, nor is its field of view."""
-    from scipy import ndimage as ndi
-
-    step = max(1, round(3.0 / spacing[2]))
-    coarse = body[:, ::step, ::step]
-    out = np.zeros(coarse.shape, dtype=np.float32)
-    for z in range(coarse.shape[0]):
-        out[z] = ndi.distance_transform_edt(
-            coarse[z], sampling=(spacing[1] * step, spacing[2] * step)
-        )
-    whole = np.minimum(out, DEEP_MM).repeat(step, axis=1).repeat(step, axis=2)
-    return whole[:, : body.shape[1], : body.shape[2]]
