@@ -438,6 +438,15 @@ class SegmentSettings(_Section):
         gt=0,
         lt=1,
     )
+    given_score: float = threshold(
+        0.02,
+        unit="score",
+        meaning="The same for what stands on, or within 4 mm of, a skeleton that was given.",
+        source="tuning cases",
+        status="default",
+        gt=0,
+        lt=1,
+    )
     min_lesion_mm3: float = threshold(
         150.0,
         unit="mm3",

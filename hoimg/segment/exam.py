@@ -12,10 +12,15 @@ from hoimg.errors import InputRefused
 from hoimg.geometry import Box
 from hoimg.image import CTVolume, Mask, resample_mask
 from hoimg.results import Finding
-from hoimg.segment.beside import Judge, search_beside
 from hoimg.segment.candidates import Candidate
 from hoimg.segment.division import STRONG_AGREEMENT, divide_unaided
-from hoimg.segment.given import Held, given_skeleton, lacking_bones, swallowed
+from hoimg.segment.given import (
+    Held,
+    divide_by_given,
+    given_skeleton,
+    lacking_bones,
+    swallowed,
+)
 from hoimg.segment.marrow import native_marrow
 from hoimg.segment.morphology import (
     close_mm,
@@ -23,7 +28,6 @@ from hoimg.segment.morphology import (
     fill_holes,
     label_components,
 )
-from hoimg.segment.native import Native, divide, with_fresh
 from hoimg.segment.outline import outline
 from hoimg.segment.overrule import middle_and_inside
 from hoimg.segment.prior import PriorScan, fresh_bone, prior_skeleton
@@ -42,7 +46,7 @@ from hoimg.segment.skeletons import (
 from hoimg.segment.survey import survey
 from hoimg.segment.symmetry import mirror_skeleton
 from hoimg.segment.types import ExcludedRegion, Segmentation
-from hoimg.segment.unaided import Found, as_native, search
+from hoimg.segment.unaided import Found, search
 from hoimg.segment.working import Working
 from hoimg.settings import SegmentSettings
 
@@ -154,16 +158,19 @@ def segment_exam(
 
     # What lies at a seed is drawn from the seed itself, in the end.
     wanted = pointed_at if guided is not None or seeds_lps_mm else None
-    found = Found([], [])
     if given is not None:
-        native = divide(dense & known, given, working, settings, shells)
-        if earlier is not None:
-            native = with_fresh(native, fresh, earlier, working)
-        if lesions is None:
-            judge = Judge(
-                working, body, metal, streaks, lumen, native, given, fresh, bool(contrast), settings
-            )
-            found = search_beside(judge, known, metal, closed.labels, wanted)
+        by_mask_given = divide_by_given(
+            dense & known,
+            given,
+            working,
+            settings,
+            shells=shells,
+            fresh=fresh,
+            before=np.zeros_like(dense) if earlier is None else earlier.distance_mm <= 0.5,
+        )
+        division, marrow = by_mask_given.division, by_mask_given.marrow
+        held += lacking_bones(by_mask_given.lacking, working)
+        bone = division.kept
     else:
         marrow = native_marrow(parted, dense, shells, working)
         division = divide_unaided(
@@ -175,22 +182,7 @@ def segment_exam(
             shells=shells,
             fresh=fresh,
         )
-        native = as_native(division, marrow)
-        if lesions is None:
-            maps = survey(
-                working,
-                known,
-                metal,
-                streaks,
-                lumen,
-                division,
-                marrow,
-                mirror,
-                fresh,
-                bool(contrast),
-                settings,
-            )
-            found = search(maps, metal, closed, wanted)
+        bone = division.bone
         paired = mirror is not None and mirror.agreement >= STRONG_AGREEMENT
         if mirror is not None and paired:
             provided.append(
@@ -211,7 +203,7 @@ def segment_exam(
                     fix="A lesion joined to bone may be missed; give --skeleton or --seed.",
                 )
             )
-        provided.append(by_mask("shape (marrow and cortex)", native.solid, spacing))
+        provided.append(by_mask("shape (marrow and cortex)", division.solid, spacing))
     if earlier is not None:
         provided.append(earlier.provided(settings))
         if earlier.why is not None:
@@ -223,13 +215,27 @@ def segment_exam(
                     fix="Ossification joined to bone may be missed; give --skeleton or --seed.",
                 )
             )
+    found = Found([], [])
+    if lesions is None:
+        maps = survey(
+            working,
+            known,
+            metal,
+            streaks,
+            lumen,
+            division,
+            marrow,
+            mirror,
+            given,
+            fresh,
+            bool(contrast),
+            settings,
+        )
+        found = search(maps, metal, closed, wanted)
     called, left = found.called, found.left
-    if native.lacking is not None:
-        held += lacking_bones(native.lacking, working)
     for piece in held:
         findings.append(piece.finding)
         left.append((piece.mask, piece.box, "native_bone", piece.note))
-    left += _listed(native.explained, "native_bone", "has a partner on the other side")
     left += _listed(lumen, "contrast", "evenly dense lumen under contrast")
     left += _listed(wall, "vascular", "calcium in the wall of an enhanced vessel")
     left += _listed(metal, "metal", f"above {settings.metal_hu:.0f} HU")
@@ -237,7 +243,18 @@ def segment_exam(
         dense & ~dilate_mm(known, 2.0, spacing) & ~metal, "outside_body", "outside of the body"
     )
     made = _finish(
-        volume, working, body, metal, native, provided, closed, called, left, findings, settings
+        volume,
+        working,
+        body,
+        metal,
+        bone,
+        division.solid | marrow.inside,
+        provided,
+        closed,
+        called,
+        left,
+        findings,
+        settings,
     )
     if lesions is not None:
         return made
@@ -274,7 +291,8 @@ def _finish(
     working: Working,
     body: Bool,
     metal: Bool,
-    native: Native,
+    bone: Bool,
+    core: Bool,
     provided: list[ProvidedSkeleton],
     closed: Shells,
     called: list[Candidate],
@@ -284,7 +302,7 @@ def _finish(
 ) -> Segmentation:
     """Everything on the native grid."""
     size = volume.grid.size_zyx
-    skeleton = _native_skeleton(volume, working, native, called)
+    skeleton = _native_skeleton(volume, working, bone, called)
     metal_full = working.to_native(metal, size)
     lesions = np.zeros(size, dtype=np.uint16)
     flags: dict[int, list[str]] = {}
@@ -296,9 +314,7 @@ def _finish(
         if candidate.shell:
             forbidden = forbidden | _upsampled(closed.beyond[candidate.box], working, box)
         elif candidate.attached:
-            forbidden = (
-                _upsampled(native.core[candidate.box], working, box) & skeleton[box] & ~rough
-            )
+            forbidden = _upsampled(core[candidate.box], working, box) & skeleton[box] & ~rough
         forbidden = forbidden | metal_full[box] | (lesions[box] > 0)
         mask = outline(
             volume.hu[box], rough, forbidden, volume.grid.spacing_zyx_mm, settings.group_mm
@@ -352,11 +368,10 @@ def _upsampled(mask: Bool, working: Working, box: Box) -> Bool:
 
 
 def _native_skeleton(
-    volume: CTVolume, working: Working, native: Native, called: list[Candidate]
+    volume: CTVolume, working: Working, bone: Bool, called: list[Candidate]
 ) -> Bool:
     """Native bone with its marrow, on the native grid, without what was called a lesion."""
     spacing = working.spacing_zyx_mm
-    bone = native.bone | native.explained
     taken = np.zeros_like(bone)
     for candidate in called:
         taken[candidate.box] |= candidate.mask

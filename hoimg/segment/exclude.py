@@ -73,6 +73,11 @@ class Place:
         """It stands on native bone, or grows beside a given skeleton's."""
         return self.attached or self.given_mm <= BESIDE_MM
 
+    @property
+    def beside_given(self) -> bool:
+        """It stands on, or grows beside, a skeleton that somebody gave."""
+        return not isnan(self.given_mm) and self.on_bone
+
 
 Rule = Callable[[Features, Place, SegmentSettings], str | None]
 

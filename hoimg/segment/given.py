@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 
 from hoimg.geometry import Box
 from hoimg.results import Finding
+from hoimg.segment.division import Division
 from hoimg.segment.features import extents_mm
+from hoimg.segment.marrow import Marrow
 from hoimg.segment.morphology import (
     close_mm,
+    dilate_mm,
     distance_mm,
     fill_holes,
     label_components,
@@ -40,6 +43,8 @@ LACKING_MM3 = 5000.0
 """Least volume of dense bone that the mask lacks and that is told to the reader."""
 LARGEST_MM3 = 60_000.0
 """A closed shell larger than this is a bone with its marrow."""
+FRESH_MM = 8.0
+"""What a mask holds this near to new bone is native only where there was bone before."""
 CUT_SHARE = 0.4
 """A shaft leaves the scan with this much of its largest cross-section, what ends there does not."""
 LONG_MM = 100.0
@@ -103,53 +108,92 @@ def given_skeleton(
 
 @dataclass(frozen=True, eq=False)
 class GivenDivision:
-    """Dense voxels as a given skeleton divides them (see :class:`hoimg.segment.native.Native`).
+    """Dense voxels as a given skeleton divides them, in the words of the built-in providers.
 
     Attributes:
-        bone: Dense voxels that are native.
-        core: Where native bone certainly is: the mask, and bones that it lacks.
-        near: Within the tolerance of the mask.
-        residual: Dense voxels joined to native bone but farther from the mask than the tolerance.
-        free: Dense voxels that belong to no native bone.
-        lacking: Bones that the mask lacks, part of ``bone``.
+        division: What lies on the mask is kept, what is joined to it and lies off it is suspect.
+        marrow: The mask in the place of marrow, with no cortex beyond it.
+        lacking: Bones that the mask lacks, part of the kept bone.
     """
 
-    bone: Bool
-    core: Bool
-    near: Bool
-    residual: Bool
-    free: Bool
+    division: Division
+    marrow: Marrow
     lacking: Bool
 
 
 def divide_by_given(
-    dense: Bool, given: Bool, working: Working, settings: SegmentSettings
+    dense: Bool,
+    given: Bool,
+    working: Working,
+    settings: SegmentSettings,
+    *,
+    shells: Bool,
+    fresh: Bool,
+    before: Bool,
 ) -> GivenDivision:
     """Native is what lies on the mask; what is joined to it and lies off the mask is suspect.
 
     A piece off the mask that leaves the scan, or is long and thin, is a bone that the mask lacks.
+
+    Args:
+        dense: Voxels above the mineral threshold, without metal.
+        given: The skeleton on the working grid.
+        working: The working grid.
+        settings: Section ``segment``.
+        shells: Lesions with a closed shell, known by their form: never native.
+        fresh: What an earlier exam of the patient did not have: suspect, whoever explains it.
+        before: The bone of that exam.
     """
     spacing = working.spacing_zyx_mm
     reach = max(settings.given_tolerance_mm, max(spacing) + 1e-3)
-    near = distance_mm(given, spacing) <= reach
-    labels, count = label_components(dense)
+    rest = dense & ~shells
+    given_mm = distance_mm(given, spacing)
+    near = given_mm <= reach
+    labels, count = label_components(rest)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
     on = np.bincount(labels.ravel(), weights=near.ravel(), minlength=count + 1)
     native = (on >= 0.5 * np.maximum(sizes, 1)) | (on * working.voxel_mm3 >= settings.cut_bone_mm3)
     native[0] = False
     bone = native[labels]
-    lacking = np.zeros_like(dense)
-    off = dense & ~near
+    lacking = _lacking(rest & ~near, working)
+    bone |= lacking
+    suspects = bone & ~near & ~lacking
+    core = given | lacking
+    if fresh.any():
+        # Round about, native bone is what was there before, and nothing that it was closed with.
+        core &= ~fresh & (before | ~dilate_mm(fresh, FRESH_MM, spacing))
+    apart = bone & fresh
+    kept = bone & ~suspects & ~apart
+    solid = fill_holes(close_mm(kept, WIDTH_MM, spacing), per_slice=True) & (near | kept) | core
+    solid &= ~shells & ~suspects & ~apart
+    core &= ~shells
+    out_mm = distance_mm(core, spacing)
+    division = Division(
+        dense,
+        bone,
+        suspects & ~apart,
+        apart,
+        kept,
+        solid,
+        np.zeros_like(dense),
+        (rest & ~bone) | shells,
+        "given",
+    )
+    return GivenDivision(division, Marrow(core, out_mm, np.zeros_like(out_mm)), lacking)
+
+
+def _lacking(off: Bool, working: Working) -> Bool:
+    """Bones among what is dense and off the mask, with their spongy part, which may lie apart."""
+    spacing = working.spacing_zyx_mm
+    lacking = np.zeros_like(off)
     lumps = open_mm(off, 1.6, spacing)  # without what joins a lacking bone to a known one
     for box, lump in _pieces(lumps, LACKING_MM3 / working.voxel_mm3):
         if _is_bone(lump, box, working):
             lacking[box] |= lump
-    if lacking.any():  # with its spongy part, which may lie apart
-        whole = fill_holes(close_mm(lacking, WIDTH_MM, spacing), per_slice=True)
-        lacking = off & (distance_mm(whole, spacing) <= WIDTH_MM)
-    kept = (bone & near) | lacking
-    core = given | lacking
-    return GivenDivision(kept, core, near, bone & off & ~lacking, dense & ~bone & ~lacking, lacking)
+    if not lacking.any():
+        return lacking
+    whole = fill_holes(close_mm(lacking, WIDTH_MM, spacing), per_slice=True)
+    return off & (distance_mm(whole, spacing) <= WIDTH_MM)
 
 
 @dataclass(frozen=True, eq=False)

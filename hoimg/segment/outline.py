@@ -75,7 +75,7 @@ def outline(
     background = float(np.median(around)) if around.size >= 50 else MUSCLE_HU
     # A voxel's own noise must not be its local maximum: half a millimetre of smoothing, then the
     # largest value nearby inside the region.
-    calm = smooth_mm(values, 0.6, spacing_zyx_mm)
+    calm = smooth_mm(values, 0.45, spacing_zyx_mm)
     inside = np.where(region, calm, background)
     size = [2 * max(1, round(RIM_SEARCH_MM / s)) + 1 for s in spacing_zyx_mm]
     peak = ndi.maximum_filter(inside, size=size)

@@ -37,6 +37,7 @@ class Survey:
         division: Dense voxels, divided.
         marrow: Native bone by its marrow.
         mirror: The mirrored skeleton, or None.
+        given_mm: Distance to a skeleton that was given, or None.
         fresh: What an earlier exam did not have.
         contrast: Whether the header names a contrast agent.
         settings: Section ``segment``.
@@ -51,6 +52,7 @@ class Survey:
     division: Division
     marrow: Marrow
     mirror: Mirror | None
+    given_mm: NDArray[np.float32] | None
     fresh: Bool
     contrast: bool
     settings: SegmentSettings
@@ -83,6 +85,7 @@ class Survey:
             own = self.division.bone[box] & ~mask
             if own.any():
                 agreed = float((self.mirror.distance_mm[box][own] <= AGREED_MM).mean())
+        given_mm = nan if self.given_mm is None else float(self.given_mm[box][mask].min())
         layer = dilate_mm(mask, 1.5 * max(spacing), spacing) & ~mask
         known = np.isfinite(self.marrow.cortex_mm[box][mask])
         out_mm = self.marrow.distance_mm[box][mask] - self.marrow.cortex_mm[box][mask]
@@ -104,6 +107,7 @@ class Survey:
             cortex_known=float(known.mean()),
             agreement=agreement,
             faint_partner=faint,
+            given_mm=given_mm,
             fresh=float(self.fresh[box][mask].mean()),
         )
 
@@ -117,6 +121,7 @@ def survey(
     division: Division,
     marrow: Marrow,
     mirror: Mirror | None,
+    given: Bool | None,
     fresh: Bool,
     contrast: bool,
     settings: SegmentSettings,
@@ -132,6 +137,7 @@ def survey(
         division=division,
         marrow=marrow,
         mirror=mirror,
+        given_mm=None if given is None else distance_mm(given, spacing),
         fresh=fresh,
         contrast=contrast,
         settings=settings,

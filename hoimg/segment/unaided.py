@@ -15,11 +15,8 @@ from numpy.typing import NDArray
 from hoimg.geometry import Box
 from hoimg.segment.candidates import Candidate
 from hoimg.segment.classifier import Opinion, opinion
-from hoimg.segment.division import Division
 from hoimg.segment.exclude import Place, hard_exclusion, likely_reason
 from hoimg.segment.features import Features
-from hoimg.segment.marrow import Marrow
-from hoimg.segment.native import Native
 from hoimg.segment.routes import propose, shared_voxels
 from hoimg.segment.shells import Shells
 from hoimg.segment.survey import Survey
@@ -122,6 +119,8 @@ def _is_lesion(one: _Judged, maps: Survey) -> bool:
     least = settings.attached_score if one.place.attached else settings.least_score
     if one.place.fresh > 0.5:  # what was not there at an earlier date needs less to be believed
         least = settings.new_score
+    if one.place.beside_given:  # what a skeleton leaves out needs less too
+        return one.said.probability >= settings.given_score
     voxel_mm = max(maps.working.spacing_zyx_mm)
     if voxel_mm > GROWN_ON_MM:
         least = max(least, settings.coarse_score)
@@ -136,19 +135,4 @@ def _apart(candidate: Candidate, others: list[Candidate]) -> bool:
     return all(
         shared_voxels(candidate, other) < SHARED * min(size, int(other.mask.sum()))
         for other in others
-    )
-
-
-def as_native(division: Division, marrow: Marrow) -> Native:
-    """The division in the form that the rest of the stage knows."""
-    none = np.zeros_like(division.dense)
-    return Native(
-        bone=division.bone,
-        solid=division.solid,
-        core=division.solid | marrow.inside,
-        dense=division.dense,
-        residual=none,
-        free=division.free,
-        explained=none,
-        provider=division.provider,
     )
