@@ -122,6 +122,7 @@ def samples_of(folder: Path) -> list[Sample]:
         division,
         marrow,
         mirror,
+        None,
         none,
         contrast,
         settings,

@@ -33,6 +33,7 @@ from hoimg.segment.overrule import middle_and_inside
 from hoimg.segment.prior import PriorScan, fresh_bone, prior_skeleton
 from hoimg.segment.region import call_in_region
 from hoimg.segment.scene import look
+from hoimg.segment.search import Found, search
 from hoimg.segment.seeded import call_at_points
 from hoimg.segment.shells import Shells, closed_shells
 from hoimg.segment.skeletons import (
@@ -46,7 +47,6 @@ from hoimg.segment.skeletons import (
 from hoimg.segment.survey import survey
 from hoimg.segment.symmetry import mirror_skeleton
 from hoimg.segment.types import ExcludedRegion, Segmentation
-from hoimg.segment.unaided import Found, search
 from hoimg.segment.working import Working
 from hoimg.settings import SegmentSettings
 

@@ -6,7 +6,7 @@ so that a reader can overrule it. The names are those of ``report.json``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import isnan
 
@@ -201,27 +201,28 @@ RULES: dict[str, Rule] = {
 """In the order in which they are asked."""
 
 
-def exclusion(f: Features, p: Place, settings: SegmentSettings) -> tuple[str, str] | None:
-    """The first rule that excludes a candidate: ``(reason, numbers)``, or None for a lesion."""
-    for reason, rule in RULES.items():
-        note = rule(f, p, settings)
-        if note is not None:
-            return reason, note
-    return None
-
-
 HARD = ("outside_body", "metal", "scan_end", "too_small", "contrast")
 """Rules that hold whatever a candidate looks like: there it cannot be judged, or is no mineral."""
 SOFT = ("stone_or_bowel", "vascular", "soft_tissue", "native_bone")
 """Rules that name what a candidate with a low score probably is."""
 
 
-def hard_exclusion(f: Features, p: Place, settings: SegmentSettings) -> tuple[str, str] | None:
-    """The first of the :data:`HARD` rules that excludes a candidate, or None."""
-    for reason in HARD:
+def exclusion(
+    f: Features, p: Place, settings: SegmentSettings, names: Iterable[str]
+) -> tuple[str, str] | None:
+    """The first of some rules that excludes a candidate: ``(reason, numbers)``, or None."""
+    for reason in names:
         note = RULES[reason](f, p, settings)
         if note is not None:
             return reason, note
+    return None
+
+
+def hard_exclusion(f: Features, p: Place, settings: SegmentSettings) -> tuple[str, str] | None:
+    """The first of the :data:`HARD` rules that excludes a candidate, or None."""
+    said = exclusion(f, p, settings, HARD)
+    if said is not None:
+        return said
     note = densest_inside(f, p)
     return None if note is None else ("stone_or_bowel", note)
 
@@ -240,10 +241,9 @@ def densest_inside(f: Features, p: Place) -> str | None:
 
 def likely_reason(f: Features, p: Place, settings: SegmentSettings) -> tuple[str, str]:
     """What a candidate that is not called probably is, by the first rule that knows it."""
-    for reason in SOFT:
-        note = RULES[reason](f, p, settings)
-        if note is not None:
-            return reason, note
+    said = exclusion(f, p, settings, SOFT)
+    if said is not None:
+        return said
     if p.attached or p.mirrored > 0.5:
         return "native_bone", f"looks like the skeleton around, {f.volume_mm3:.0f} mm3"
     if f.mean_hu < 200.0:

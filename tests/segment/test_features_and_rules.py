@@ -126,7 +126,7 @@ SPECK = {**FAINT, "inscribed_mm": 2.4, "volume_mm3": 599.0, "peak_hu": 300.0}
 def decide(**changes):
     features = {k: v for k, v in changes.items() if hasattr(LESION, k)}
     place = {k: v for k, v in changes.items() if k not in features}
-    return exclusion(replace(LESION, **features), replace(FREE, **place), SegmentSettings())
+    return exclusion(replace(LESION, **features), replace(FREE, **place), SegmentSettings(), RULES)
 
 
 def test_a_free_lesion_and_one_on_bone_are_called():
@@ -252,5 +252,5 @@ def test_rules_are_asked_in_order():
 
 def test_a_setting_moves_its_rule():
     small = replace(LESION, volume_mm3=150.0)
-    assert exclusion(small, FREE, SegmentSettings(min_lesion_mm3=150.0)) is None
-    assert exclusion(small, FREE, SegmentSettings(min_lesion_mm3=151.0))[0] == "too_small"
+    assert exclusion(small, FREE, SegmentSettings(min_lesion_mm3=150.0), RULES) is None
+    assert exclusion(small, FREE, SegmentSettings(min_lesion_mm3=151.0), RULES)[0] == "too_small"

@@ -36,6 +36,7 @@ def working_of(dense: np.ndarray) -> Working:
 # Two legs of unlike height: left and right can be told apart.
 LEFT, RIGHT = tube(40, 70), tube(110, 40)
 BOTH = LEFT | RIGHT
+NOTHING = np.zeros(SHAPE, bool)
 
 
 def test_a_skeleton_on_the_bone_is_believed():
@@ -73,29 +74,48 @@ def test_a_skeleton_without_bone_to_compare_with_is_taken_as_it_is():
     assert given_skeleton(nothing, BOTH, working_of(BOTH), SETTINGS, "given").agreement is None
 
 
+def divided(dense, fresh=NOTHING, before=NOTHING):
+    working = working_of(dense)
+    return divide_by_given(
+        dense, LEFT, working, SETTINGS, shells=NOTHING, fresh=fresh, before=before
+    )
+
+
 def test_what_stands_off_the_mask_is_suspect_and_a_bone_that_it_lacks_is_not():
     lump = ball(40, 90, 40, 10)  # on the left shaft
     free = ball(75, 100, 30, 6)
     dense = BOTH | lump | free
-    found = divide_by_given(dense, LEFT, working_of(dense), SETTINGS)
+    found = divided(dense)
     np.testing.assert_array_equal(found.lacking, RIGHT)
-    np.testing.assert_array_equal(found.free, free)
+    np.testing.assert_array_equal(found.division.free, free)
     distance = np.hypot(X - 40, Y - 70) - 12.0
-    assert found.residual[lump & (distance > 2 * SPACING)].all()
-    assert not found.residual[~lump].any()
-    assert not (found.residual & found.bone).any()
+    suspects = found.division.marrow_suspects
+    assert suspects[lump & (distance > 2 * SPACING)].all()
+    assert not suspects[~lump].any()
+    assert not (suspects & found.division.kept).any()
+    # The mask takes the place of marrow, and nothing is cortex beyond it.
+    np.testing.assert_array_equal(found.marrow.inside, LEFT | RIGHT)
+    assert found.marrow.beyond(0.0)[~(LEFT | RIGHT)].all()
     held = lacking_bones(found.lacking, working_of(dense))
     assert [h.finding.code for h in held] == ["skeleton_lacks_bone"]
     volume = RIGHT.sum() * SPACING**3 / 1000
     assert f"{volume:.1f} mL at LPS 110, 40, 39 mm" in held[0].finding.message
 
 
+def test_what_is_new_since_an_earlier_exam_is_suspect_though_the_mask_holds_it():
+    new = ball(40, 70, 40, 6) & LEFT
+    found = divided(LEFT, fresh=new, before=LEFT & ~new)
+    np.testing.assert_array_equal(found.division.mirror_suspects, new)
+    np.testing.assert_array_equal(found.division.kept, LEFT & ~new)
+    np.testing.assert_array_equal(found.marrow.inside, LEFT & ~new)
+
+
 def test_a_lump_that_does_not_leave_the_scan_is_no_bone_that_the_mask_lacks():
     lump = ball(40, 94, 40, 14)  # 11 mL
     dense = LEFT | lump
-    found = divide_by_given(dense, LEFT, working_of(dense), SETTINGS)
+    found = divided(dense)
     assert not found.lacking.any()
-    assert found.residual.sum() > 0.7 * (lump & ~LEFT).sum()
+    assert found.division.marrow_suspects.sum() > 0.7 * (lump & ~LEFT).sum()
 
 
 @pytest.mark.parametrize(("wide", "bone"), [(8, True), (6, False)])
@@ -103,7 +123,7 @@ def test_what_leaves_the_scan_with_little_of_itself_is_no_bone_that_the_mask_lac
     lump = np.zeros(SHAPE, bool)
     lump[1:12, 40:58, 40:60] = True  # 32 mL, 18 x 20 in cross-section
     lump[0, 40:58, 40 : 40 + wide] = True  # 0.4 or 0.3 of that in the first slice
-    found = divide_by_given(LEFT | lump, LEFT, working_of(LEFT | lump), SETTINGS)
+    found = divided(LEFT | lump)
     assert found.lacking.any() == bone
 
 

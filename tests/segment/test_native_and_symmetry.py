@@ -10,11 +10,13 @@ from scipy import ndimage
 from hoimg.image import CTVolume
 from hoimg.segment import symmetry
 from hoimg.segment.body import body_mask
-from hoimg.segment.candidates import faint_mineral, find_candidates, muscle_hu, noise_hu
+from hoimg.segment.candidates import faint_mineral, muscle_hu, noise_hu
 from hoimg.segment.contrast import enhanced_lumen, wall_calcium
 from hoimg.segment.division import divide_unaided
+from hoimg.segment.given import divide_by_given
 from hoimg.segment.marrow import Marrow
-from hoimg.segment.native import divide
+from hoimg.segment.routes import propose
+from hoimg.segment.shells import Shells
 from hoimg.segment.symmetry import Mirror, mirror_skeleton
 from hoimg.segment.working import make_working
 from hoimg.settings import SegmentSettings
@@ -126,16 +128,26 @@ def test_shells_are_never_bone_and_what_is_new_since_an_earlier_exam_is_suspect(
     np.testing.assert_array_equal(new.mirror_suspects, parts["knob"])
 
 
+def by_given(dense, given, settings=SMALL):
+    return given_parts(dense, given, settings).division
+
+
+def given_parts(dense, given, settings=SMALL):
+    none = np.zeros(SHAPE, bool)
+    working = working_of(dense)
+    return divide_by_given(dense, given, working, settings, shells=none, fresh=none, before=none)
+
+
 def test_a_given_skeleton_decides_with_its_own_tolerance():
     parts = scene()
     dense = np.any(list(parts.values()), axis=0)
     given = parts["bone"]
     settings = SMALL.model_copy(update={"given_tolerance_mm": 4.6})
-    native = divide(dense, given, working_of(dense), settings, np.zeros(SHAPE, bool))
+    found = by_given(dense, given, settings)
     far = ndimage.distance_transform_edt(~given, sampling=CUBE) > 4.6
-    np.testing.assert_array_equal(native.residual, parts["knob"] & far)
-    np.testing.assert_array_equal(native.free, parts["partner"] | parts["rib"] | parts["free"])
-    assert native.provider == "given"
+    np.testing.assert_array_equal(found.marrow_suspects, parts["knob"] & far)
+    np.testing.assert_array_equal(found.free, parts["partner"] | parts["rib"] | parts["free"])
+    assert found.provider == "given"
 
 
 def test_without_another_side_what_is_large_or_cut_is_native():
@@ -154,9 +166,9 @@ def test_without_another_side_what_is_large_or_cut_is_native():
 def candidates_of(dense, given):
     working = working_of(dense)
     none = np.zeros(SHAPE, bool)
-    native = divide(dense, given, working, SMALL, none)
-    shells = np.zeros(SHAPE, np.int32)
-    return list(find_candidates(working, native, ~none, none, none, shells, SMALL))
+    parts = given_parts(dense, given)
+    closed = Shells.named(none)
+    return propose(working, parts.division, parts.marrow, None, ~none, none, none, closed, SMALL)
 
 
 def test_free_pieces_and_outgrowths_become_candidates_and_say_whether_they_touch_bone():

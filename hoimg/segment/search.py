@@ -1,4 +1,4 @@
-"""The search without a reader's help: every route proposes, one judge takes the best of each place.
+"""The search: every route proposes, one judge takes the best of each place.
 
 Candidates of different routes overlap. The one with the highest score wins its place; what is left
 over is listed with the reason why it was not called.
