@@ -14,6 +14,7 @@ from hoimg.image import CTVolume, Mask, resample_mask
 from hoimg.results import Finding
 from hoimg.segment.candidates import Candidate
 from hoimg.segment.division import STRONG_AGREEMENT, divide_unaided
+from hoimg.segment.drawing import Drawing
 from hoimg.segment.given import (
     Held,
     divide_by_given,
@@ -23,17 +24,13 @@ from hoimg.segment.given import (
 )
 from hoimg.segment.marrow import native_marrow
 from hoimg.segment.morphology import (
-    close_mm,
     dilate_mm,
-    fill_holes,
     label_components,
 )
-from hoimg.segment.outline import outline
-from hoimg.segment.overrule import middle_and_inside
 from hoimg.segment.prior import PriorScan, fresh_bone, prior_skeleton
 from hoimg.segment.region import call_in_region
 from hoimg.segment.scene import look
-from hoimg.segment.search import Found, search
+from hoimg.segment.search import Found, Left, search
 from hoimg.segment.seeded import call_at_points
 from hoimg.segment.shells import Shells, closed_shells
 from hoimg.segment.skeletons import (
@@ -46,14 +43,11 @@ from hoimg.segment.skeletons import (
 )
 from hoimg.segment.survey import survey
 from hoimg.segment.symmetry import mirror_skeleton
-from hoimg.segment.types import ExcludedRegion, Segmentation
-from hoimg.segment.working import Working
+from hoimg.segment.types import Segmentation
 from hoimg.settings import SegmentSettings
 
 Bool = NDArray[np.bool_]
 Triple = tuple[float, float, float]
-LISTED_MM3 = 60.0
-"""Smaller specks are noise or a single voxel's calcium; they are not listed one by one."""
 
 
 def segment_exam(
@@ -156,6 +150,7 @@ def segment_exam(
     def pointed_at(candidate: Candidate) -> bool:
         return guided is not None and bool((guided[candidate.box] & candidate.mask).any())
 
+    points = [np.rint(working.grid.to_index_zyx(p)).astype(int) for p in seeds_lps_mm]
     # What lies at a seed is drawn from the seed itself, in the end.
     wanted = pointed_at if guided is not None or seeds_lps_mm else None
     if given is not None:
@@ -215,7 +210,7 @@ def segment_exam(
                     fix="Ossification joined to bone may be missed; give --skeleton or --seed.",
                 )
             )
-    found = Found([], [])
+    found = Found([], [], [])
     if lesions is None:
         maps = survey(
             working,
@@ -231,7 +226,7 @@ def segment_exam(
             bool(contrast),
             settings,
         )
-        found = search(maps, metal, closed, wanted)
+        found = search(maps, metal, closed, wanted, points)
     called, left = found.called, found.left
     for piece in held:
         findings.append(piece.finding)
@@ -242,20 +237,17 @@ def segment_exam(
     left += _listed(
         dense & ~dilate_mm(known, 2.0, spacing) & ~metal, "outside_body", "outside of the body"
     )
-    made = _finish(
+    drawing = Drawing(
         volume,
         working,
-        body,
-        metal,
-        bone,
-        division.solid | marrow.inside,
-        provided,
-        closed,
-        called,
-        left,
-        findings,
-        settings,
+        metal=metal,
+        bone=bone,
+        core=division.solid | marrow.inside,
+        beyond=closed.beyond,
+        called=called,
+        settings=settings,
     )
+    made = _drawn(drawing, body, called, left, provided, findings)
     if lesions is not None:
         return made
     if region is not None:
@@ -270,6 +262,7 @@ def segment_exam(
             working=working,
             given=given,
             paired_mm=None if mirror is None else mirror.distance_mm,
+            suggested=[None if c is None else drawing.outlined(c) for c in found.pointed],
         )
     return made
 
@@ -286,122 +279,38 @@ def _listed(mask: Bool, reason: str, note: str) -> list[tuple[Bool, Box, str, st
     return out
 
 
-def _finish(
-    volume: CTVolume,
-    working: Working,
+def _drawn(
+    drawing: Drawing,
     body: Bool,
-    metal: Bool,
-    bone: Bool,
-    core: Bool,
-    provided: list[ProvidedSkeleton],
-    closed: Shells,
     called: list[Candidate],
-    left: list[tuple[Bool, Box, str, str]],
+    left: list[Left],
+    provided: list[ProvidedSkeleton],
     findings: list[Finding],
-    settings: SegmentSettings,
 ) -> Segmentation:
-    """Everything on the native grid."""
-    size = volume.grid.size_zyx
-    skeleton = _native_skeleton(volume, working, bone, called)
-    metal_full = working.to_native(metal, size)
-    lesions = np.zeros(size, dtype=np.uint16)
+    """Every candidate that is called as lesions on the exam's grid, with all maps beside it."""
+    grid, working = drawing.volume.grid, drawing.working
     flags: dict[int, list[str]] = {}
-    drawn = sorted(called, key=lambda c: -int(c.mask.sum()))
-    for candidate in drawn:
-        box = working.native_box(candidate.box, size)
-        rough = _upsampled(candidate.mask, working, box)
-        forbidden = skeleton[box] & ~rough
-        if candidate.shell:
-            forbidden = forbidden | _upsampled(closed.beyond[candidate.box], working, box)
-        elif candidate.attached:
-            forbidden = _upsampled(core[candidate.box], working, box) & skeleton[box] & ~rough
-        forbidden = forbidden | metal_full[box] | (lesions[box] > 0)
-        mask = outline(
-            volume.hu[box], rough, forbidden, volume.grid.spacing_zyx_mm, settings.group_mm
-        )
-        parts = _parts(mask, 0.5 * settings.min_lesion_mm3 / volume.grid.voxel_volume_mm3)
+    for candidate in sorted(called, key=lambda c: -int(c.mask.sum())):
+        box, parts = drawing.outlined(candidate)
         if not parts:
             left.append((candidate.mask, candidate.box, "too_small", "after outlining"))
         for part in parts:
             label = len(flags) + 1
-            lesions[box][part] = label
+            drawing.lesions[box][part] = label
             flags[label] = ["attached_to_bone"] if candidate.attached else []
             if disputed(provided, candidate.mask, candidate.box):
                 flags[label].append("skeleton_disputed")
-    skeleton &= lesions == 0
+    excluded, regions = drawing.excluded(left)
     sure = combined(provided)
-    excluded, regions = _excluded_map(volume, working, left, lesions)
     return Segmentation(
-        lesions=Mask(lesions, volume.grid),
-        excluded=Mask(excluded, volume.grid),
-        skeleton=Mask(skeleton, volume.grid),
-        metal=Mask(metal_full, volume.grid),
-        body=Mask(working.to_native(body, size), volume.grid),
+        lesions=Mask(drawing.lesions, grid),
+        excluded=Mask(excluded, grid),
+        skeleton=Mask(drawing.skeleton & (drawing.lesions == 0), grid),
+        metal=Mask(drawing.metal, grid),
+        body=Mask(working.to_native(body, grid.size_zyx), grid),
         lesion_flags=flags,
         excluded_regions=regions,
         provider=in_words(provided),
         findings=findings,
-        skeleton_confidence=Mask(sure, working.grid)
-        if (sure := combined(provided)) is not None
-        else None,
+        skeleton_confidence=None if sure is None else Mask(sure, working.grid),
     )
-
-
-def _parts(mask: Bool, min_voxels: float) -> list[Bool]:
-    """The pieces of an outline that are large enough; two lesions side by side come apart here."""
-    labels, count = label_components(mask)
-    sizes = np.bincount(labels.ravel(), minlength=count + 1)
-    sizes[0] = 0
-    least = max(min_voxels, 0.15 * sizes.max())
-    return [labels == k for k in range(1, count + 1) if sizes[k] >= least]
-
-
-def _upsampled(mask: Bool, working: Working, box: Box) -> Bool:
-    size = (
-        box[0].stop - box[0].start,
-        box[1].stop - box[1].start,
-        box[2].stop - box[2].start,
-    )
-    z, y, x = (slice(0, n) for n in size)
-    out: Bool = working.to_native(mask, size)[z, y, x]
-    return out
-
-
-def _native_skeleton(
-    volume: CTVolume, working: Working, bone: Bool, called: list[Candidate]
-) -> Bool:
-    """Native bone with its marrow, on the native grid, without what was called a lesion."""
-    spacing = working.spacing_zyx_mm
-    taken = np.zeros_like(bone)
-    for candidate in called:
-        taken[candidate.box] |= candidate.mask
-    bone = bone & ~taken
-    solid = fill_holes(close_mm(bone, 3.0, spacing), per_slice=True) & ~taken
-    size = volume.grid.size_zyx
-    return working.to_native(solid, size)
-
-
-def _excluded_map(
-    volume: CTVolume,
-    working: Working,
-    left: list[tuple[Bool, Box, str, str]],
-    lesions: NDArray[np.uint16],
-) -> tuple[NDArray[np.uint16], list[ExcludedRegion]]:
-    size = volume.grid.size_zyx
-    out = np.zeros(size, dtype=np.uint16)
-    regions: list[ExcludedRegion] = []
-    voxel = volume.grid.voxel_volume_mm3
-    for mask, box, reason, note in sorted(left, key=lambda item: -int(item[0].sum())):
-        if mask.sum() * working.voxel_mm3 < LISTED_MM3 or len(regions) >= 65_000:
-            continue
-        native_box = working.native_box(box, size)
-        free = _upsampled(mask, working, native_box) & (out[native_box] == 0)
-        free &= lesions[native_box] == 0
-        if not free.any():
-            continue
-        label = len(regions) + 1
-        out[native_box][free] = label
-        middle, inside = middle_and_inside(free, native_box, volume.grid)
-        size_mm3 = float(free.sum()) * voxel
-        regions.append(ExcludedRegion(label, reason, size_mm3, middle, note, inside))
-    return out, regions

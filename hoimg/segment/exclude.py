@@ -16,7 +16,7 @@ from hoimg.settings import SegmentSettings
 BESIDE_MM = 4.0
 """Faint mineral is found from a voxel or so beyond the bone that it grows on."""
 STONE_MM3 = 1500.0
-SKIN_MM = 2.2
+SKIN_MM = 1.6
 """Least inscribed radius of what stands on a given skeleton, or on that of an earlier exam: their
 own error is thinner."""
 
@@ -115,9 +115,9 @@ def native_bone(f: Features, p: Place, _s: SegmentSettings) -> str | None:
     """A piece with a partner on the other side; ribs and processes; a thin skin on bone."""
     if p.shell:
         return None  # its form has said already that it is no native bone
-    if not isnan(p.given_mm) or p.fresh >= 0.5:
-        if p.attached and f.inscribed_mm < SKIN_MM:
-            return f"thin layer on known bone ({2 * f.inscribed_mm:.0f} mm)"
+    if not isnan(p.given_mm):
+        return skin_of_given(f, p)
+    if p.fresh >= 0.5:
         return None
     length_ratio = f.length_mm / max(f.breadth_mm, 1.0)
     if p.mirrored > 0.95 and f.volume_mm3 < 1000.0:
@@ -224,7 +224,10 @@ def hard_exclusion(f: Features, p: Place, settings: SegmentSettings) -> tuple[st
     if said is not None:
         return said
     note = densest_inside(f, p)
-    return None if note is None else ("stone_or_bowel", note)
+    if note is not None:
+        return "stone_or_bowel", note
+    note = skin_of_given(f, p)
+    return None if note is None else ("native_bone", note)
 
 
 def densest_inside(f: Features, p: Place) -> str | None:
@@ -236,6 +239,13 @@ def densest_inside(f: Features, p: Place) -> str | None:
     small = f.volume_mm3 < STONE_MM3 and not p.on_bone
     if small and f.peak_hu > 450 and f.inscribed_mm >= 3.0 and f.centre_hu >= 0.85 * f.peak_hu:
         return f"{f.volume_mm3:.0f} mm3, densest in its middle ({f.centre_hu:.0f} HU)"
+    return None
+
+
+def skin_of_given(f: Features, p: Place) -> str | None:
+    """A layer on a skeleton that was given, no thicker than what its outline may have left out."""
+    if not isnan(p.given_mm) and p.attached and not p.shell and f.inscribed_mm < SKIN_MM:
+        return f"thin layer on known bone ({2 * f.inscribed_mm:.0f} mm)"
     return None
 
 

@@ -6,13 +6,13 @@ over is listed with the reason why it was not called.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hoimg.geometry import Box
+from hoimg.geometry import Box, margin_voxels
 from hoimg.segment.candidates import Candidate
 from hoimg.segment.classifier import Opinion, opinion
 from hoimg.segment.exclude import Place, hard_exclusion, likely_reason
@@ -26,6 +26,10 @@ Left = tuple[Bool, Box, str, str]
 
 GROWN_ON_MM = 2.5
 """Coarsest voxels that the classifier was grown on; of coarser ones it knows less."""
+POINTED_SCORE = 0.05
+"""A candidate with less says nothing of what a reader's point means."""
+POINTED_MM = 2.0
+"""A point between floccules may lie this far from their candidate."""
 SHARED = 0.25
 """Candidates that share this much of the smaller one are for one place."""
 
@@ -37,10 +41,12 @@ class Found:
     Attributes:
         called: Candidates that are called ossification; they do not overlap by much.
         left: Mask, box, reason and numbers of what was not called.
+        pointed: For each point of a reader the likeliest candidate that holds it, or None.
     """
 
     called: list[Candidate]
     left: list[Left]
+    pointed: list[Candidate | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +63,7 @@ def search(
     metal: Bool,
     closed: Shells,
     wanted: Callable[[Candidate], bool] | None = None,
+    points_zyx: Sequence[NDArray[np.int64]] = (),
 ) -> Found:
     """Propose, judge and choose.
 
@@ -66,6 +73,7 @@ def search(
         closed: Closed shells.
         wanted: Guided use: whether a candidate lies where the reader points; such ones are called
             whatever they may be, others are not. None: everything is judged.
+        points_zyx: A reader's points, voxels of the working grid.
     """
     proposed = propose(
         maps.working,
@@ -103,7 +111,27 @@ def search(
         else:
             reason, note = one.hard or likely_reason(one.features, one.place, maps.settings)
             left.append((mask, box, reason, f"{note} ({one.said.words()})"))
-    return Found(called, left)
+    margin = margin_voxels(POINTED_MM, maps.working.spacing_zyx_mm)
+    return Found(called, left, [_holding(point, judged, margin) for point in points_zyx])
+
+
+def _holding(
+    point_zyx: NDArray[np.int64], judged: list[_Judged], margin: tuple[int, int, int]
+) -> Candidate | None:
+    """The candidate with the highest score of those that hold a point, or come near to it."""
+    for one in judged:
+        if one.said.probability < POINTED_SCORE:
+            break
+        if one.hard is not None:
+            continue
+        box, mask = one.candidate.box, one.candidate.mask
+        at = [int(k) - s.start for k, s in zip(point_zyx, box, strict=True)]
+        near = tuple(
+            slice(max(k - m, 0), max(k + m + 1, 0)) for k, m in zip(at, margin, strict=True)
+        )
+        if mask[near].any():
+            return one.candidate
+    return None
 
 
 def _judged(maps: Survey, candidate: Candidate) -> _Judged:

@@ -49,6 +49,9 @@ Floats = NDArray[np.float32]
 FROM_SEED = "from_seed"
 COVERED = 0.25
 """What was left out and is covered by this part has become the lesion at the seed."""
+SHORT, LEAKED = 0.8, 3.0
+"""Volume of what was drawn from a point over that of what the search without help outlines there.
+The search goes by mineral and misses what is faint, so that more is no fault in itself."""
 ROOM_MM = 36.0
 """Half of the side of the block around the point: lesions of 5 cm are seen whole."""
 AT_POINT_MM = 1.5
@@ -117,6 +120,7 @@ def call_at_points(
     working: Working,
     given: Bool | None = None,
     paired_mm: NDArray[np.float32] | None = None,
+    suggested: Sequence[tuple[Box, list[Bool]] | None] | None = None,
 ) -> Segmentation:
     """Call what holds each of a reader's points, besides what is called already.
 
@@ -129,13 +133,15 @@ def call_at_points(
         working: The exam's working grid.
         given: A native skeleton on the working grid, or None to find it by marrow and other side.
         paired_mm: Distance to mirrored bone on the working grid, or None.
+        suggested: For each point what the search without help would outline there: a box and the
+            pieces in it, or None.
 
     Returns:
         The segmentation with the lesions added; a finding tells of each point without one.
     """
     draft = Draft(volume, segmentation, settings)
     told: list[Finding] = []
-    for point in points_lps_mm:
+    for number, point in enumerate(points_lps_mm):
         index = draft.index_of(point)
         if index is not None and draft.lesions[index]:
             continue
@@ -150,6 +156,9 @@ def call_at_points(
             given=given,
             paired_mm=paired_mm,
         )
+        likely = None if suggested is None else suggested[number]
+        if likely is not None and index is not None:
+            found = _better(found, _piece_at(index, *likely, draft))
         if found is None:
             told.append(_nothing_there(point, index is None))
             continue
@@ -161,6 +170,28 @@ def call_at_points(
                 draft.forget(label)
         draft.add(found.mask, found.mask, found.box, [FROM_SEED])
     return draft.finished(told)
+
+
+def _piece_at(
+    index: tuple[int, int, int], box: Box, parts: Sequence[Bool], draft: Draft
+) -> SeededLesion | None:
+    """Of the pieces of an outline the one nearest to a point."""
+    free = [part & (draft.lesions[box] == 0) for part in parts]
+    free = [part for part in free if part.any()]
+    if not free:
+        return None
+    at = np.asarray(index) - [s.start for s in box]
+    spacing = np.asarray(draft.grid.spacing_zyx_mm)
+    away = [float(np.linalg.norm((np.argwhere(p) - at) * spacing, axis=1).min()) for p in free]
+    return SeededLesion(box, free[int(np.argmin(away))])
+
+
+def _better(drawn: SeededLesion | None, suggested: SeededLesion | None) -> SeededLesion | None:
+    """What was drawn from the point, unless the search says that it leaked or stopped short."""
+    if suggested is None or drawn is None:
+        return drawn or suggested
+    ratio = float(drawn.mask.sum()) / float(suggested.mask.sum())
+    return drawn if SHORT <= ratio <= LEAKED else suggested
 
 
 def _nothing_there(point: Triple, outside: bool) -> Finding:

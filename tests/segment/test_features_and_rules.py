@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hoimg.segment.exclude import RULES, Place, exclusion
+from hoimg.segment.exclude import RULES, Place, exclusion, hard_exclusion
 from hoimg.segment.features import Features, extents_mm, features_of
 from hoimg.settings import SegmentSettings
 
@@ -254,3 +254,15 @@ def test_a_setting_moves_its_rule():
     small = replace(LESION, volume_mm3=150.0)
     assert exclusion(small, FREE, SegmentSettings(min_lesion_mm3=150.0), RULES) is None
     assert exclusion(small, FREE, SegmentSettings(min_lesion_mm3=151.0), RULES)[0] == "too_small"
+
+
+@pytest.mark.parametrize(
+    ("inscribed_mm", "attached", "layer"),
+    [(1.6, True, False), (1.59, True, True), (1.59, False, False)],
+)
+def test_a_layer_on_a_given_skeleton_is_left_out_whatever_its_score(inscribed_mm, attached, layer):
+    thin = replace(LESION, inscribed_mm=inscribed_mm)
+    beside = replace(FREE, attached=attached, given_mm=0.0)
+    said = hard_exclusion(thin, beside, SegmentSettings())
+    assert (said is not None and said[0] == "native_bone") == layer
+    assert hard_exclusion(thin, replace(beside, given_mm=float("nan")), SegmentSettings()) is None
