@@ -17,6 +17,10 @@ from body_phantoms import (
 
 from hoimg.image import Mask
 from hoimg.segment import segment_exam
+from hoimg.segment.seeded import call_at_points
+from hoimg.segment.types import Segmentation
+from hoimg.segment.working import make_working
+from hoimg.settings import SegmentSettings
 
 FLOCCULES_AT = (10.0, -48.0, 44.0)
 
@@ -83,3 +87,48 @@ def test_a_seed_outside_of_the_scan_or_in_muscle_is_a_finding(point, said):
     (told,) = [f for f in found.findings if f.code == "seed_hits_nothing"]
     assert said in told.message
     assert told.level == "warning"
+
+
+# The shell's ball, 4.19 mL: beside a part of it the drawing is too large, within a larger one short.
+@pytest.mark.parametrize(
+    ("suggested_radius", "taken"),
+    [(4.0, "suggested"), (8.0, "drawn"), (SHELL_RADIUS, "drawn"), (12.0, "suggested")],
+)
+def test_a_drawing_that_leaked_or_stopped_short_of_what_the_search_outlines_gives_way(
+    suggested_radius, taken
+):
+    volume = patient(with_shell)
+    suggested = ball(SHELL_AT, suggested_radius) > 0
+    elsewhere = ball(STONE_AT, 6.0) > 0
+    box = tuple(slice(0, n) for n in volume.grid.size_zyx)
+    made = call_at_points(
+        volume,
+        nothing_found(volume),
+        [SHELL_AT],
+        SegmentSettings(),
+        mineral_hu=150.0,
+        working=make_working(volume, 2.0),
+        suggested=[(box, [elsewhere, suggested])],
+    )
+    mask = made.lesions.array == 1
+    if taken == "suggested":
+        assert np.array_equal(mask, suggested)
+    else:
+        assert dice(mask, ball(SHELL_AT, SHELL_RADIUS) > 0) > 0.93
+        assert not np.array_equal(mask, suggested)
+
+
+def nothing_found(volume):
+    def none(dtype):
+        return Mask(np.zeros(volume.grid.size_zyx, dtype), volume.grid)
+
+    return Segmentation(
+        lesions=none(np.uint16),
+        excluded=none(np.uint16),
+        skeleton=none(bool),
+        metal=none(bool),
+        body=none(bool),
+        lesion_flags={},
+        excluded_regions=[],
+        provider="",
+    )
