@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Grow the classifier of candidates from made cases: ``train.py FOLDER``.
+"""Grow the classifier of candidates from made cases: ``train.py FOLDER [FOLDER]``.
 
-Runs every route on the cases of the *tuning* set, compares each candidate with the truth, and grows
+Runs every route on the cases of the *tuning* and *training* sets, compares each candidate with the truth, and grows
 boosted trees towards the overlap. Writes ``hoimg/segment/classifier.json`` and prints what the
 trees make of cases that they were not grown on (cross-validated by case). Needs scikit-learn;
 hoimg itself does not. See ``docs/methods/segment.md``.
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 TARGET = Path(__file__).resolve().parents[2] / "hoimg" / "segment" / "classifier.json"
-LAST_TUNING_SEED = 1000
+FIRST_REPORTING_SEED = 5000
 LOW, SPAN = 0.15, 0.5
 """An overlap (Dice) up to ``LOW`` counts as none, from ``LOW + SPAN`` on as full."""
 GROWTH = {
@@ -50,13 +50,13 @@ class Sample:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="what make.py --set tuning has written")
+    parser.add_argument("folder", type=Path, nargs="+", help="what make.py has written")
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()
-    folders = sorted(path.parent for path in args.folder.glob("*/case.json"))
+    folders = sorted(path.parent for made in args.folder for path in made.glob("*/case.json"))
     for folder in folders:
-        if json.loads((folder / "case.json").read_text())["seed"] >= LAST_TUNING_SEED:
-            raise SystemExit(f"{folder.name} is no tuning case: the classifier may not see it")
+        if json.loads((folder / "case.json").read_text())["seed"] >= FIRST_REPORTING_SEED:
+            raise SystemExit(f"{folder.name} is a reporting case: the classifier may not see it")
     samples: list[Sample] = []
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
         for number, found in enumerate(pool.map(samples_of, folders), start=1):

@@ -43,9 +43,10 @@ def bench():
 
 
 def test_the_sets_are_apart_and_large_enough(make):
-    sets = {name: make.plan_jobs(name) for name in ("tuning", "reporting")}
+    sets = {name: make.plan_jobs(name) for name in ("tuning", "training", "reporting")}
     seeds = {name: [job.seed for job in jobs] for name, jobs in sets.items()}
-    assert max(seeds["tuning"]) < 1000
+    assert max(seeds["tuning"]) < 1000 < min(seeds["training"])
+    assert max(seeds["training"]) < 2000
     assert min(seeds["reporting"]) >= 5000
     for name, jobs in sets.items():
         assert len(set(seeds[name])) == len(jobs)
@@ -59,7 +60,7 @@ def test_the_sets_are_apart_and_large_enough(make):
                 assert low * 1000 <= wish.volume_mm3 <= high * 1000
                 assert 0 <= wish.stage <= 1
     wishes = {name: [j.wishes for j in jobs] for name, jobs in sets.items()}
-    assert wishes["tuning"] != wishes["reporting"]
+    assert wishes["tuning"] != wishes["training"] != wishes["reporting"] != wishes["tuning"]
 
 
 def test_stages_and_volumes_are_spread_evenly(make):
