@@ -403,16 +403,16 @@ class SegmentSettings(_Section):
         status="default",
     )
     least_score: float = threshold(
-        0.18,
+        0.1,
         unit="score",
         meaning="Free candidates with at least this score of the classifier are called.",
-        source="false lesions and missed ones on the tuning cases, cross-validated",
+        source="false lesions and missed ones on tuning and training cases, cross-validated",
         status="default",
         gt=0,
         lt=1,
     )
     attached_score: float = threshold(
-        0.14,
+        0.05,
         unit="score",
         meaning="The same for candidates that touch native bone.",
         source="as above: fewer of them are false",
@@ -430,7 +430,7 @@ class SegmentSettings(_Section):
         lt=1,
     )
     new_score: float = threshold(
-        0.05,
+        0.02,
         unit="score",
         meaning="The same for mineral that an earlier exam of the patient did not have.",
         source="engineering choice",
@@ -439,10 +439,10 @@ class SegmentSettings(_Section):
         lt=1,
     )
     given_score: float = threshold(
-        0.1,
+        0.035,
         unit="score",
         meaning="The same for what stands on, or within 4 mm of, a skeleton that was given.",
-        source="tuning cases: 0.3 false candidates a scan; at 0.02 1.9, and one lesion of 48 more",
+        source="tuning cases: as many false ones as at 0.1 with an earlier classifier",
         status="default",
         gt=0,
         lt=1,

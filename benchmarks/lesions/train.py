@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Grow the classifier of candidates from made cases: ``train.py FOLDER [FOLDER]``.
 
-Runs every route on the cases of the *tuning* and *training* sets, compares each candidate with the truth, and grows
-boosted trees towards the overlap. Writes ``hoimg/segment/classifier.json`` and prints what the
-trees make of cases that they were not grown on (cross-validated by case). Needs scikit-learn;
-hoimg itself does not. See ``docs/methods/segment.md``.
+Runs every route on the cases of the *tuning* and *training* sets, compares each candidate with the
+truth, and grows boosted trees towards the overlap. Writes ``hoimg/segment/classifier.json`` and
+prints what the trees make of cases that they were not grown on (cross-validated by case). Needs
+scikit-learn; hoimg itself does not. See ``docs/methods/segment.md``.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ LOW, SPAN = 0.15, 0.5
 """An overlap (Dice) up to ``LOW`` counts as none, from ``LOW + SPAN`` on as full."""
 GROWTH = {
     "learning_rate": 0.08,
-    "max_iter": 200,
-    "max_depth": 2,
+    "max_iter": 500,
+    "max_depth": 3,
     "min_samples_leaf": 12,
     # Splits choose among a part of the features: on anatomy that was held out as a whole this
     # found 7 % more lesions at the same number of false ones.
@@ -201,7 +201,7 @@ def exported(models: list[Any], cases: int) -> dict[str, Any]:
                     -1 if end else int(k) for end, k in zip(leaf, nodes["feature_idx"], strict=True)
                 ],
                 "threshold": [
-                    0.0 if end else float(t)
+                    0.0 if end else float(f"{t:.7g}")
                     for end, t in zip(leaf, nodes["num_threshold"], strict=True)
                 ],
                 "missing_left": [bool(m) for m in nodes["missing_go_to_left"]],

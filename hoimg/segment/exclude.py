@@ -105,8 +105,11 @@ def too_small(f: Features, _p: Place, s: SegmentSettings) -> str | None:
 
 def scan_end(f: Features, p: Place, s: SegmentSettings) -> str | None:
     """Cut off by the first or last slice, and not clearly more than that: unassessed."""
-    slight = p.inward_mm < 15.0 or f.volume_mm3 < 2000.0
-    if p.scan_end_mm <= s.scan_end_mm and (p.attached or slight or f.soft_shell < 0.8):
+    if p.attached:
+        slight = p.inward_mm < 20.0 or f.volume_mm3 < 1000.0
+    else:
+        slight = p.inward_mm < 15.0 or f.volume_mm3 < 2000.0 or f.soft_shell < 0.8
+    if p.scan_end_mm <= s.scan_end_mm and slight:
         return f"reaches {p.inward_mm:.0f} mm into the scan from its end: unassessed, not negative"
     return None
 

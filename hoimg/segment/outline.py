@@ -45,8 +45,8 @@ MUSCLE_HU = 50.0
 """Background where there is too little soft tissue. Fat does not count as background: floccules lie
 in muscle or in what has become of it, and half-way down to fat is muscle."""
 ENCLOSED = 0.55
-"""What mineral surrounds in this part of 26 directions, within the convex hull, is inside: the gap in
-a rim that is not complete yet is seen from its own surface in little more than half of them."""
+"""What mineral surrounds in this part of 26 directions, within the convex hull, is inside: the gap
+in a rim that is not complete yet meets the rim in little more than half of them."""
 CORE_REACH_MM = 20.0
 
 

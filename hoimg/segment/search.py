@@ -26,7 +26,7 @@ Left = tuple[Bool, Box, str, str]
 
 GROWN_ON_MM = 2.5
 """Coarsest voxels that the classifier was grown on; of coarser ones it knows less."""
-POINTED_SCORE = 0.05
+POINTED_SCORE = 0.02
 """A candidate with less says nothing of what a reader's point means."""
 POINTED_MM = 2.0
 """A point between floccules may lie this far from their candidate."""

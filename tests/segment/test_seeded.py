@@ -89,7 +89,7 @@ def test_a_seed_outside_of_the_scan_or_in_muscle_is_a_finding(point, said):
     assert told.level == "warning"
 
 
-# The shell's ball, 4.19 mL: beside a part of it the drawing is too large, within a larger one short.
+# The shell's ball has 4.19 mL: too much beside a small part of it, too little beside a larger one.
 @pytest.mark.parametrize(
     ("suggested_radius", "taken"),
     [(4.0, "suggested"), (8.0, "drawn"), (SHELL_RADIUS, "drawn"), (12.0, "suggested")],
