@@ -103,6 +103,16 @@ class Exam(_Model):
     )
 
 
+class BoneContact(_Model):
+    """One patch of a lesion's surface that lies on native bone."""
+
+    area_mm2: float
+    centroid_lps_mm: tuple[float, float, float]
+    bone: int = Field(
+        description="Piece of native bone, from 1; pieces do not join within 30 mm of the lesion."
+    )
+
+
 class Observation(_Model):
     """One lesion in one exam. ``None`` is never zero: its reason stands in ``flags``."""
 
@@ -144,6 +154,13 @@ class Observation(_Model):
     centroid_lps_mm: tuple[float, float, float] | None = None
     distance_to_bone_mm: float | None = None
     touches_bone: bool | None = None
+    bone_contact_area_mm2: float | None = Field(
+        default=None, description="Area of the surface that lies on native bone, mm2."
+    )
+    bone_contacts: list[BoneContact] = Field(default_factory=list)
+    bridges_bones: bool | None = Field(
+        default=None, description="Whether it lies on two bones that do not join near it."
+    )
     touches_fov: bool | None = None
     distance_to_metal_mm: float | None = None
     background_hu: float | None = Field(

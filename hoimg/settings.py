@@ -430,7 +430,7 @@ class SegmentSettings(_Section):
         lt=1,
     )
     new_score: float = threshold(
-        0.02,
+        0.05,
         unit="score",
         meaning="The same for mineral that an earlier exam of the patient did not have.",
         source="engineering choice",

@@ -17,7 +17,7 @@ from hoimg.measure.cortex import Cortex, own_cortex
 from hoimg.measure.lesion import LesionNumbers, References, measure_lesion
 from hoimg.measure.psf import fallback_fwhm, muscle_noise, skin_fwhm
 from hoimg.measure.view import LesionView
-from hoimg.results import Acquisition, Observation
+from hoimg.results import Acquisition, BoneContact, Observation
 from hoimg.settings import MeasureSettings
 
 CROP_MARGIN_MM = 12.0
@@ -210,13 +210,21 @@ def _observation(
     exam_id: str, label: int, numbers: LesionNumbers, volume: CTVolume, given: list[str]
 ) -> Observation:
     spacing: Triple = volume.grid.spacing_zyx_mm
-    centroid = volume.grid.to_lps_mm(numbers.centroid_mm / np.asarray(spacing))
+
+    def lps(point_mm: NDArray[np.float64]) -> tuple[float, float, float]:
+        x, y, z = volume.grid.to_lps_mm(point_mm / np.asarray(spacing))
+        return (float(x), float(y), float(z))
+
     flags = given + [flag for flag in numbers.flags if flag not in given]
     return Observation(
         exam_id=exam_id,
         status="measured",
         label=label,
-        centroid_lps_mm=(float(centroid[0]), float(centroid[1]), float(centroid[2])),
+        centroid_lps_mm=lps(numbers.centroid_mm),
+        bone_contacts=[
+            BoneContact(area_mm2=c.area_mm2, centroid_lps_mm=lps(c.centroid_mm), bone=c.bone)
+            for c in numbers.contacts
+        ],
         flags=flags,
         **numbers.values,
     )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hoimg.attenuation import hu_at_kvp
 from hoimg.geometry import Triple
 from hoimg.measure.background import local_background
+from hoimg.measure.contact import BoneContact, Contact, bone_contact
 from hoimg.measure.cortex import Cortex
 from hoimg.measure.density import density_of, depth_map
 from hoimg.measure.features import features_of
@@ -74,11 +75,13 @@ class LesionNumbers:
     Attributes:
         values: By field name of :class:`hoimg.results.Observation`.
         centroid_mm: Centre, mm zyx in the array's frame.
+        contacts: Patches of its surface on native bone.
         flags: What could not be measured, and why.
     """
 
     values: Mapping[str, Any]
     centroid_mm: NDArray[np.float64]
+    contacts: tuple[Contact, ...]
     flags: tuple[str, ...]
 
 
@@ -175,9 +178,17 @@ def measure_lesion(
     flags += features.flags
     shape = shape_of(envelope.mesh)
     in_contact = touches(view, view.bone)
+    bone_near: MaskWithin = bone_within or (lambda _: (view.bone, view.start))
+    contact = (
+        bone_contact(envelope.mesh, bone_near, spacing, settings.contact_mm)
+        if in_contact
+        else BoneContact(0.0, (), False)
+    )
+    if contact.bridges is None:
+        flags.append("bones_not_separable")
     bone = distance_to(
         envelope.mesh.points,
-        bone_within or (lambda _: (view.bone, view.start)),
+        bone_near,
         spacing,
         name="bone",
         present=references.has_bone or bool(view.bone.any()),
@@ -226,9 +237,11 @@ def measure_lesion(
         "sphericity": min(shape.sphericity, 1.0),
         "distance_to_bone_mm": 0.0 if in_contact else bone.value_mm,
         "touches_bone": in_contact,
+        "bone_contact_area_mm2": contact.area_mm2,
+        "bridges_bones": contact.bridges,
         "touches_fov": at_end,
         "distance_to_metal_mm": metal.value_mm,
         "background_hu": background,
         "rim_profiles": features.profiles,
     }
-    return LesionNumbers(values, shape.centroid_mm, tuple(flags))
+    return LesionNumbers(values, shape.centroid_mm, contact.contacts, tuple(flags))

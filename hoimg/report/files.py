@@ -20,7 +20,7 @@ LIBRARIES = ("numpy", "scipy", "scikit-image", "SimpleITK", "pydicom", "highdico
 _SCALARS = tuple(
     name
     for name in Observation.model_fields
-    if name not in {"exam_id", "volume_ci95_mm3", "centroid_lps_mm", "flags"}
+    if name not in {"exam_id", "volume_ci95_mm3", "centroid_lps_mm", "bone_contacts", "flags"}
 )
 _CHANGE = tuple(name for name in Change.model_fields if name not in {"to_exam", "parents", "flags"})
 

@@ -66,6 +66,15 @@ def _yes_no(field: str) -> Callable[[Observation], str]:
     return lambda seen: "yes" if getattr(seen, field) else "no"
 
 
+def _contact(seen: Observation) -> str:
+    """``1.20``, with the places where there are several: ``1.20 (0.80 + 0.40)``."""
+    assert seen.bone_contact_area_mm2 is not None
+    text = words.number(seen.bone_contact_area_mm2 * 1e-2)
+    if len(seen.bone_contacts) < 2:
+        return text
+    return f"{text} ({' + '.join(words.number(c.area_mm2 * 1e-2) for c in seen.bone_contacts)})"
+
+
 ROWS: tuple[Row, ...] = (
     Row("Volume, cm³ (95 % interval)", ("volume_mm3",), _volume),
     Row("Volume above the fixed threshold, cm³", ("threshold_volume_mm3",),
@@ -86,6 +95,8 @@ ROWS: tuple[Row, ...] = (
     Row("Sphericity", ("sphericity",), _plain("sphericity", 2)),
     Row("Distance to native bone, mm", ("distance_to_bone_mm",), _plain("distance_to_bone_mm")),
     Row("Touches native bone", ("touches_bone",), _yes_no("touches_bone")),
+    Row("Lies on native bone, cm²", ("bone_contact_area_mm2",), _contact),
+    Row("Bridges two bones", ("bridges_bones",), _yes_no("bridges_bones"), True),
     Row("Cut by the field of view", ("touches_fov",), _yes_no("touches_fov")),
     Row("Distance to metal, mm", ("distance_to_metal_mm",), _plain("distance_to_metal_mm"), True),
     Row("Projected area, mm²", ("area_mm2",), _plain("area_mm2"), True),

@@ -53,6 +53,8 @@ FLAGS: dict[str, str] = {
     "bones_do_not_overlap": "the bones do not overlap well enough",
     "surfaces_too_far_apart": "the bone surfaces lie too far apart",
     "bones_unlike": "the bones are unlike each other",
+    "bones_not_separable": "it lies on bone at several places, and whether that is one bone or two "
+    "cannot be told",
 }
 """Flags of the stages before maturity; the reasons for a label are worded by that stage itself."""
 
@@ -75,6 +77,8 @@ _ABOUT: dict[str, tuple[str, ...]] = {
     "sphericity": ("sphericity", "surface"),
     "distance_to_bone_mm": ("bone", "skeleton"),
     "touches_bone": ("bone", "skeleton"),
+    "bone_contact_area_mm2": ("bone", "skeleton"),
+    "bridges_bones": ("bones",),
     "distance_to_metal_mm": ("metal",),
 }
 
