@@ -147,6 +147,8 @@ def _is_lesion(one: _Judged, maps: Survey) -> bool:
     least = settings.attached_score if one.place.attached else settings.least_score
     if one.place.fresh > 0.5:  # what was not there at an earlier date needs less to be believed
         least = settings.new_score
+    if one.place.contrast:  # vessels and organs look like it
+        least = max(least, settings.contrast_score)
     if one.place.beside_given:  # what a skeleton leaves out needs less too
         return one.said.probability >= settings.given_score
     voxel_mm = max(maps.working.spacing_zyx_mm)
