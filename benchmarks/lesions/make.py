@@ -12,7 +12,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ class Wish:
     volume_mm3: float
     stage: float
     kind: str
+    manner: str = "zonal"
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,8 @@ def plan_jobs(name: str) -> list[Job]:
     for number, (family, table) in enumerate(RECIPE["family"].items()):
         rng = np.random.default_rng([seed, number, 81])
         wishes = _wishes(family, table, rng)
+        if name in RECIPE["varied"]["sets"]:
+            wishes = [tuple(_varied(w, rng) for w in case) for case in wishes]
         jobs = [Job(seed + n, family, w) for n, w in enumerate(wishes)]
         jobs += [Job(seed + len(jobs) + n, family, ()) for n in range(table["unplanted"])]
         seed += 100
@@ -120,6 +123,18 @@ def _wishes(family: str, table: dict[str, Any], rng: np.random.Generator) -> lis
             row.append(Wish(where, round(float(volume), 1), round(float(stage), 3), kind))
         made.append(tuple(row))
     return made
+
+
+def _varied(wish: Wish, rng: np.random.Generator) -> Wish:
+    """The same wish in another form and, by half, in another texture that suits its stage."""
+    table = RECIPE["varied"]
+    kind = str(rng.choice(table["kinds"]))
+    manners = ["cloud"] if wish.stage < table["cloud_below"] else []
+    manners += ["solid"] if wish.stage >= table["solid_from"] else []
+    manners += ["spongy"] if wish.stage >= table["spongy_from"] else []
+    other = bool(manners) and rng.random() < 0.5
+    manner = str(rng.choice(manners)) if other else "zonal"
+    return replace(wish, kind=kind, manner=manner)
 
 
 def _stratified(count: int, rng: np.random.Generator) -> np.ndarray:
@@ -285,6 +300,7 @@ def _place(
                     seed=(job.seed * 100 + number) * 10 + attempt,
                     others=placed,
                     kind=wish.kind,
+                    manner=wish.manner,
                     # find_place itself keeps 15 mm to metal.
                     metal_gap_mm=15.0,
                     near_lps_mm=point,
@@ -311,7 +327,8 @@ def _plan(model: LesionModel, index: int) -> LesionPlan:
         [spec.shape],
         shell_mm=spec.shell_mm,
         shell_hu=spec.shell_hu,
-        extra={"form": type(spec.shape).__name__.lower()},
+        manner=spec.manner,
+        extra={"form": type(spec.shape).__name__.lower(), "manner": spec.manner},
     )
 
 

@@ -131,7 +131,16 @@ def samples_of(folder: Path) -> list[Sample]:
     sizes = np.bincount(truth.ravel())
     out = []
     for candidate in propose(
-        working, division, marrow, mirror, body, metal, scene.streaks, closed, settings
+        working,
+        division,
+        marrow,
+        mirror,
+        body,
+        metal,
+        scene.streaks,
+        closed,
+        scene.parted,
+        settings,
     ):
         features, place, around = maps.of(candidate)
         if hard_exclusion(features, place, settings) is not None:

@@ -35,7 +35,8 @@ class Candidate:
         mask: Boolean array of the box's shape, filled.
         attached: Whether it stands on native bone (found as an outgrowth, or touching it).
         shell: Whether it has a closed shell of its own with soft tissue around.
-        route: Which route proposed it: ``shell``, ``marrow``, ``mirror``, ``free``, ``joined``.
+        route: Which route proposed it: ``shell``, ``marrow``, ``mirror``, ``free``, ``joined``,
+            ``basin``, ``lump``, ``parts``.
     """
 
     box: Box

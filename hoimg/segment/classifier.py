@@ -60,6 +60,7 @@ FEATURES: dict[str, int] = {
     "mirrored": -1,
     "agreed": 0,
     "faint_partner": -1,
+    "unpaired": 1,
     "lumen": -1,
     "streaked": -1,
     "wide_gas": -1,

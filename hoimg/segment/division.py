@@ -97,9 +97,7 @@ def divide_unaided(
     apart, loose = none, beyond
     words = "shape (marrow and cortex)"
     if mirror is not None and mirror.agreement >= STRONG_AGREEMENT:
-        # The mirrored bone is known no better than about one and a half voxels.
-        tolerance = max(settings.mirror_tolerance_mm, 1.5 * max(spacing))
-        apart = bone & (mirror.distance_mm > tolerance)
+        apart = bone & (mirror.distance_mm > mirror.known_to_mm(settings, spacing))
         apart &= mirror.faint_distance_mm > settings.mirror_faint_mm
         loose = beyond & apart
         apart = _sized(open_mm(apart, OPENED_MM[0], spacing), 180.0, np.inf, working)

@@ -226,7 +226,7 @@ def segment_exam(
             bool(contrast),
             settings,
         )
-        found = search(maps, metal, closed, wanted, points)
+        found = search(maps, metal, closed, parted, wanted, points)
     called, left = found.called, found.left
     for piece in held:
         findings.append(piece.finding)

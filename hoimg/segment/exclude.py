@@ -46,6 +46,7 @@ class Place:
         cortex_known: Fraction of it near enough to a native bone's marrow to tell.
         agreement: How well the other side explains the scan's bone; nan without another side.
         faint_partner: Fraction of it within 4 mm of anything dense on the other side; else nan.
+        unpaired: Fraction of it farther from mirrored bone than that is known; else nan.
     """
 
     attached: bool
@@ -67,6 +68,7 @@ class Place:
     cortex_known: float = 0.0
     agreement: float = float("nan")
     faint_partner: float = float("nan")
+    unpaired: float = float("nan")
 
     @property
     def on_bone(self) -> bool:

@@ -22,7 +22,8 @@ from hoimg.segment.morphology import (
     open_mm,
     remove_small,
 )
-from hoimg.segment.shells import Shells
+from hoimg.segment.parts import basin_parts, joined_parts, lump_parts
+from hoimg.segment.shells import Basins, Shells
 from hoimg.segment.symmetry import Mirror
 from hoimg.segment.working import Working
 from hoimg.settings import SegmentSettings
@@ -48,6 +49,7 @@ def propose(
     metal: Bool,
     streaks: Bool,
     closed: Shells,
+    parted: Basins,
     settings: SegmentSettings,
 ) -> list[Candidate]:
     """Propose candidates by every route; overlapping ones are all given.
@@ -61,6 +63,7 @@ def propose(
         metal: Metal.
         streaks: Its streak zone.
         closed: Closed shells.
+        parted: Basins of the scan.
         settings: Section ``segment``.
     """
     spacing = working.spacing_zyx_mm
@@ -100,7 +103,30 @@ def propose(
         if standing.any() or apart.any():
             every = _grouped(free | standing | apart, hard, settings.group_mm, spacing)
             out += _pieces(every & off_shell, "joined", near_kept, working)
+    out += _cut_out(division, marrow, mirror, shelled, parted, near_kept, working, settings)
     return _distinct(out)
+
+
+def _cut_out(
+    division: Division,
+    marrow: Marrow,
+    mirror: Mirror | None,
+    shelled: Bool,
+    parted: Basins,
+    near_kept: Bool,
+    working: Working,
+    settings: SegmentSettings,
+) -> Iterator[Candidate]:
+    """Parts of bone by form, for what looks like a bone's marrow or has no marrow beside it."""
+    basins = basin_parts(parted, shelled, mirror, working, settings)
+    lumps = lump_parts(division, marrow, shelled, mirror, working, settings)
+    every = [("basin", basins), ("lump", lumps)]
+    if mirror is not None:
+        joined = joined_parts(basins + lumps, mirror, division.bone, working, settings)
+        every.append(("parts", list(joined)))
+    for route, parts in every:
+        for box, mask in parts:
+            yield Candidate(box, mask, bool(near_kept[box][mask].any()), route=route)
 
 
 def _grouped(mask: Bool, wall: Bool, group_mm: float, spacing: tuple[float, float, float]) -> Bool:

@@ -18,7 +18,7 @@ from hoimg.segment.classifier import Opinion, opinion
 from hoimg.segment.exclude import Place, hard_exclusion, likely_reason
 from hoimg.segment.features import Features
 from hoimg.segment.routes import propose, shared_voxels
-from hoimg.segment.shells import Shells
+from hoimg.segment.shells import Basins, Shells
 from hoimg.segment.survey import Survey
 
 Bool = NDArray[np.bool_]
@@ -62,6 +62,7 @@ def search(
     maps: Survey,
     metal: Bool,
     closed: Shells,
+    parted: Basins,
     wanted: Callable[[Candidate], bool] | None = None,
     points_zyx: Sequence[NDArray[np.int64]] = (),
 ) -> Found:
@@ -71,6 +72,7 @@ def search(
         maps: The exam's maps.
         metal: Metal.
         closed: Closed shells.
+        parted: Basins of the scan.
         wanted: Guided use: whether a candidate lies where the reader points; such ones are called
             whatever they may be, others are not. None: everything is judged.
         points_zyx: A reader's points, voxels of the working grid.
@@ -84,6 +86,7 @@ def search(
         metal,
         maps.streaks,
         closed,
+        parted,
         maps.settings,
     )
     judged = [_judged(maps, candidate) for candidate in proposed]

@@ -34,7 +34,7 @@ from hoimg.segment.morphology import (
     label_components,
     smooth_mm,
 )
-from hoimg.segment.outline import outline
+from hoimg.segment.outline import outline, plateau_percentile
 from hoimg.segment.overrule import Draft
 from hoimg.segment.shells import compactness, find_basins, inscribed_mm
 from hoimg.segment.star import star_union
@@ -59,6 +59,7 @@ AT_POINT_MM = 1.5
 NEAR_MM = 7.0
 """The lesion's own level is read within this distance, until an outline is known."""
 COARSE_MM, COARSE_PERCENTILE = 1.5, 75.0
+LEVEL_ROUNDS = 2
 """Scale of texture and percentile of its level for the first, coarse surface."""
 CUT_MM3 = 300.0
 """A basin of this size that leaves the block is a bone."""
@@ -321,18 +322,29 @@ def _drawn(
 
 
 def _by_texture(near: _Near, forbidden: Bool) -> tuple[Bool, Floats]:
-    """The coarse surface, and the evidence that it was drawn by."""
-    evidence, _ = texture_evidence(
-        near.calm,
-        near.background_hu,
-        near.distance_mm < NEAR_MM,
-        forbidden,
-        near.spacing,
-        scale_mm=COARSE_MM,
-        percentile=COARSE_PERCENTILE,
-    )
-    found = star_union(evidence, near.point, near.spacing, ROOM_MM - 2.0)
-    return found & ~forbidden, evidence
+    """The coarse surface, and the evidence that it was drawn by.
+
+    The lesion's level is first read round the point, and then inside of what was found: round a
+    small lesion lies mostly muscle, and half of a level that is too low lies far outside.
+    """
+    inside = near.distance_mm < NEAR_MM
+    percentile = COARSE_PERCENTILE
+    for _ in range(LEVEL_ROUNDS):
+        evidence, _level = texture_evidence(
+            near.calm,
+            near.background_hu,
+            inside,
+            forbidden,
+            near.spacing,
+            scale_mm=COARSE_MM,
+            percentile=percentile,
+        )
+        found = star_union(evidence, near.point, near.spacing, ROOM_MM - 2.0) & ~forbidden
+        if found.sum() < LEAST_VOXELS:
+            break
+        inside = found
+        percentile = plateau_percentile(near.volume_mm3(found), COARSE_MM)
+    return found, evidence
 
 
 def _rimmed(near: _Near, rough: Bool, bone: Bool, hard: Bool) -> bool:

@@ -161,7 +161,7 @@ def closed_shells(
             continue
         box = widened(part, margin, hu.shape)
         core = basins[box] == label
-        whole, native_side = _with_rim(core, basins[box], background, hu[box], working)
+        whole, native_side = with_rim(core, basins[box], background, hu[box], working)
         shell = _measure(core, whole, hu[box], working)
         touching = (whole & metal[box]).any()
         inside = (core & body[box]).mean() / max(core.mean(), 1e-9)
@@ -204,7 +204,8 @@ def _basins(
     background = np.zeros(int(basins.max()) + 1, dtype=bool)
     background[np.unique(basins[open_air])] = True
     background[0] = True
-    basins, background = _join_shallow(basins, hu, background)
+    clipped = np.clip(hu, FLOOR_HU, CEILING_HU)
+    basins, background = join_shallow(basins, clipped, background, DYNAMICS_HU, FLOOR_HU)
     return _join_low_ridges(basins, hu, background, settings.shell_pass_ratio)
 
 
@@ -238,21 +239,32 @@ def _enclosed(labels: Labels, label: int, part: Box, hu: NDArray[np.float32]) ->
     return bool(bone[surface].mean() >= ENCLOSED)
 
 
-def _join_shallow(
-    basins: Labels, hu: NDArray[np.float32], background: NDArray[np.bool_]
+def join_shallow(
+    basins: Labels,
+    heights: NDArray[np.float32],
+    background: NDArray[np.bool_],
+    dynamics: float,
+    background_floor: float = -np.inf,
 ) -> tuple[Labels, NDArray[np.bool_]]:
-    """Join basins by dynamics, lowest pass first (each basin's depth is that of its minimum)."""
-    from scipy import ndimage as ndi
+    """Join basins by dynamics, lowest pass first (each basin's depth is that of its minimum).
 
-    clipped = np.clip(hu, FLOOR_HU, CEILING_HU)
+    Args:
+        basins: int32, 0 outside.
+        heights: What was flooded.
+        background: Per label, whether it is background; what joins background becomes it.
+        dynamics: A basin shallower than this joins its neighbour.
+        background_floor: Depth of the background's basins.
+    """
     count = len(background)
-    floor = np.asarray(ndi.minimum(clipped, basins, np.arange(count)), dtype=float)
-    floor[background] = FLOOR_HU
-    ridges = _ridges(basins, clipped, quantile=0.0)
+    floor = np.full(count, np.inf)
+    inside = basins > 0
+    np.minimum.at(floor, basins[inside], heights[inside].astype(float))
+    floor[background] = background_floor
+    ridges = _ridges(basins, heights, quantile=0.0)
     parent = np.arange(count)
     for k in np.argsort(ridges.height, kind="stable"):
         a, b = _root(parent, int(ridges.first[k])), _root(parent, int(ridges.second[k]))
-        if a == b or ridges.height[k] - max(floor[a], floor[b]) >= DYNAMICS_HU:
+        if a == b or ridges.height[k] - max(floor[a], floor[b]) >= dynamics:
             continue
         keep, drop = (a, b) if floor[a] <= floor[b] else (b, a)
         parent[drop] = keep
@@ -328,7 +340,7 @@ def _ridges(basins: Labels, hu: NDArray[np.float32], quantile: float) -> _Ridges
     return _Ridges(found // count, found % count, height[place].astype(float), faces)
 
 
-def _with_rim(
+def with_rim(
     core: Bool,
     basins: Labels,
     background: NDArray[np.bool_],

@@ -75,13 +75,14 @@ class Survey:
         from_start, from_end = slices[0] * step, (last - slices[-1]) * step
         inward = slices[-1] * step if from_start <= from_end else (last - slices[0]) * step
         nan = float("nan")
-        mirror_mm, mirrored, agreed, faint, agreement = nan, 0.0, 1.0, nan, nan
+        mirror_mm, mirrored, agreed, faint, agreement, unpaired = nan, 0.0, 1.0, nan, nan, nan
         if self.mirror is not None:
             near = self.mirror.distance_mm[box][mask]
             mirror_mm = float(np.median(near))
             mirrored = float((near <= self.settings.mirror_loose_mm).mean())
             faint = float((self.mirror.faint_distance_mm[box][mask] <= FAINT_MM).mean())
             agreement = self.mirror.agreement
+            unpaired = float((near > self.mirror.known_to_mm(self.settings, spacing)).mean())
             own = self.division.bone[box] & ~mask
             if own.any():
                 agreed = float((self.mirror.distance_mm[box][own] <= AGREED_MM).mean())
@@ -107,6 +108,7 @@ class Survey:
             cortex_known=float(known.mean()),
             agreement=agreement,
             faint_partner=faint,
+            unpaired=unpaired,
             given_mm=given_mm,
             fresh=float(self.fresh[box][mask].mean()),
         )

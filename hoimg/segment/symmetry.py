@@ -8,6 +8,7 @@ bone farther than 3 mm from its partner, against 4.1 % with all intensities.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from hoimg.image import to_sitk
 from hoimg.segment.morphology import close_mm, distance_mm, fill_holes, smooth_mm
 from hoimg.segment.working import Working
+from hoimg.settings import SegmentSettings
 
 REGISTRATION_SPACING_MM = 4.0
 """A further 2 mm level costs four times as much for 0.2 % of the bone."""
@@ -47,6 +49,10 @@ class Mirror:
     distance_mm: NDArray[np.float32]
     faint_distance_mm: NDArray[np.float32]
     agreement: float
+
+    def known_to_mm(self, settings: SegmentSettings, spacing_zyx_mm: Sequence[float]) -> float:
+        """How exactly mirrored bone is known: the settings' tolerance, at least 1.5 voxels, mm."""
+        return max(settings.mirror_tolerance_mm, 1.5 * max(spacing_zyx_mm))
 
 
 def mirror_skeleton(

@@ -86,6 +86,7 @@ class LesionPlan:
             after it was present.
         shell_mm: Thickness of the mature shell.
         shell_hu: HU of the mature shell.
+        manner: Kind of texture.
         extra: More fields of its entry in ``case.json``.
     """
 
@@ -100,6 +101,7 @@ class LesionPlan:
     merged_into: str | None = None
     shell_mm: float = 1.5
     shell_hu: float = 1150.0
+    manner: str = "zonal"
     extra: dict[str, Any] = field(default_factory=dict)
 
 
@@ -190,6 +192,7 @@ def scan_exam(plan: CasePlan, index: int, models: dict[Any, LesionModel] | None 
                     lesion.where,
                     lesion.shell_mm,
                     lesion.shell_hu,
+                    lesion.manner,
                 ),
                 plan.native_bone,
             )

@@ -11,8 +11,8 @@ from scipy import ndimage
 
 from hoimg.geometry import Grid, margin_voxels
 from hoimg.image import CTVolume, Mask, from_sitk, to_sitk
+from hoimg.simulate.forms import KINDS, draw_form
 from hoimg.simulate.plant import LesionModel, PlantSpec, build_lesion, gap_to_bone_mm
-from hoimg.simulate.shapes import Lobulated, Plaque, Shape
 
 WORK_MM = 2.0
 """Spacing of the grid on which places are looked for, mm."""
@@ -106,6 +106,7 @@ def find_place(
     seed: int,
     others: list[LesionModel] | None = None,
     kind: str = "lobulated",
+    manner: str = "zonal",
     metal_gap_mm: float = 25.0,
     near_lps_mm: tuple[float, float, float] | None = None,
     near_mm: float = 25.0,
@@ -125,7 +126,8 @@ def find_place(
         label: Value in the label map.
         seed: Seed of form, texture and place.
         others: Lesions to keep 8 mm away from.
-        kind: ``lobulated`` or ``plaque``.
+        kind: Its form, one of :data:`hoimg.simulate.forms.KINDS`.
+        manner: Its texture, one of :data:`hoimg.simulate.texture.MANNERS`.
         metal_gap_mm: Least distance to metal, mm.
         near_lps_mm: Only centres within ``near_mm`` of this point are drawn.
         near_mm: See ``near_lps_mm``, mm.
@@ -134,7 +136,7 @@ def find_place(
     Raises:
         ValueError: when no place fits or a word is unknown.
     """
-    if where not in GAPS_MM or kind not in ("lobulated", "plaque"):
+    if where not in GAPS_MM or kind not in KINDS:
         raise ValueError(f"unknown place or kind: {where}, {kind}")
     rng = np.random.default_rng([seed, 51])
     radius = (3 * volume_mm3 / (4 * np.pi)) ** (1 / 3)
@@ -159,7 +161,8 @@ def find_place(
         index = candidates[rng.integers(len(candidates))]
         pull = _outward(reach, index)
         pull = pull / max(float(np.linalg.norm(pull)), 1e-6)
-        shape = _draw_shape(kind, pull[::-1], [seed, attempt])
+        form = int(np.random.SeedSequence([seed, attempt]).generate_state(1)[0])
+        shape = draw_form(kind, pull[::-1], form)
         centre = np.asarray(site.grid.to_lps_mm(index))
         spec = PlantSpec(
             label,
@@ -171,6 +174,7 @@ def find_place(
             where=where,
             shell_mm=float(rng.uniform(1.2, 1.9)),
             shell_hu=float(rng.uniform(1000, 1350)),
+            manner=manner,
         )
         found = _slide(site, spec, pull[::-1], wanted, where)
         if found is None:
@@ -219,17 +223,6 @@ def _slide(
         return None
     centre = np.asarray(spec.center_lps_mm) + shift
     return build_lesion(replace(spec, center_lps_mm=_point(centre)), site.native_bone)
-
-
-def _draw_shape(kind: str, normal_lps: NDArray[Any], seed: list[int]) -> Shape:
-    """A random form; a plaque lies along the bone's surface."""
-    number = int(np.random.SeedSequence(seed).generate_state(1)[0])
-    if kind == "lobulated":
-        return Lobulated(number)
-    rng = np.random.default_rng(number)
-    along = np.cross(normal_lps, rng.standard_normal(3))
-    along *= rng.uniform(1.6, 3.0) / np.linalg.norm(along)
-    return Plaque(_point(along), _point(normal_lps), number)
 
 
 def _outward(bone_mm: NDArray[np.float32], index: NDArray[Any]) -> NDArray[np.float64]:

@@ -42,6 +42,7 @@ class PlantSpec:
         where: ``free``, ``near`` or ``attached`` (a note; the form's place decides).
         shell_mm: Thickness of the mature shell, mm.
         shell_hu: HU of the mature shell.
+        manner: Kind of texture, one of :data:`hoimg.simulate.texture.MANNERS`.
     """
 
     label: int
@@ -53,6 +54,7 @@ class PlantSpec:
     where: str = "free"
     shell_mm: float = 1.5
     shell_hu: float = 1150.0
+    manner: str = "zonal"
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +151,7 @@ def build_lesion(
         factor *= (spec.volume_mm3 / volume) ** (1 / 3)
     filled = occupancy.ravel() > 0
     hu = np.zeros(occupancy.size, np.float32)
-    texture = Texture(spec.stage, spec.seed, spec.shell_mm, spec.shell_hu)
+    texture = Texture(spec.stage, spec.seed, spec.shell_mm, spec.shell_hu, spec.manner)
     hu[filled] = texture.hu(points[filled], depth.ravel()[filled])
     hu = hu.reshape(grid.size_zyx)
     excess = float(((hu - SOFT_HU) * occupancy).sum(dtype=np.float64)) * fine_mm**3

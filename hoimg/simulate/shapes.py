@@ -98,11 +98,11 @@ class Lobulated:
 
     def __init__(self, seed: int, roughness: float = 0.06, lobes: int | None = None) -> None:
         rng = np.random.default_rng([seed, 11])
-        parts = [(np.zeros(3), rng.uniform(0.75, 1.1, 3), _rotation(rng))]
+        parts = [(np.zeros(3), rng.uniform(0.75, 1.1, 3), rotation(rng))]
         for _ in range(int(rng.integers(1, 5)) if lobes is None else lobes):
             place = rng.standard_normal(3)
             place *= rng.uniform(0.45, 0.85) / np.linalg.norm(place)
-            parts.append((place, rng.uniform(0.4, 0.75, 3), _rotation(rng)))
+            parts.append((place, rng.uniform(0.4, 0.75, 3), rotation(rng)))
         self._lobes = parts
         self._skin = SmoothField([seed, 12], 0.55)
         self._roughness = roughness
@@ -111,8 +111,8 @@ class Lobulated:
         """Smooth union of the lobes plus the skin."""
         points = np.asarray(offsets_mm, np.float32)
         value = np.full(len(points), np.float32(1e3))
-        for place, radii, rotation in self._lobes:
-            local = (points - place.astype(np.float32)) @ rotation.astype(np.float32)
+        for place, radii, turn in self._lobes:
+            local = (points - place.astype(np.float32)) @ turn.astype(np.float32)
             value = smooth_min(value, _ellipsoid(local, radii), 0.25)
         # Only the skin needs the (slower) random field.
         near = np.abs(value) < 4 * self._roughness
@@ -130,22 +130,26 @@ class Plaque:
         half: Half of the chord, LPS, in multiples of the unit width (length 1.5 to 6 is sensible).
         normal: Direction in which the plaque is thin.
         seed: Draws the bend, the flattening and the skin.
+        flat: How many times it is broader than thick; None: 1.3 to 1.9, drawn.
     """
 
-    def __init__(self, half: Vector, normal: Vector, seed: int) -> None:
+    def __init__(
+        self, half: Vector, normal: Vector, seed: int, *, flat: float | None = None
+    ) -> None:
         rng = np.random.default_rng([seed, 21])
         chord = np.asarray(half, float)
         thin = np.asarray(normal, float)
         along = chord / np.linalg.norm(chord)
         thin = thin - along * (thin @ along)
         if np.linalg.norm(thin) < 1e-6:
-            thin = np.cross(along, _rotation(rng)[:, 0])
+            thin = np.cross(along, rotation(rng)[:, 0])
         thin /= np.linalg.norm(thin)
         bend = thin * rng.uniform(0.1, 0.5) * np.linalg.norm(chord) * rng.choice([-1.0, 1.0])
         t = np.linspace(0, 1, 17)[:, None]
         self._line = (1 - t) ** 2 * -chord + 2 * t * (1 - t) * bend + t**2 * chord
         self._radius = 1.0 + 0.2 * np.sin(np.pi * (t[:, 0] * rng.uniform(1, 2.5) + rng.uniform()))
-        flat = rng.uniform(1.3, 1.9)
+        drawn = rng.uniform(1.3, 1.9)
+        flat = drawn if flat is None else flat
         # Stretching space along the thin direction makes a round bar flat.
         self._stretch = np.eye(3) + (flat - 1.0) * np.outer(thin, thin)
         self._flat = flat
@@ -219,7 +223,7 @@ def _ellipsoid(points: NDArray[Any], radii: Sequence[float] | NDArray[Any]) -> N
     return np.asarray(np.where(k0 < 1e-3, -r.min(), k0 * (k0 - 1.0) / k1), np.float32)
 
 
-def _rotation(rng: np.random.Generator) -> NDArray[np.float64]:
+def rotation(rng: np.random.Generator) -> NDArray[np.float64]:
     """A random proper rotation."""
     q, _ = np.linalg.qr(rng.standard_normal((3, 3)))
     if np.linalg.det(q) < 0:

@@ -22,6 +22,12 @@ MARROW_HU = -20.0
 """HU of the marrow of a mature lesion between its trabeculae (fatty, some red marrow)."""
 
 
+MANNERS = ("zonal", "cloud", "solid", "spongy")
+"""Kinds of texture: rim first (``zonal``, the published course); a haze that thins towards its
+edge (``cloud``); dense throughout without a core (``solid``); a complete rim round spongy bone in
+place of fatty marrow (``spongy``)."""
+
+
 @dataclass(frozen=True)
 class Texture:
     """Makes the HU inside a lesion from depth below the surface and position.
@@ -31,12 +37,14 @@ class Texture:
         seed: Draws clumps, gaps and trabeculae; the same seed keeps them in place over time.
         shell_mm: Thickness of the complete shell, mm (1 to 2 is realistic).
         shell_hu: HU of the complete shell.
+        manner: One of :data:`MANNERS`.
     """
 
     stage: float
     seed: int
     shell_mm: float = 1.5
     shell_hu: float = 1150.0
+    manner: str = "zonal"
 
     def hu(self, offsets_mm: NDArray[Any], depth_mm: NDArray[Any]) -> NDArray[np.float32]:
         """HU at points inside the lesion.
@@ -49,12 +57,35 @@ class Texture:
             float32 ``(n,)``.
         """
         s = float(self.stage)
-        core = self._core(offsets_mm, s)
+        if self.manner == "cloud":
+            return self._cloud(offsets_mm, depth_mm, s)
+        if self.manner == "solid":
+            grain = SmoothField([self.seed, 32], 1.5)(offsets_mm)
+            level = 350.0 + 600.0 * s * s
+            return np.asarray(level * (1.0 + 0.06 * np.clip(grain, -2, 2)), np.float32)
+        core = self._spongy(offsets_mm) if self.manner == "spongy" else self._core(offsets_mm, s)
         cover, rim_hu, rim_mm = self._rim(offsets_mm, s)
         # The rim's inner face is diffuse while immature and sharp at the end.
         inner = np.float32(max(1.6 * (1.0 - s), 0.3))
         in_rim = np.clip((rim_mm - depth_mm) / inner + 0.5, 0.0, 1.0) * cover
         return np.asarray(core + in_rim * (rim_hu - core), np.float32)
+
+    def _cloud(
+        self, offsets_mm: NDArray[Any], depth_mm: NDArray[Any], s: float
+    ) -> NDArray[np.float32]:
+        """Mineral in soft clouds of 4 mm, a little denser half-way out, thinning at the edge."""
+        clouds = SmoothField([self.seed, 36], 4.0)(offsets_mm)
+        haze = np.clip(0.75 + 0.45 * clouds, 0.1, 1.8)
+        edge = _step(depth_mm, -0.4, 1.8)
+        zone = 1.0 + 0.35 * np.exp(-(((depth_mm - 3.0) / 2.0) ** 2))
+        rise = (90.0 + 230.0 * s) * haze * edge * zone
+        return np.asarray(SOFT_HU + rise, np.float32)
+
+    def _spongy(self, offsets_mm: NDArray[Any]) -> NDArray[np.float32]:
+        """Trabeculae of 1-2 mm with red marrow between, 100-350 HU on the average."""
+        struts = SmoothField([self.seed, 37], 1.1)(offsets_mm)
+        level = 130.0 + 120.0 * float(np.random.default_rng([self.seed, 38]).random())
+        return np.asarray(level + 110.0 * np.clip(struts, -1.5, 2.0), np.float32)
 
     def _core(self, offsets_mm: NDArray[Any], s: float) -> NDArray[np.float32]:
         """Floccules on soft tissue that give way to marrow with trabeculae."""

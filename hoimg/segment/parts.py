@@ -1,0 +1,181 @@
+"""Parts of bone that may be no native bone: cut out by form, kept where no other side explains them.
+
+A large or flat ossification with marrow of its own looks like a bone's marrow, and one on a bone
+without visible marrow (a rib, a process) is no outgrowth of anything. So bone is parted in two
+ways, each part being a candidate: along the ridges of its cortex (*basins* with their rim), and at
+its necks (*lumps*: the watershed of the distance to the surface, which parts a ball from the thin
+bone that it stands on). Where there is another side, parts that it explains are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hoimg.geometry import Box, widened
+from hoimg.segment.division import Division
+from hoimg.segment.marrow import Marrow
+from hoimg.segment.morphology import (
+    close_mm,
+    dilate_mm,
+    distance_mm,
+    fill_holes,
+    label_components,
+    open_mm,
+    smooth_mm,
+)
+from hoimg.segment.shells import Basins, join_shallow, with_rim
+from hoimg.segment.symmetry import Mirror
+from hoimg.segment.working import Working
+from hoimg.settings import SegmentSettings
+
+Bool = NDArray[np.bool_]
+Part = tuple[Box, Bool]
+
+LEAST_MM3, LARGEST_MM3 = 200.0, 60_000.0
+UNEXPLAINED = 0.3
+"""A part of which the other side explains all but less than this is native."""
+NECK_MM = 0.8
+"""Two lumps are two where the neck between them is narrower than the smaller by this in radius."""
+ROOM_MM = 8.0
+
+
+def basin_parts(
+    parted: Basins,
+    shells: Bool,
+    mirror: Mirror | None,
+    working: Working,
+    settings: SegmentSettings,
+) -> list[Part]:
+    """Basins with their rim that no other side explains, whole or cut by nothing but ridges.
+
+    Args:
+        parted: Basins of the scan.
+        shells: Closed shells, which are candidates already.
+        mirror: The mirrored skeleton, or None.
+        working: The working grid.
+        settings: Section ``segment``.
+    """
+    from scipy import ndimage as ndi
+
+    labels, background = parted.labels, parted.background
+    count = len(background)
+    sizes = np.bincount(labels.ravel(), minlength=count)
+    volume = sizes * working.voxel_mm3
+    wanted = (volume >= LEAST_MM3) & (volume <= LARGEST_MM3) & ~background
+    shelled = np.bincount(labels.ravel(), weights=shells.ravel(), minlength=count)
+    wanted &= shelled < 0.5 * np.maximum(sizes, 1)
+    off = _unexplained(mirror, working, settings)
+    if off is not None:
+        alone = np.bincount(labels.ravel(), weights=off.ravel(), minlength=count)
+        wanted &= alone >= UNEXPLAINED * np.maximum(sizes, 1)
+    out = []
+    room = _room(working)
+    last = labels.shape[0]
+    for label, part in enumerate(ndi.find_objects(labels), start=1):
+        if part is None or not wanted[label] or part[0].start == 0 or part[0].stop == last:
+            continue
+        box = widened(part, room, labels.shape)
+        core = labels[box] == label
+        whole, _ = with_rim(core, labels[box], background, parted.hu[box], working)
+        out.append((box, whole))
+    return out
+
+
+def lump_parts(
+    division: Division,
+    marrow: Marrow,
+    shells: Bool,
+    mirror: Mirror | None,
+    working: Working,
+    settings: SegmentSettings,
+) -> list[Part]:
+    """Bone with its marrow, parted at its necks; parts that no other side explains.
+
+    Args:
+        division: Dense voxels, divided.
+        marrow: Native bone by its marrow.
+        shells: Closed shells, which are candidates already.
+        mirror: The mirrored skeleton, or None.
+        working: The working grid.
+        settings: Section ``segment``.
+    """
+    from scipy import ndimage as ndi
+    from skimage.segmentation import watershed
+
+    spacing = working.spacing_zyx_mm
+    solid = fill_holes(close_mm(division.bone & ~shells, 2.0, spacing), per_slice=True)
+    solid |= (marrow.inside | division.bone) & ~shells
+    depth = np.minimum(smooth_mm(distance_mm(~solid, spacing), 0.8, spacing), 12.0)
+    # Only the neighbourhood of what may be no native bone is parted.
+    off = _unexplained(mirror, working, settings)
+    if off is not None:
+        solid = solid & dilate_mm(solid & off, ROOM_MM, spacing)
+    steps = np.rint(-10.0 * depth).astype(np.int16)
+    lumps = np.asarray(watershed(steps, mask=solid, connectivity=1), dtype=np.int32)
+    count = int(lumps.max()) + 1
+    lumps, _ = join_shallow(lumps, -depth, np.zeros(count, dtype=bool), NECK_MM)
+    sizes = np.bincount(lumps.ravel(), minlength=count)
+    wanted = (sizes * working.voxel_mm3 >= LEAST_MM3) & (sizes * working.voxel_mm3 <= LARGEST_MM3)
+    if off is not None:
+        alone = np.bincount(lumps.ravel(), weights=off.ravel(), minlength=count)
+        wanted &= alone >= UNEXPLAINED * np.maximum(sizes, 1)
+    out = []
+    room = _room(working)
+    last = lumps.shape[0]
+    for label, part in enumerate(ndi.find_objects(lumps), start=1):
+        if part is None or not wanted[label] or part[0].start == 0 or part[0].stop == last:
+            continue
+        box = widened(part, room, lumps.shape)
+        out.append((box, lumps[box] == label))
+    return out
+
+
+def joined_parts(
+    parts: list[Part], mirror: Mirror, bone: Bool, working: Working, settings: SegmentSettings
+) -> Iterator[Part]:
+    """Parts that touch, with the bone between them that no other side explains, as one.
+
+    Args:
+        parts: Basins and lumps.
+        mirror: The mirrored skeleton.
+        bone: Dense voxels of pieces that hold native bone.
+        working: The working grid.
+        settings: Section ``segment``.
+    """
+    from scipy import ndimage as ndi
+
+    spacing = working.spacing_zyx_mm
+    off = _unexplained(mirror, working, settings)
+    every = np.zeros_like(bone)
+    for box, mask in parts:
+        every[box] |= mask
+    if off is not None:
+        every = (every | bone) & off
+    every = open_mm(fill_holes(every), 1.6, spacing)
+    labels, _ = label_components(every)
+    room = _room(working)
+    for label, part in enumerate(ndi.find_objects(labels), start=1):
+        if part is None:
+            continue
+        box = widened(part, room, labels.shape)
+        mask = labels[box] == label
+        if LEAST_MM3 <= mask.sum() * working.voxel_mm3 <= LARGEST_MM3:
+            yield box, mask
+
+
+def _unexplained(
+    mirror: Mirror | None, working: Working, settings: SegmentSettings
+) -> Bool | None:
+    """Voxels farther from mirrored bone than it is known; None without another side."""
+    if mirror is None:
+        return None
+    found: Bool = mirror.distance_mm > mirror.known_to_mm(settings, working.spacing_zyx_mm)
+    return found
+
+
+def _room(working: Working) -> tuple[int, int, int]:
+    z, y, x = (int(np.ceil(16.0 / s)) for s in working.spacing_zyx_mm)
+    return (z, y, x)
