@@ -162,11 +162,11 @@ def _convex_parts(mask: Bool) -> Bool:
     out = np.zeros_like(mask)
     for label in range(1, count + 1):
         if sizes[label] >= 0.15 * sizes[1:].max():
-            out |= _convex(labels == label)
+            out |= convex(labels == label)
     return out
 
 
-def _convex(mask: Bool) -> Bool:
+def convex(mask: Bool) -> Bool:
     """The convex hull of a mask's voxels; the mask itself where it is flat or empty.
 
     A voxel's centre is inside when it lies in the hull of all voxels' faces. Along x the hull is one

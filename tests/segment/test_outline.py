@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.special import erf
 
-from hoimg.segment.outline import outline
+from hoimg.segment.outline import convex, outline, plateau_percentile
 
 FINE = (1.0, 0.8, 0.8)
 
@@ -130,3 +132,49 @@ def test_a_flat_piece_has_no_hull_and_is_kept():
     mask = outline(hu, rough, np.zeros(hu.shape, bool), (3.0, 1.0, 1.0), 4.0)
     assert mask[rough].all()
     assert mask.sum() < 2 * rough.sum()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.integers(6, 30))
+def test_the_convex_hull_is_that_of_a_second_library(seed, side):
+    from skimage.morphology import convex_hull_image
+
+    field = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(side, side + 3, 24)), 2)
+    labels, _ = ndimage.label(field > np.percentile(field, 95))
+    mask = labels == np.argmax(np.bincount(labels.ravel())[1:]) + 1
+    flat = min(np.ptp(np.argwhere(mask), axis=0)) == 0
+    if flat or mask.sum() < 8:
+        assert (convex(mask) == mask).all()
+    else:
+        assert (convex(mask) == (convex_hull_image(mask) | mask)).all()
+
+
+@pytest.mark.parametrize(("radius", "sigma"), [(4.0, 1.2), (8.0, 1.2), (20.0, 1.5)])
+def test_the_plateau_percentile_reads_a_blurred_ball_at_nearly_its_own_height(radius, sigma):
+    z, y, x = coordinates(radius + 8, (0.5, 0.5, 0.5))
+    ball = (np.sqrt(x**2 + y**2 + z**2) < radius).astype(float)
+    smooth = ndimage.gaussian_filter(ball, sigma / 0.5)
+    volume = 4 / 3 * np.pi * radius**3
+    height = np.percentile(smooth[ball > 0], plateau_percentile(volume, sigma))
+    assert 0.85 < height <= 1.0
+
+
+def test_a_body_smaller_than_the_window_is_read_at_its_peak():
+    assert plateau_percentile(4.0, 1.2) == 100.0
+    assert plateau_percentile(0.0, 1.2) == 100.0
+
+
+# Below 5 mm the blur of the window remains: known to come out too large, though far from the 2.6
+# times of what is handed over.
+@pytest.mark.parametrize(("radius", "within"), [(4.0, 0.5), (6.0, 0.22), (10.0, 0.22)])
+def test_floccules_drawn_too_large_are_outlined_at_their_own_size(radius, within):
+    z, y, x = coordinates(radius + 12, FINE)
+    r = np.sqrt(x**2 + y**2 + z**2)
+    rng = np.random.default_rng(5)
+    clumps = ndimage.gaussian_filter(rng.normal(size=r.shape), [1.3 / s for s in FINE])
+    clumps /= clumps.std()
+    share = 0.5 * (1 + erf((radius - r) / (0.7 * np.sqrt(2))))
+    hu = 50 + share * (85 + 40 * np.clip(clumps, -1.5, 2)) + rng.normal(0, 15, r.shape)
+    rough = r < radius + 1.5  # what a search with a wide window hands over
+    mask = outline(hu.astype(np.float32), rough, np.zeros(r.shape, bool), FINE, 4.0)
+    assert mask.sum() * np.prod(FINE) == pytest.approx(4 / 3 * np.pi * radius**3, rel=within)

@@ -19,6 +19,9 @@ from hoimg.validate.types import CaseScore, ExamScore, FalseLesion, LesionScore
 HERE = Path(__file__).resolve().parents[2] / "benchmarks" / "lesions"
 
 
+SETS = ("tuning", "training", "varied", "varied2", "reporting")
+
+
 def load(name):
     loader = importlib.util.spec_from_file_location(f"lesions_{name}", HERE / f"{name}.py")
     module = importlib.util.module_from_spec(loader)
@@ -43,10 +46,12 @@ def bench():
 
 
 def test_the_sets_are_apart_and_large_enough(make):
-    sets = {name: make.plan_jobs(name) for name in ("tuning", "training", "reporting")}
+    sets = {name: make.plan_jobs(name) for name in SETS}
     seeds = {name: [job.seed for job in jobs] for name, jobs in sets.items()}
     assert max(seeds["tuning"]) < 1000 < min(seeds["training"])
     assert max(seeds["training"]) < 2000
+    assert 2000 < min(seeds["varied"]) < max(seeds["varied"]) < min(seeds["varied2"])
+    assert max(seeds["varied2"]) < 4000
     assert min(seeds["reporting"]) >= 5000
     for name, jobs in sets.items():
         assert len(set(seeds[name])) == len(jobs)
@@ -61,6 +66,18 @@ def test_the_sets_are_apart_and_large_enough(make):
                 assert 0 <= wish.stage <= 1
     wishes = {name: [j.wishes for j in jobs] for name, jobs in sets.items()}
     assert wishes["tuning"] != wishes["training"] != wishes["reporting"] != wishes["tuning"]
+
+
+def test_the_varied_sets_have_all_forms_and_textures_and_the_others_only_two_forms(make):
+    wishes = {name: [w for j in make.plan_jobs(name) for w in j.wishes] for name in SETS}
+    for name in ("tuning", "training", "reporting"):
+        assert {w.kind for w in wishes[name]} == {"lobulated", "plaque"}
+        assert {w.manner for w in wishes[name]} == {"zonal"}
+    for name in ("varied", "varied2"):
+        assert {w.kind for w in wishes[name]} == set(make.RECIPE["varied"]["kinds"])
+        assert {w.manner for w in wishes[name]} == {"zonal", "cloud", "solid", "spongy"}
+        assert all(w.stage < 0.4 for w in wishes[name] if w.manner == "cloud")
+        assert all(w.stage >= 0.7 for w in wishes[name] if w.manner == "spongy")
 
 
 def test_stages_and_volumes_are_spread_evenly(make):

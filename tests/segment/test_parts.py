@@ -1,0 +1,122 @@
+"""Bone parted by form: a ball on a thin shaft comes off at its neck, a flat shell at its ridge."""
+
+import numpy as np
+import pytest
+from body_phantoms import ball, limbs, paint, volume
+
+from hoimg.segment.division import divide_unaided
+from hoimg.segment.marrow import native_marrow
+from hoimg.segment.morphology import smooth_mm
+from hoimg.segment.parts import basin_parts, joined_parts, lump_parts
+from hoimg.segment.shells import closed_shells, find_basins, join_shallow
+from hoimg.segment.symmetry import Mirror
+from hoimg.segment.working import make_working
+from hoimg.settings import SegmentSettings
+
+SETTINGS = SegmentSettings()
+
+
+def parted_scan(hu):
+    working = make_working(volume(hu), 1.5)
+    basins = find_basins(working, SETTINGS)
+    none = np.zeros(working.hu.shape, bool)
+    body = np.ones_like(none)
+    closed = closed_shells(basins, working, body, none, SETTINGS)
+    shells = closed.labels > 0
+    dense = smooth_mm(working.hu, 0.7, working.spacing_zyx_mm) > 150
+    marrow = native_marrow(basins, dense, shells, working)
+    division = divide_unaided(
+        dense, working, SETTINGS, marrow=marrow, mirror=None, shells=shells, fresh=none
+    )
+    return working, basins, shells, marrow, division
+
+
+def lps_ball(center, radius):
+    return ball(center, radius) > 0
+
+
+def dice(a, b):
+    return 2 * (a & b).sum() / (a.sum() + b.sum())
+
+
+def best(parts, truth):
+    scores = [0.0]
+    for box, mask in parts:
+        whole = np.zeros_like(truth)
+        whole[box] = mask
+        scores.append(dice(whole, truth))
+    return max(scores)
+
+
+def solid_ball_on_shaft(hu):
+    paint(hu, ball((-70.0, -26.0, 30.0), 11.0), 700.0)
+
+
+def mirror_that_knows(native, working):
+    """Another side that explains a part of the scan and nothing else."""
+    from hoimg.segment.morphology import distance_mm
+
+    distance = distance_mm(native, working.spacing_zyx_mm)
+    return Mirror(distance, distance, 0.95)
+
+
+def test_a_solid_ball_on_a_shaft_is_a_lump_of_its_own():
+    hu = limbs().copy()
+    solid_ball_on_shaft(hu)
+    working, _, shells, marrow, division = parted_scan(hu)
+    truth = lps_ball((-70.0, -26.0, 30.0), 11.0)
+    from_axis = np.hypot(
+        -143.0 + 2.0 * np.arange(144)[None, None, :] + 70, -103.0 + 2.0 * np.arange(104)[None, :, None]
+    ) + 0 * np.zeros((48, 1, 1))
+    truth &= from_axis > 14.0
+    parts = lump_parts(division, marrow, shells, None, working, SETTINGS)
+    assert best(parts, truth) > 0.75
+
+
+def test_what_the_other_side_explains_is_not_proposed():
+    hu = limbs().copy()
+    solid_ball_on_shaft(hu)
+    working, basins, shells, marrow, division = parted_scan(hu)
+    everything = mirror_that_knows(division.bone | marrow.inside, working)
+    assert lump_parts(division, marrow, shells, everything, working, SETTINGS) == []
+    assert basin_parts(basins, shells, everything, working, SETTINGS) == []
+    assert list(joined_parts([], everything, division.bone, working, SETTINGS)) == []
+
+
+def test_with_another_side_the_ball_is_proposed_and_the_shaft_is_not():
+    hu = limbs().copy()
+    solid_ball_on_shaft(hu)
+    working, _, shells, marrow, division = parted_scan(hu)
+    truth = lps_ball((-70.0, -26.0, 30.0), 11.0)
+    native = (division.bone | marrow.inside) & ~lps_ball((-70.0, -26.0, 30.0), 12.5)
+    mirror = mirror_that_knows(native, working)
+    parts = lump_parts(division, marrow, shells, mirror, working, SETTINGS)
+    assert parts
+    assert best(parts, truth & ~native) > 0.7  # the neck's cut goes a little into the shaft
+    joined = list(joined_parts(parts, mirror, division.bone, working, SETTINGS))
+    assert len(joined) == 1
+    assert best(joined, truth & ~native) > 0.85  # and what the other side explains is taken off
+
+
+def test_a_basin_cut_by_the_scan_is_a_bone_and_not_proposed():
+    working, basins, shells, _, _ = parted_scan(limbs())
+    last = working.hu.shape[0]
+    for box, mask in basin_parts(basins, shells, None, working, SETTINGS):
+        inside = np.flatnonzero(mask.any(axis=(1, 2))) + box[0].start
+        assert inside[0] > 0 or inside[-1] < last - 1
+
+
+@pytest.mark.parametrize("depth", [3.9, 4.1])
+def test_a_basin_joins_its_neighbour_below_the_dynamics_and_not_above(depth):
+    heights = np.array([[[0.0, 10.0, 10.0 - depth]]], np.float32)
+    basins = np.array([[[1, 1, 2]]], np.int32)
+    joined, _ = join_shallow(basins, heights, np.zeros(3, bool), 4.0)
+    assert (joined[0, 0, 0] == joined[0, 0, 2]) is np.bool_(depth < 4.0)
+
+
+def test_what_joins_background_is_background():
+    heights = np.array([[[0.0, 2.0, 1.0]]], np.float32)
+    basins = np.array([[[1, 1, 2]]], np.int32)
+    background = np.array([False, True, False])
+    joined, background = join_shallow(basins, heights, background, 4.0, 0.0)
+    assert background[joined[0, 0, 2]]
