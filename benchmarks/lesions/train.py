@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Grow the classifier of candidates from made cases: ``train.py FOLDER [FOLDER]``.
 
-Runs every route on the cases of the *tuning* and *training* sets, compares each candidate with the
+Runs every route on the cases of the *tuning*, *training* and *varied* sets, compares each candidate with the
 truth, and grows boosted trees towards the overlap. Writes ``hoimg/segment/classifier.json`` and
 prints what the trees make of cases that they were not grown on (cross-validated by case). Needs
 scikit-learn; hoimg itself does not. See ``docs/methods/segment.md``.
@@ -27,9 +27,10 @@ LOW, SPAN = 0.15, 0.5
 """An overlap (Dice) up to ``LOW`` counts as none, from ``LOW + SPAN`` on as full."""
 GROWTH = {
     "learning_rate": 0.08,
-    "max_iter": 500,
-    "max_depth": 3,
-    "min_samples_leaf": 12,
+    "max_iter": 400,
+    # On cases held out, depth 5 made a third fewer false ones than depth 3 at the same sensitivity.
+    "max_depth": 5,
+    "min_samples_leaf": 20,
     # Splits choose among a part of the features: on anatomy that was held out as a whole this
     # found 7 % more lesions at the same number of false ones.
     "max_features": 0.3,

@@ -4,7 +4,8 @@ A large or flat ossification with marrow of its own looks like a bone's marrow, 
 without visible marrow (a rib, a process) is no outgrowth of anything. So bone is parted in two
 ways, each part being a candidate: along the ridges of its cortex (*basins* with their rim), and at
 its necks (*lumps*: the watershed of the distance to the surface, which parts a ball from the thin
-bone that it stands on). Where there is another side, parts that it explains are left out.
+bone that it stands on). Parts on what is known to be native (by the other side, or a given
+skeleton) are left out.
 """
 
 from __future__ import annotations
@@ -27,16 +28,14 @@ from hoimg.segment.morphology import (
     smooth_mm,
 )
 from hoimg.segment.shells import Basins, join_shallow, with_rim
-from hoimg.segment.symmetry import Mirror
 from hoimg.segment.working import Working
-from hoimg.settings import SegmentSettings
 
 Bool = NDArray[np.bool_]
 Part = tuple[Box, Bool]
 
 LEAST_MM3, LARGEST_MM3 = 200.0, 60_000.0
 UNEXPLAINED = 0.3
-"""A part of which the other side explains all but less than this is native."""
+"""A part of which all but less than this lies on what is known to be native is native."""
 NECK_MM = 0.8
 """Two lumps are two where the neck between them is narrower than the smaller by this in radius."""
 ROOM_MM = 8.0
@@ -45,18 +44,16 @@ ROOM_MM = 8.0
 def basin_parts(
     parted: Basins,
     shells: Bool,
-    mirror: Mirror | None,
+    off: Bool | None,
     working: Working,
-    settings: SegmentSettings,
 ) -> list[Part]:
-    """Basins with their rim that no other side explains, whole or cut by nothing but ridges.
+    """Basins with their rim, off what is known to be native and not cut by the scan's end.
 
     Args:
         parted: Basins of the scan.
         shells: Closed shells, which are candidates already.
-        mirror: The mirrored skeleton, or None.
+        off: Voxels off what is known to be native, or None where nothing is known.
         working: The working grid.
-        settings: Section ``segment``.
     """
     from scipy import ndimage as ndi
 
@@ -67,7 +64,6 @@ def basin_parts(
     wanted = (volume >= LEAST_MM3) & (volume <= LARGEST_MM3) & ~background
     shelled = np.bincount(labels.ravel(), weights=shells.ravel(), minlength=count)
     wanted &= shelled < 0.5 * np.maximum(sizes, 1)
-    off = _unexplained(mirror, working, settings)
     if off is not None:
         alone = np.bincount(labels.ravel(), weights=off.ravel(), minlength=count)
         wanted &= alone >= UNEXPLAINED * np.maximum(sizes, 1)
@@ -88,19 +84,17 @@ def lump_parts(
     division: Division,
     marrow: Marrow,
     shells: Bool,
-    mirror: Mirror | None,
+    off: Bool | None,
     working: Working,
-    settings: SegmentSettings,
 ) -> list[Part]:
-    """Bone with its marrow, parted at its necks; parts that no other side explains.
+    """Bone with its marrow, parted at its necks; parts off what is known to be native.
 
     Args:
         division: Dense voxels, divided.
         marrow: Native bone by its marrow.
         shells: Closed shells, which are candidates already.
-        mirror: The mirrored skeleton, or None.
+        off: Voxels off what is known to be native, or None where nothing is known.
         working: The working grid.
-        settings: Section ``segment``.
     """
     from scipy import ndimage as ndi
     from skimage.segmentation import watershed
@@ -110,7 +104,6 @@ def lump_parts(
     solid |= (marrow.inside | division.bone) & ~shells
     depth = np.minimum(smooth_mm(distance_mm(~solid, spacing), 0.8, spacing), 12.0)
     # Only the neighbourhood of what may be no native bone is parted.
-    off = _unexplained(mirror, working, settings)
     if off is not None:
         solid = solid & dilate_mm(solid & off, ROOM_MM, spacing)
     steps = np.rint(-10.0 * depth).astype(np.int16)
@@ -133,28 +126,22 @@ def lump_parts(
     return out
 
 
-def joined_parts(
-    parts: list[Part], mirror: Mirror, bone: Bool, working: Working, settings: SegmentSettings
-) -> Iterator[Part]:
-    """Parts that touch, with the bone between them that no other side explains, as one.
+def joined_parts(parts: list[Part], off: Bool, bone: Bool, working: Working) -> Iterator[Part]:
+    """Parts that touch, with the bone between them that is off what is known, as one.
 
     Args:
         parts: Basins and lumps.
-        mirror: The mirrored skeleton.
+        off: Voxels off what is known to be native.
         bone: Dense voxels of pieces that hold native bone.
         working: The working grid.
-        settings: Section ``segment``.
     """
     from scipy import ndimage as ndi
 
     spacing = working.spacing_zyx_mm
-    off = _unexplained(mirror, working, settings)
     every = np.zeros_like(bone)
     for box, mask in parts:
         every[box] |= mask
-    if off is not None:
-        every = (every | bone) & off
-    every = open_mm(fill_holes(every), 1.6, spacing)
+    every = open_mm(fill_holes((every | bone) & off), 1.6, spacing)
     labels, _ = label_components(every)
     room = _room(working)
     for label, part in enumerate(ndi.find_objects(labels), start=1):
@@ -164,16 +151,6 @@ def joined_parts(
         mask = labels[box] == label
         if LEAST_MM3 <= mask.sum() * working.voxel_mm3 <= LARGEST_MM3:
             yield box, mask
-
-
-def _unexplained(
-    mirror: Mirror | None, working: Working, settings: SegmentSettings
-) -> Bool | None:
-    """Voxels farther from mirrored bone than it is known; None without another side."""
-    if mirror is None:
-        return None
-    found: Bool = mirror.distance_mm > mirror.known_to_mm(settings, working.spacing_zyx_mm)
-    return found
 
 
 def _room(working: Working) -> tuple[int, int, int]:

@@ -118,11 +118,17 @@ def _cut_out(
     settings: SegmentSettings,
 ) -> Iterator[Candidate]:
     """Parts of bone by form, for what looks like a bone's marrow or has no marrow beside it."""
-    basins = basin_parts(parted, shelled, mirror, working, settings)
-    lumps = lump_parts(division, marrow, shelled, mirror, working, settings)
+    spacing = working.spacing_zyx_mm
+    off: Bool | None = None
+    if division.provider == "given":
+        off = marrow.distance_mm > max(settings.given_tolerance_mm, max(spacing))
+    elif mirror is not None:
+        off = mirror.distance_mm > mirror.known_to_mm(settings, spacing)
+    basins = basin_parts(parted, shelled, off, working)
+    lumps = lump_parts(division, marrow, shelled, off, working)
     every = [("basin", basins), ("lump", lumps)]
-    if mirror is not None:
-        joined = joined_parts(basins + lumps, mirror, division.bone, working, settings)
+    if off is not None:
+        joined = joined_parts(basins + lumps, off, division.bone, working)
         every.append(("parts", list(joined)))
     for route, parts in every:
         for box, mask in parts:

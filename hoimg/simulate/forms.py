@@ -38,9 +38,7 @@ class Ellipsoid:
         local = np.asarray(offsets_mm, np.float32) @ self._turn
         k0 = np.linalg.norm(local / self._axes, axis=1)
         k1 = np.maximum(np.linalg.norm(local / self._axes**2, axis=1), 1e-6)
-        return np.asarray(
-            np.where(k0 < 1e-3, -self._axes.min(), k0 * (k0 - 1.0) / k1), np.float32
-        )
+        return np.asarray(np.where(k0 < 1e-3, -self._axes.min(), k0 * (k0 - 1.0) / k1), np.float32)
 
 
 class Cluster:

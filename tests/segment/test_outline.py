@@ -139,7 +139,9 @@ def test_a_flat_piece_has_no_hull_and_is_kept():
 def test_the_convex_hull_is_that_of_a_second_library(seed, side):
     from skimage.morphology import convex_hull_image
 
-    field = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(side, side + 3, 24)), 2)
+    field = ndimage.gaussian_filter(
+        np.random.default_rng(seed).normal(size=(side, side + 3, 24)), 2
+    )
     labels, _ = ndimage.label(field > np.percentile(field, 95))
     mask = labels == np.argmax(np.bincount(labels.ravel())[1:]) + 1
     flat = min(np.ptp(np.argwhere(mask), axis=0)) == 0
