@@ -406,7 +406,7 @@ class SegmentSettings(_Section):
         0.08,
         unit="score",
         meaning="Free candidates with at least this score of the classifier are called.",
-        source="false lesions and missed ones on tuning, training and varied cases, cross-validated",
+        source="false and missed lesions on tuning, training and varied cases, cross-validated",
         status="default",
         gt=0,
         lt=1,

@@ -1,4 +1,4 @@
-"""Parts of bone that may be no native bone: cut out by form, kept where no other side explains them.
+"""Parts of bone that may be no native bone: cut out by form, off what is known to be native.
 
 A large or flat ossification with marrow of its own looks like a bone's marrow, and one on a bone
 without visible marrow (a rib, a process) is no outgrowth of anything. So bone is parted in two

@@ -52,7 +52,8 @@ def test_a_sheet_is_thin_along_its_normal_and_bends_away_from_it(seed):
     # Away from its middle it lies below the plane rather than above.
     turn = np.linspace(0, 2 * np.pi, 90)
     ring = np.stack([0.7 * np.cos(turn), 0.7 * np.sin(turn), np.zeros(90)], axis=1)
-    assert form(ring - [0, 0, 0.12]).mean() < form(ring + [0, 0, 0.12]).mean()
+    up = np.array([0.0, 0.0, 0.12])
+    assert form(ring - up).mean() < form(ring + up).mean()
 
 
 @pytest.mark.parametrize("seed", range(3))
