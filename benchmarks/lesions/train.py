@@ -2,9 +2,10 @@
 """Grow the classifier of candidates from made cases: ``train.py FOLDER [FOLDER]``.
 
 Runs every route on the cases of the *tuning*, *training* and *varied* sets, compares each candidate
-with the truth, and grows boosted trees towards the overlap. Writes ``hoimg/segment/classifier.json`` and
-prints what the trees make of cases that they were not grown on (cross-validated by case). Needs
-scikit-learn; hoimg itself does not. See ``docs/methods/segment.md``.
+with the truth, and grows boosted trees towards the overlap. Writes
+``hoimg/segment/classifier.json`` and prints what the trees make of cases that they were not grown
+on (cross-validated by case). Needs scikit-learn; hoimg itself does not. See
+``docs/methods/segment.md``.
 """
 
 from __future__ import annotations

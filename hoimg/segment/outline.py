@@ -169,8 +169,8 @@ def _convex_parts(mask: Bool) -> Bool:
 def convex(mask: Bool) -> Bool:
     """The convex hull of a mask's voxels; the mask itself where it is flat or empty.
 
-    A voxel's centre is inside when it lies in the hull of all voxels' faces. Along x the hull is one
-    interval for each (z, y), bounded by the facets: that takes no test of every voxel against
+    A voxel's centre is inside when it lies in the hull of all voxels' faces. Along x the hull is
+    one interval for each (z, y), bounded by the facets: that takes no test of every voxel against
     every facet, into which most of the outline's time once went.
     """
     from scipy.spatial import ConvexHull, QhullError
