@@ -217,7 +217,7 @@ def _with_margin(edges: Edges, free: Bools, noise_floor: float) -> Bools:
     typical = float(np.percentile(contrast[good], 90))
     if typical < PATCHY_RIM_HU:
         return np.zeros(len(free), bool)
-    return np.asarray(good & (contrast >= 0.5 * typical))
+    return np.asarray(good & (contrast >= max(0.5 * typical, PATCHY_RIM_HU)))
 
 
 def _shift(reading: _Reading, mesh: Mesh, free: Bools, noise_floor: float) -> Floats:

@@ -135,24 +135,29 @@ def _hull(
     weight = smooth_mm(clear.astype(np.float32), HULL_SIGMA_MM, spacing_zyx_mm)
     texture = smooth_mm(excess * clear, HULL_SIGMA_MM, spacing_zyx_mm)
     texture /= np.maximum(weight, LEAST_WEIGHT)
-    volume_mm3 = float(rough.sum()) * float(np.prod(spacing_zyx_mm))
-    plateau = float(np.percentile(texture[rough], plateau_percentile(volume_mm3, HULL_SIGMA_MM)))
-    hull: Bool = region & (texture >= 0.5 * plateau)
+    hull = rough
+    for _ in range(2):  # once more inside of what was found: the candidate may be much too large
+        if not hull.any():
+            break
+        volume_mm3 = float(hull.sum()) * float(np.prod(spacing_zyx_mm))
+        percentile = plateau_percentile(volume_mm3, HULL_SIGMA_MM)
+        hull = region & (texture >= 0.5 * float(np.percentile(texture[hull], percentile)))
     return hull
 
 
 def plateau_percentile(volume_mm3: float, sigma_mm: float) -> float:
     """Percentile of smoothed values inside a body that stands for its plateau.
 
-    It is the median of what lies deeper than the window's standard deviation: of a ball of radius R
-    that is a part (1 - sigma/R)^3 of its volume.
+    It is the median of what lies deeper than three quarters of the window's standard deviation: of
+    a ball of radius R that is a part (1 - 0.75 sigma/R)^3 of its volume. Of 0.5, 0.75 and 1 this
+    had the least bias on tuning and varied cases together.
 
     Args:
         volume_mm3: Volume of the body.
         sigma_mm: Standard deviation of the window.
     """
     radius_mm = (3 * max(volume_mm3, 1e-6) / (4 * np.pi)) ** (1 / 3)
-    return float(100.0 * (1.0 - 0.5 * max(1.0 - sigma_mm / radius_mm, 0.0) ** 3))
+    return float(100.0 * (1.0 - 0.5 * max(1.0 - 0.75 * sigma_mm / radius_mm, 0.0) ** 3))
 
 
 def _convex_parts(mask: Bool) -> Bool:
