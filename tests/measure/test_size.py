@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from phantoms import erf_sphere, sphere
+from scipy import ndimage
 
 from hoimg.measure import measure_lesion, plain_references, view_of_arrays
 from hoimg.measure.blur import half_height_shift
@@ -114,6 +115,36 @@ def test_floccules_keep_the_volume_of_their_hull():
     numbers = measure(array, mask, spacing, fwhm)
     assert numbers.values["volume_mm3"] == pytest.approx(truth, rel=0.06)
     assert "boundary_from_mask_only" in numbers.flags
+
+
+@pytest.mark.parametrize(("part", "rim_hu"), [(0.15, 450.0), (0.25, 500.0), (0.4, 650.0)])
+def test_floccules_beside_patches_of_rim_keep_the_volume_of_their_hull(part, rim_hu):
+    """A rim over a part of the surface, uneven floccules elsewhere: only the rim has an edge."""
+    rng = np.random.default_rng(11)
+    spacing, fwhm, radius = (1.0, 0.8, 0.8), (1.2, 1.1, 1.1), 10.0
+    fine = 0.4
+    n = int(2 * (radius + 9) / fine) | 1
+    axis = (np.arange(n) - n // 2) * fine
+    z, y, x = np.meshgrid(axis, axis, axis, indexing="ij", sparse=True)
+    depth = radius - np.sqrt(z * z + y * y + x * x)
+    clumps = ndimage.gaussian_filter(rng.normal(size=depth.shape), 1.3 / fine)
+    hu = 50 + 160 * np.clip(clumps / clumps.std() + 0.6, 0, 1.6)
+    capped = z + 0 * depth > radius * (1 - 2 * part)  # a cap of a ball has this part of its surface
+    hu = np.where(capped & (depth < 2.0), rim_hu, hu)
+    hu = 50 + np.clip(depth / fine + 0.5, 0, 1) * (hu - 50)
+    hu = ndimage.gaussian_filter(hu, [w / 2.3548 / fine for w in fwhm])
+    count = [int(2 * (radius + 8) / s) for s in spacing]
+    place = np.meshgrid(
+        *[
+            (np.arange(k) - (k - 1) / 2) * s / fine + n // 2
+            for k, s in zip(count, spacing, strict=True)
+        ],
+        indexing="ij",
+    )
+    seen = ndimage.map_coordinates(hu, place, order=1) + rng.normal(0, 10, count)
+    mask = ndimage.map_coordinates(depth, place, order=1) > 0
+    values = measure(seen.astype(np.float32), mask, spacing, fwhm).values
+    assert values["volume_mm3"] == pytest.approx(4 / 3 * np.pi * radius**3, rel=0.025)
 
 
 def test_surface_of_an_ellipsoid_in_anisotropic_voxels():
