@@ -211,6 +211,7 @@ def segment_exam(
                 )
             )
     found = Found([], [], [])
+    maps = None
     if lesions is None:
         maps = survey(
             working,
@@ -237,13 +238,17 @@ def segment_exam(
     left += _listed(
         dense & ~dilate_mm(known, 2.0, spacing) & ~metal, "outside_body", "outside of the body"
     )
+    core, beyond = division.solid | marrow.inside, closed.beyond
+    paired_mm = None if mirror is None or not seeds_lps_mm else mirror.distance_mm
+    # What follows is on the exam's own grid and large; the search's maps go before it comes.
+    del maps, scene, parted, marrow, division, closed, mirror, shells, fresh, dense, known
     drawing = Drawing(
         volume,
         working,
         metal=metal,
         bone=bone,
-        core=division.solid | marrow.inside,
-        beyond=closed.beyond,
+        core=core,
+        beyond=beyond,
         called=called,
         settings=settings,
     )
@@ -261,7 +266,7 @@ def segment_exam(
             mineral_hu=hu_at_kvp(settings.mineral_hu_120kvp, kvp),
             working=working,
             given=given,
-            paired_mm=None if mirror is None else mirror.distance_mm,
+            paired_mm=paired_mm,
             suggested=[None if c is None else drawing.outlined(c) for c in found.pointed],
         )
     return made
@@ -302,10 +307,11 @@ def _drawn(
                 flags[label].append("skeleton_disputed")
     excluded, regions = drawing.excluded(left)
     sure = combined(provided)
+    drawing.skeleton[drawing.lesions > 0] = False
     return Segmentation(
         lesions=Mask(drawing.lesions, grid),
         excluded=Mask(excluded, grid),
-        skeleton=Mask(drawing.skeleton & (drawing.lesions == 0), grid),
+        skeleton=Mask(drawing.skeleton, grid),
         metal=Mask(drawing.metal, grid),
         body=Mask(working.to_native(body, grid.size_zyx), grid),
         lesion_flags=flags,
