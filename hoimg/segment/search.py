@@ -20,6 +20,7 @@ from hoimg.segment.features import Features
 from hoimg.segment.routes import propose, shared_voxels
 from hoimg.segment.shells import Basins, Shells
 from hoimg.segment.survey import Survey
+from hoimg.settings import SegmentSettings
 
 Bool = NDArray[np.bool_]
 Left = tuple[Bool, Box, str, str]
@@ -30,6 +31,9 @@ POINTED_SCORE = 0.02
 """A candidate with less says nothing of what a reader's point means."""
 POINTED_MM = 2.0
 """A point between floccules may lie this far from their candidate."""
+LARGE_MM3 = 10_000.0
+EXPLAINED = 0.4
+"""Of an outgrowth this part at least lies off mirrored bone; of a native bone less."""
 SHARED = 0.25
 """Candidates that share this much of the smaller one are for one place."""
 
@@ -146,20 +150,34 @@ def _judged(maps: Survey, candidate: Candidate) -> _Judged:
 def _is_lesion(one: _Judged, maps: Survey) -> bool:
     if one.hard is not None:
         return False
-    settings = maps.settings
-    least = settings.attached_score if one.place.attached else settings.least_score
-    if one.place.fresh > 0.5:  # what was not there at an earlier date needs less to be believed
-        least = settings.new_score
-    if one.place.contrast:  # vessels and organs look like it
-        least = max(least, settings.contrast_score)
-    if one.place.beside_given:  # what a skeleton leaves out needs less too
-        return one.said.probability >= settings.given_score
+    least = asked_score(one.features, one.place, maps.settings)
     voxel_mm = max(maps.working.spacing_zyx_mm)
-    if voxel_mm > GROWN_ON_MM:
-        least = max(least, settings.coarse_score)
+    if voxel_mm > GROWN_ON_MM and not one.place.beside_given:
+        least = max(least, maps.settings.coarse_score)
         if one.features.inscribed_mm < voxel_mm:
             return False  # no voxel of it is free of partial volume
     return one.said.probability >= least
+
+
+def asked_score(features: Features, place: Place, settings: SegmentSettings) -> float:
+    """The least score from which on a candidate is called, by where it lies.
+
+    Args:
+        features: Its features.
+        place: Its place.
+        settings: Section ``segment``.
+    """
+    if place.beside_given:  # what a skeleton leaves out needs less to be believed
+        return settings.given_score
+    least = settings.attached_score if place.attached else settings.least_score
+    explained = place.unpaired < EXPLAINED or features.volume_mm3 > LARGE_MM3
+    if place.attached and explained:  # to call a whole bone a lesion is the worse error
+        least = max(least, settings.doubtful_score)
+    if place.fresh > 0.5:  # what was not there at an earlier date needs less too
+        least = settings.new_score
+    if place.contrast:  # vessels and organs look like it
+        least = max(least, settings.contrast_score)
+    return least
 
 
 def _apart(candidate: Candidate, others: list[Candidate]) -> bool:

@@ -7,6 +7,7 @@ import pytest
 
 from hoimg.segment.exclude import RULES, Place, exclusion, hard_exclusion
 from hoimg.segment.features import Features, extents_mm, features_of
+from hoimg.segment.search import asked_score
 from hoimg.settings import SegmentSettings
 
 
@@ -268,3 +269,27 @@ def test_a_layer_on_a_given_skeleton_is_left_out_whatever_its_score(inscribed_mm
     said = hard_exclusion(thin, beside, SegmentSettings())
     assert (said is not None and said[0] == "native_bone") == layer
     assert hard_exclusion(thin, replace(beside, given_mm=float("nan")), SegmentSettings()) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({}, "least_score"),
+        ({"attached": True}, "attached_score"),
+        ({"attached": True, "unpaired": 0.4}, "attached_score"),
+        ({"attached": True, "unpaired": 0.39}, "doubtful_score"),
+        ({"attached": True, "volume_mm3": 10_000.0}, "attached_score"),
+        ({"attached": True, "volume_mm3": 10_001.0}, "doubtful_score"),
+        ({"volume_mm3": 90_000.0, "unpaired": 0.0}, "least_score"),
+        ({"contrast": True}, "contrast_score"),
+        ({"contrast": True, "attached": True, "unpaired": 0.1}, "doubtful_score"),
+        ({"attached": True, "unpaired": 0.1, "fresh": 0.6}, "new_score"),
+        ({"attached": True, "volume_mm3": 90_000.0, "given_mm": 0.0}, "given_score"),
+    ],
+)
+def test_what_may_be_a_whole_bone_is_asked_for_more(changes, name):
+    features = {k: v for k, v in changes.items() if hasattr(LESION, k)}
+    place = {k: v for k, v in changes.items() if k not in features}
+    settings = SegmentSettings()
+    asked = asked_score(replace(LESION, **features), replace(FREE, **place), settings)
+    assert asked == getattr(settings, name)
