@@ -84,7 +84,7 @@ def lump_parts(
     division: Division,
     marrow: Marrow,
     shells: Bool,
-    off: Bool | None,
+    off: Bool,
     working: Working,
 ) -> list[Part]:
     """Bone with its marrow, parted at its necks; parts off what is known to be native.
@@ -93,7 +93,7 @@ def lump_parts(
         division: Dense voxels, divided.
         marrow: Native bone by its marrow.
         shells: Closed shells, which are candidates already.
-        off: Voxels off what is known to be native, or None where nothing is known.
+        off: Voxels off what is known to be native.
         working: The working grid.
     """
     from scipy import ndimage as ndi
@@ -104,17 +104,15 @@ def lump_parts(
     solid |= (marrow.inside | division.bone) & ~shells
     depth = np.minimum(smooth_mm(distance_mm(~solid, spacing), 0.8, spacing), 12.0)
     # Only the neighbourhood of what may be no native bone is parted.
-    if off is not None:
-        solid = solid & dilate_mm(solid & off, ROOM_MM, spacing)
+    solid = solid & dilate_mm(solid & off, ROOM_MM, spacing)
     steps = np.rint(-10.0 * depth).astype(np.int16)
     lumps = np.asarray(watershed(steps, mask=solid, connectivity=1), dtype=np.int32)
     count = int(lumps.max()) + 1
     lumps, _ = join_shallow(lumps, -depth, np.zeros(count, dtype=bool), NECK_MM)
     sizes = np.bincount(lumps.ravel(), minlength=count)
     wanted = (sizes * working.voxel_mm3 >= LEAST_MM3) & (sizes * working.voxel_mm3 <= LARGEST_MM3)
-    if off is not None:
-        alone = np.bincount(lumps.ravel(), weights=off.ravel(), minlength=count)
-        wanted &= alone >= UNEXPLAINED * np.maximum(sizes, 1)
+    alone = np.bincount(lumps.ravel(), weights=off.ravel(), minlength=count)
+    wanted &= alone >= UNEXPLAINED * np.maximum(sizes, 1)
     out = []
     room = _room(working)
     last = lumps.shape[0]

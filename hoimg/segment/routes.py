@@ -125,11 +125,12 @@ def _cut_out(
     elif mirror is not None:
         off = mirror.distance_mm > mirror.known_to_mm(settings, spacing)
     basins = basin_parts(parted, shelled, off, working)
-    lumps = lump_parts(division, marrow, shelled, off, working)
-    every = [("basin", basins), ("lump", lumps)]
+    every = [("basin", basins)]
     if off is not None:
+        # Where nothing is known to be native, every bone would be lumps of its own length.
+        lumps = lump_parts(division, marrow, shelled, off, working)
         joined = joined_parts(basins + lumps, off, division.bone, working)
-        every.append(("parts", list(joined)))
+        every += [("lump", lumps), ("parts", list(joined))]
     for route, parts in every:
         for box, mask in parts:
             yield Candidate(box, mask, bool(near_kept[box][mask].any()), route=route)
