@@ -22,6 +22,8 @@ GROW_BACK_MM = 4.5
 leaks along the bone)."""
 
 
+ROOM_MM = 16.0
+"""A candidate's box has this much room around, for what is read of its surroundings."""
 BRIGHT_HU = 350.0
 """Floccules stay below this; what is denser has a rim of its own, with its blur around."""
 

@@ -211,23 +211,28 @@ def segment_exam(
                 )
             )
     found = Found([], [], [])
-    maps = None
     if lesions is None:
-        maps = survey(
-            working,
-            known,
+        found = search(
+            survey(
+                working,
+                known,
+                metal,
+                streaks,
+                lumen,
+                division,
+                marrow,
+                mirror,
+                given,
+                fresh,
+                bool(contrast),
+                settings,
+            ),
             metal,
-            streaks,
-            lumen,
-            division,
-            marrow,
-            mirror,
-            given,
-            fresh,
-            bool(contrast),
-            settings,
+            closed,
+            parted,
+            wanted,
+            points,
         )
-        found = search(maps, metal, closed, parted, wanted, points)
     called, left = found.called, found.left
     for piece in held:
         findings.append(piece.finding)
@@ -241,7 +246,7 @@ def segment_exam(
     core, beyond = division.solid | marrow.inside, closed.beyond
     paired_mm = None if mirror is None or not seeds_lps_mm else mirror.distance_mm
     # What follows is on the exam's own grid and large; the search's maps go before it comes.
-    del maps, scene, parted, marrow, division, closed, mirror, shells, fresh, dense, known
+    del scene, parted, marrow, division, closed, mirror, shells, fresh, dense, known
     drawing = Drawing(
         volume,
         working,

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from hoimg.geometry import Box, widened
+from hoimg.geometry import Box, margin_voxels, widened
+from hoimg.segment.candidates import ROOM_MM
 from hoimg.segment.division import Division
 from hoimg.segment.marrow import Marrow
 from hoimg.segment.morphology import (
@@ -38,7 +39,8 @@ UNEXPLAINED = 0.3
 """A part of which all but less than this lies on what is known to be native is native."""
 NECK_MM = 0.8
 """Two lumps are two where the neck between them is narrower than the smaller by this in radius."""
-ROOM_MM = 8.0
+NEIGHBOUR_MM = 8.0
+"""Only bone this near to what is off the known skeleton is parted."""
 
 
 def basin_parts(
@@ -55,26 +57,12 @@ def basin_parts(
         off: Voxels off what is known to be native, or None where nothing is known.
         working: The working grid.
     """
-    from scipy import ndimage as ndi
-
     labels, background = parted.labels, parted.background
-    count = len(background)
-    sizes = np.bincount(labels.ravel(), minlength=count)
-    volume = sizes * working.voxel_mm3
-    wanted = (volume >= LEAST_MM3) & (volume <= LARGEST_MM3) & ~background
-    shelled = np.bincount(labels.ravel(), weights=shells.ravel(), minlength=count)
-    wanted &= shelled < 0.5 * np.maximum(sizes, 1)
-    if off is not None:
-        alone = np.bincount(labels.ravel(), weights=off.ravel(), minlength=count)
-        wanted &= alone >= UNEXPLAINED * np.maximum(sizes, 1)
+    sizes = np.bincount(labels.ravel(), minlength=len(background))
+    shelled = np.bincount(labels.ravel(), weights=shells.ravel(), minlength=len(background))
+    wanted = ~background & (shelled < 0.5 * np.maximum(sizes, 1))
     out = []
-    room = _room(working)
-    last = labels.shape[0]
-    for label, part in enumerate(ndi.find_objects(labels), start=1):
-        if part is None or not wanted[label] or part[0].start == 0 or part[0].stop == last:
-            continue
-        box = widened(part, room, labels.shape)
-        core = labels[box] == label
+    for box, core in _uncut(labels, wanted, off, working):
         whole, _ = with_rim(core, labels[box], background, parted.hu[box], working)
         out.append((box, whole))
     return out
@@ -96,7 +84,6 @@ def lump_parts(
         off: Voxels off what is known to be native.
         working: The working grid.
     """
-    from scipy import ndimage as ndi
     from skimage.segmentation import watershed
 
     spacing = working.spacing_zyx_mm
@@ -104,24 +91,12 @@ def lump_parts(
     solid |= (marrow.inside | division.bone) & ~shells
     depth = np.minimum(smooth_mm(distance_mm(~solid, spacing), 0.8, spacing), 12.0)
     # Only the neighbourhood of what may be no native bone is parted.
-    solid = solid & dilate_mm(solid & off, ROOM_MM, spacing)
+    solid = solid & dilate_mm(solid & off, NEIGHBOUR_MM, spacing)
     steps = np.rint(-10.0 * depth).astype(np.int16)
     lumps = np.asarray(watershed(steps, mask=solid, connectivity=1), dtype=np.int32)
     count = int(lumps.max()) + 1
     lumps, _ = join_shallow(lumps, -depth, np.zeros(count, dtype=bool), NECK_MM)
-    sizes = np.bincount(lumps.ravel(), minlength=count)
-    wanted = (sizes * working.voxel_mm3 >= LEAST_MM3) & (sizes * working.voxel_mm3 <= LARGEST_MM3)
-    alone = np.bincount(lumps.ravel(), weights=off.ravel(), minlength=count)
-    wanted &= alone >= UNEXPLAINED * np.maximum(sizes, 1)
-    out = []
-    room = _room(working)
-    last = lumps.shape[0]
-    for label, part in enumerate(ndi.find_objects(lumps), start=1):
-        if part is None or not wanted[label] or part[0].start == 0 or part[0].stop == last:
-            continue
-        box = widened(part, room, lumps.shape)
-        out.append((box, lumps[box] == label))
-    return out
+    return list(_uncut(lumps, np.ones(count, dtype=bool), off, working))
 
 
 def joined_parts(parts: list[Part], off: Bool, bone: Bool, working: Working) -> Iterator[Part]:
@@ -141,7 +116,7 @@ def joined_parts(parts: list[Part], off: Bool, bone: Bool, working: Working) -> 
         every[box] |= mask
     every = open_mm(fill_holes((every | bone) & off), 1.6, spacing)
     labels, _ = label_components(every)
-    room = _room(working)
+    room = margin_voxels(ROOM_MM, spacing)
     for label, part in enumerate(ndi.find_objects(labels), start=1):
         if part is None:
             continue
@@ -151,6 +126,23 @@ def joined_parts(parts: list[Part], off: Bool, bone: Bool, working: Working) -> 
             yield box, mask
 
 
-def _room(working: Working) -> tuple[int, int, int]:
-    z, y, x = (int(np.ceil(16.0 / s)) for s in working.spacing_zyx_mm)
-    return (z, y, x)
+def _uncut(
+    labels: NDArray[np.int32], wanted: NDArray[np.bool_], off: Bool | None, working: Working
+) -> Iterator[Part]:
+    """Wanted labels of the right size, off what is known and not cut by the scan's end."""
+    from scipy import ndimage as ndi
+
+    count = len(wanted)
+    sizes = np.bincount(labels.ravel(), minlength=count)
+    volume = sizes * working.voxel_mm3
+    wanted = wanted & (volume >= LEAST_MM3) & (volume <= LARGEST_MM3)
+    if off is not None:
+        alone = np.bincount(labels.ravel(), weights=off.ravel(), minlength=count)
+        wanted &= alone >= UNEXPLAINED * np.maximum(sizes, 1)
+    room = margin_voxels(ROOM_MM, working.spacing_zyx_mm)
+    last = labels.shape[0]
+    for label, part in enumerate(ndi.find_objects(labels), start=1):
+        if part is None or not wanted[label] or part[0].start == 0 or part[0].stop == last:
+            continue
+        box = widened(part, room, labels.shape)
+        yield box, labels[box] == label

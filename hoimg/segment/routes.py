@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.geometry import margin_voxels, widened
-from hoimg.segment.candidates import BRIGHT_HU, GROW_BACK_MM, Candidate, faint_mineral
+from hoimg.segment.candidates import BRIGHT_HU, GROW_BACK_MM, ROOM_MM, Candidate, faint_mineral
 from hoimg.segment.division import OPENED_MM, SURFACE_MM, Division
 from hoimg.segment.marrow import Marrow
 from hoimg.segment.morphology import (
@@ -33,7 +33,6 @@ Bool = NDArray[np.bool_]
 FAINT = (1.0, 0.65)
 """Floccules are looked for at the settings' limits, and again at this part of them."""
 LEAST_MM3 = 100.0
-MARGIN_MM = 16.0
 LARGEST_MM3 = 250_000.0
 """Larger pieces are nets of bone or vessels through the scan, and no one candidate."""
 SAME = 0.85
@@ -174,7 +173,7 @@ def _shelled(
     from scipy import ndimage as ndi
 
     shells = closed.labels
-    margin = margin_voxels(MARGIN_MM, spacing)
+    margin = margin_voxels(ROOM_MM, spacing)
     for label, part in enumerate(ndi.find_objects(shells), start=1):
         if part is None:
             continue
@@ -197,7 +196,7 @@ def _pieces(mask: Bool, route: str, near_kept: Bool, working: Working) -> Iterat
     spacing = working.spacing_zyx_mm
     mask = remove_small(mask, LEAST_MM3 / working.voxel_mm3)
     labels, _ = label_components(mask)
-    margin = margin_voxels(MARGIN_MM, spacing)
+    margin = margin_voxels(ROOM_MM, spacing)
     for label, part in enumerate(ndi.find_objects(labels), start=1):
         if part is None:
             continue
