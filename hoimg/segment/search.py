@@ -170,8 +170,8 @@ def asked_score(features: Features, place: Place, settings: SegmentSettings) -> 
     if place.beside_given:  # what a skeleton leaves out needs less to be believed
         return settings.given_score
     least = settings.attached_score if place.attached else settings.least_score
-    explained = place.unpaired < EXPLAINED or features.volume_mm3 > LARGE_MM3
-    if place.attached and explained:  # to call a whole bone a lesion is the worse error
+    doubtful = place.unpaired < EXPLAINED or features.volume_mm3 > LARGE_MM3
+    if place.attached and doubtful:  # to call a whole bone a lesion is the worse error
         least = max(least, settings.doubtful_score)
     if place.fresh > 0.5:  # what was not there at an earlier date needs less too
         least = settings.new_score

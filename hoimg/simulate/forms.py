@@ -13,7 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.simulate.noise import SmoothField
-from hoimg.simulate.shapes import Lobulated, Plaque, Shape, Vector, rotation, smooth_min
+from hoimg.simulate.shapes import (
+    Lobulated,
+    Plaque,
+    Shape,
+    Vector,
+    ellipsoid,
+    rotation,
+    smooth_min,
+)
 
 KINDS = ("lobulated", "plaque", "ellipsoid", "cluster", "spiky", "bar", "sheet")
 """Names of all forms that :func:`draw_form` knows."""
@@ -35,10 +43,7 @@ class Ellipsoid:
 
     def __call__(self, offsets_mm: NDArray[Any]) -> NDArray[np.float32]:
         """First-order distance."""
-        local = np.asarray(offsets_mm, np.float32) @ self._turn
-        k0 = np.linalg.norm(local / self._axes, axis=1)
-        k1 = np.maximum(np.linalg.norm(local / self._axes**2, axis=1), 1e-6)
-        return np.asarray(np.where(k0 < 1e-3, -self._axes.min(), k0 * (k0 - 1.0) / k1), np.float32)
+        return ellipsoid(np.asarray(offsets_mm, np.float32) @ self._turn, self._axes)
 
 
 class Cluster:

@@ -113,7 +113,7 @@ class Lobulated:
         value = np.full(len(points), np.float32(1e3))
         for place, radii, turn in self._lobes:
             local = (points - place.astype(np.float32)) @ turn.astype(np.float32)
-            value = smooth_min(value, _ellipsoid(local, radii), 0.25)
+            value = smooth_min(value, ellipsoid(local, radii), 0.25)
         # Only the skin needs the (slower) random field.
         near = np.abs(value) < 4 * self._roughness
         value[near] += self._roughness * np.clip(self._skin(points[near]), -2.5, 2.5)
@@ -215,7 +215,7 @@ def smooth_min(a: NDArray[Any], b: NDArray[Any], width: float) -> NDArray[np.flo
     return np.asarray(np.minimum(a, b) - h * h * np.float32(width * 0.25), np.float32)
 
 
-def _ellipsoid(points: NDArray[Any], radii: Sequence[float] | NDArray[Any]) -> NDArray[np.float32]:
+def ellipsoid(points: NDArray[Any], radii: Sequence[float] | NDArray[Any]) -> NDArray[np.float32]:
     """First-order distance to an ellipsoid: k0 (k0 - 1) / k1 (Quilez's bound)."""
     r = np.asarray(radii, np.float32)
     k0 = np.linalg.norm(points / r, axis=1)
