@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import struct
+import subprocess
+import threading
 import zipfile
 import zlib
 from pathlib import Path
@@ -262,3 +264,29 @@ def test_a_volume_denser_than_any_tissue_can_be_checked() -> None:
     hu = np.full((6, 20, 20), 30_000, np.int16)
     hu[0, 0, 0] = 29_000
     assert check_volume(CTVolume.from_array(hu, (1.0, 1.0, 1.0)))
+
+
+def test_the_fuzzers_watch_survives_threads_that_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that ended between listing and reading once ended the whole run."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "fuzz"))
+    import fuzz_watch
+
+    over = threading.Event()
+
+    def come_and_go() -> None:
+        while not over.is_set():
+            one = threading.Thread(target=int)
+            one.start()
+            one.join()
+
+    comers = [threading.Thread(target=come_and_go) for _ in range(4)]
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        for comer in comers:
+            comer.start()
+        seen = [fuzz_watch._children() for _ in range(1000)]
+    finally:
+        over.set()
+        child.kill()
+        child.wait()
+    assert all(child.pid in one for one in seen)
