@@ -11,6 +11,7 @@ from hoimg.segment.morphology import (
     dilate_mm,
     fill_holes,
     label_components,
+    open_mm,
 )
 
 Bool = NDArray[np.bool_]
@@ -24,6 +25,8 @@ SMALLEST_BODY_PART_MM3 = 30_000.0
 
 COARSE_MM = 3.0
 """In-plane spacing at which the body is outlined."""
+APART_MM = 1e12
+"""Spacing of slices for what is done in the axial plane alone."""
 
 BULKY_METAL_MM3 = 1000.0
 
@@ -41,17 +44,11 @@ def body_mask(hu: NDArray[np.float32], spacing_zyx_mm: Sequence[float]) -> Bool:
     Returns:
         Boolean array zyx; all false when there is no patient in view.
     """
-    from scipy import ndimage as ndi
-
     step = max(1, round(COARSE_MM / spacing_zyx_mm[2]))
-    tissue = hu[:, ::step, ::step] > -250
-    in_plane = (spacing_zyx_mm[1] * step, spacing_zyx_mm[2] * step)
-    coarse = np.zeros_like(tissue)
-    for z in range(tissue.shape[0]):
-        filled = np.pad(ndi.binary_fill_holes(tissue[z]), 1)
-        depth = ndi.distance_transform_edt(filled, sampling=in_plane)
-        back = ndi.distance_transform_edt(depth <= TABLE_HALF_THICKNESS_MM, sampling=in_plane)
-        coarse[z] = (filled & (back <= TABLE_HALF_THICKNESS_MM))[1:-1, 1:-1]
+    tissue = fill_holes(hu[:, ::step, ::step] > -250, per_slice=True)
+    in_plane = (APART_MM, spacing_zyx_mm[1] * step, spacing_zyx_mm[2] * step)
+    framed = np.pad(tissue, [(0, 0), (1, 1), (1, 1)])  # the table is cut off at the frame, too
+    coarse = open_mm(framed, TABLE_HALF_THICKNESS_MM, in_plane)[:, 1:-1, 1:-1]
     kept = coarse.repeat(step, axis=1).repeat(step, axis=2)[:, : hu.shape[1], : hu.shape[2]]
     kept &= hu > -400  # the coarse outline reaches a little into the air
     voxel = float(np.prod(spacing_zyx_mm))
@@ -63,7 +60,7 @@ def body_mask(hu: NDArray[np.float32], spacing_zyx_mm: Sequence[float]) -> Bool:
     keep = sizes >= min(SMALLEST_BODY_PART_MM3, sizes.max())
     # A table survives the opening where it is thick. It holds no fat-to-muscle tissue inside:
     # less than half of it lies between -150 and 150 HU.
-    soft = np.bincount(labels.ravel(), weights=((hu > -150) & (hu < 150)).ravel()) * voxel
+    soft = np.bincount(labels[(hu > -150) & (hu < 150)], minlength=count + 1) * voxel
     keep &= soft >= 0.3 * sizes
     keep[0] = False
     return fill_holes(keep[labels], per_slice=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +49,11 @@ class Candidate:
     shell: bool = False
     route: str = "free"
 
+    @cached_property
+    def voxels(self) -> int:
+        """How many voxels it has."""
+        return int(np.count_nonzero(self.mask))
+
 
 def muscle_hu(hu: NDArray[np.float32], body: Bool) -> float:
     """The patient's own muscle: the most frequent value between 30 and 100 HU inside the body.
@@ -77,8 +84,12 @@ def noise_hu(hu: NDArray[np.float32], body: Bool, muscle: float) -> float:
 
 
 def faint_mineral(
-    working: Working, body: Bool, avoid: Bool, settings: SegmentSettings, part: float = 1.0
-) -> Bool:
+    working: Working,
+    body: Bool,
+    avoid: Bool,
+    settings: SegmentSettings,
+    parts: Sequence[float] = (1.0,),
+) -> list[Bool]:
     """Faint floccules: locally denser than muscle *and* uneven beyond the noise.
 
     Args:
@@ -86,7 +97,10 @@ def faint_mineral(
         body: The patient.
         avoid: Native bone with its margin, metal, streaks.
         settings: Section ``segment``.
-        part: Part of the settings' limits that is enough.
+        parts: Parts of the settings' limits that are enough.
+
+    Returns:
+        A mask for each part.
     """
     spacing = working.spacing_zyx_mm
     muscle = muscle_hu(working.hu, body)
@@ -97,9 +111,12 @@ def faint_mineral(
     hu = np.where(avoid, muscle, hu).astype(np.float32)
     mean = smooth_mm(hu, 2.0, spacing)
     spread = np.sqrt(np.maximum(smooth_mm(hu * hu, 2.0, spacing) - mean * mean, 0))
-    limit = float(np.hypot(part * settings.faint_sd_hu, noise))
-    excess = part * settings.faint_excess_hu
-    found = (mean > muscle + excess) & (spread > limit) & body & ~avoid
     # The 2 mm window also lights up around a dense body; only what is dense itself is kept.
-    found &= smooth_mm(hu, 0.8, spacing) > muscle + excess
-    return open_mm(found, 1.6, spacing)
+    least = np.minimum(mean, smooth_mm(hu, 0.8, spacing))
+    looked_at = body & ~avoid
+    out = []
+    for part in parts:
+        limit = float(np.hypot(part * settings.faint_sd_hu, noise))
+        found = (least > muscle + part * settings.faint_excess_hu) & (spread > limit) & looked_at
+        out.append(open_mm(found, 1.6, spacing))
+    return out

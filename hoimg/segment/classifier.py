@@ -115,22 +115,18 @@ def opinion(f: Features, p: Place, a: Around) -> Opinion:
     """
     trees = _trees()
     values = vector(f, p, a)
-    every = np.arange(len(trees.value))
-    node = np.zeros(len(every), dtype=np.intp)
+    node = trees.root
     total = np.zeros(len(values))
-    # All trees take a step together until each has come to a leaf.
-    while (asked := trees.feature[every, node]).max() >= 0:
+    # All trees take a step together until each has come to a leaf, which leads to itself.
+    for _ in range(trees.depth):
+        asked = trees.feature[node]
         value = values[asked]
-        unknown = np.isnan(value)
-        left = np.where(
-            unknown, trees.missing_left[every, node], value <= trees.threshold[every, node]
-        )
-        child = np.where(left, trees.left[every, node], trees.right[every, node])
-        child = np.where(asked < 0, node, child)
-        change = trees.value[every, child] - trees.value[every, node]
-        total += np.bincount(asked[asked >= 0], change[asked >= 0], minlength=len(values))
+        left = np.where(np.isnan(value), trees.missing_left[node], value <= trees.threshold[node])
+        child = np.where(left, trees.left[node], trees.right[node])
+        change = trees.value[child] - trees.value[node]
+        total += np.bincount(asked, change, minlength=len(values))
         node = child
-    odds = trees.start + float(trees.value[:, 0].sum() + total.sum())
+    odds = trees.start + float(trees.value[trees.root].sum() + total.sum())
     order = np.argsort(-np.abs(total), kind="stable")
     names = tuple(FEATURES)
     weights = tuple((names[k], float(values[k]), float(total[k])) for k in order)
@@ -139,9 +135,11 @@ def opinion(f: Features, p: Place, a: Around) -> Opinion:
 
 @dataclass(frozen=True, eq=False)
 class _Trees:
-    """Trees side by side, arrays ``(tree, node)``; ``feature`` is -1 in leaves and beyond them."""
+    """The nodes of all trees in a row; a leaf asks for the first feature and leads to itself."""
 
     start: float
+    depth: int
+    root: NDArray[np.intp]
     feature: NDArray[np.intp]
     threshold: NDArray[np.float64]
     missing_left: NDArray[np.bool_]
@@ -158,18 +156,28 @@ def _trees() -> _Trees:
     if stored["features"] != list(FEATURES):
         raise RuntimeError("classifier.json was trained on other features; train it anew")
     trees = stored["trees"]
-    size = max(len(tree["feature"]) for tree in trees)
+    root = np.cumsum([0, *(len(tree["feature"]) for tree in trees)])
 
-    def laid(name: str, rest: float, dtype: type) -> NDArray[Any]:
-        rows = [[*tree[name], *[rest] * (size - len(tree[name]))] for tree in trees]
-        return np.array(rows, dtype=dtype)
+    def laid(name: str, dtype: type) -> NDArray[Any]:
+        return np.array([x for tree in trees for x in tree[name]], dtype=dtype)
 
+    feature = laid("feature", np.intp)
+    leaf = feature < 0
+    own = np.arange(len(feature))
+    first = np.repeat(root[:-1], np.diff(root))
+    left = np.where(leaf, own, first + laid("left", np.intp))
+    right = np.where(leaf, own, first + laid("right", np.intp))
+    depth, at = 0, root[:-1]
+    while not leaf[at].all():
+        depth, at = depth + 1, np.unique(np.concatenate([left[at], right[at]]))
     return _Trees(
         stored["start"],
-        laid("feature", -1, np.intp),
-        laid("threshold", 0.0, np.float64),
-        laid("missing_left", 0, np.bool_),
-        laid("left", 0, np.intp),
-        laid("right", 0, np.intp),
-        laid("value", 0.0, np.float64),
+        depth,
+        root[:-1],
+        np.where(leaf, 0, feature),
+        laid("threshold", np.float64),
+        laid("missing_left", np.bool_),
+        left,
+        right,
+        laid("value", np.float64),
     )

@@ -300,7 +300,7 @@ def _drawn(
     """Every candidate that is called as lesions on the exam's grid, with all maps beside it."""
     grid, working = drawing.volume.grid, drawing.working
     flags: dict[int, list[str]] = {}
-    for candidate in sorted(called, key=lambda c: -int(c.mask.sum())):
+    for candidate in sorted(called, key=lambda c: -c.voxels):
         box, parts = drawing.outlined(candidate)
         if not parts:
             left.append((candidate.mask, candidate.box, "too_small", "after outlining"))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.geometry import bounding_box, margin_voxels
-from hoimg.segment.morphology import distance_mm, smooth_mm
+from hoimg.segment.morphology import dilate_mm, distance_mm, smooth_mm
 
 Bool = NDArray[np.bool_]
 
@@ -80,7 +80,6 @@ def features_of(
             candidate attached to it).
         spacing_zyx_mm: Spacing.
     """
-    outside = distance_mm(mask, spacing_zyx_mm)
     tight = bounding_box(mask) or tuple(slice(0, n) for n in mask.shape)
     inside = np.zeros(mask.shape, dtype=np.float32)
     inside[tight] = distance_mm(~np.pad(mask[tight], 1), spacing_zyx_mm)[1:-1, 1:-1, 1:-1]
@@ -89,31 +88,36 @@ def features_of(
     # Distances run between voxel centres; the surface lies half a voxel before the next one.
     radius = float(inside.max()) - half_voxel
     extents = principal_extents_mm(mask, spacing_zyx_mm)
-    shell = (outside > 1.5) & (outside <= 3.5 + half_voxel) & ~ignore
-    wide = (outside > 2.0) & (outside <= 7.0) & ~ignore
-    around = hu[wide]
-    far = hu[(outside > 7.0) & (outside <= 15.0)]
-    broad = hu[(outside > 2.0) & (outside <= 15.0)]
+
+    def within(radius_mm: float) -> Bool:
+        return dilate_mm(mask, radius_mm, spacing_zyx_mm)
+
+    seen = ~ignore
+    next_to = hu[within(3.5 + half_voxel) & ~within(1.5) & seen]
+    to_2, to_7, to_15 = within(2.0), within(7.0), within(15.0)
+    around = hu[to_7 & ~to_2 & seen]
+    far = hu[to_15 & ~to_7]
+    broad = hu[to_15 & ~to_2]
     near = bounding_box(mask, margin_voxels(6.0, spacing_zyx_mm)) or tight  # 3 SD of the window
     capped = np.clip(hu[near], -100, 600)
     mean = smooth_mm(capped, 2.0, spacing_zyx_mm)
     spread = np.sqrt(np.maximum(smooth_mm(capped * capped, 2.0, spacing_zyx_mm) - mean * mean, 0))
     soft = around[(around > -150) & (around < 130)]
-    values = hu[mask]
-    rim = hu[mask & (inside <= 2.0 + half_voxel)]
-    core = hu[mask & (inside >= 0.5 * radius)]
+    values, depth = hu[mask], inside[mask]
+    rim = values[depth <= 2.0 + half_voxel]
+    core = values[depth >= 0.5 * radius]
     return Features(
         volume_mm3=float(mask.sum()) * voxel,
         inscribed_mm=radius,
         length_mm=extents[0],
         breadth_mm=extents[1],
-        soft_shell=_fraction((hu[shell] > -150) & (hu[shell] < 130)),
+        soft_shell=_fraction((next_to > -150) & (next_to < 130)),
         gas_near=_fraction(around < -300),
         peak_hu=float(np.percentile(values, 98)),
         mean_hu=float(values.mean()),
         rim_hu=float(rim.mean()) if rim.size else float(values.mean()),
         core_hu=float(core.mean()),
-        centre_hu=float(hu[mask & (inside >= 0.75 * float(inside.max()))].mean()),
+        centre_hu=float(values[depth >= 0.75 * float(depth.max())].mean()),
         core_sd_hu=float(core.std()),
         surround_hu=float(np.median(soft)) if soft.size else float("nan"),
         fat_near=_fraction((around > -150) & (around < -30)),

@@ -151,7 +151,7 @@ def divide_by_given(
     near = given_mm <= reach
     labels, count = label_components(rest)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
-    on = np.bincount(labels.ravel(), weights=near.ravel(), minlength=count + 1)
+    on = np.bincount(labels[near], minlength=count + 1)
     native = (on >= 0.5 * np.maximum(sizes, 1)) | (on * working.voxel_mm3 >= settings.cut_bone_mm3)
     native[0] = False
     bone = native[labels]

@@ -101,7 +101,7 @@ def _native_basins(basins: Basins, shells: Bool, working: Working) -> NDArray[np
     native = np.zeros(len(basins.background), dtype=bool)
     counts = np.bincount(basins.labels.ravel(), minlength=len(native))
     volumes = counts * working.voxel_mm3
-    shelled = np.bincount(basins.labels.ravel(), weights=shells.ravel(), minlength=len(native))
+    shelled = np.bincount(basins.labels[shells], minlength=len(native))
     wanted = (volumes >= LEAST_MM3) & ~basins.background & (shelled < 0.5 * counts)
     slices = working.hu.shape[0]
     for label, part in enumerate(ndi.find_objects(basins.labels), start=1):

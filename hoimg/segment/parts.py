@@ -59,7 +59,7 @@ def basin_parts(
     """
     labels, background = parted.labels, parted.background
     sizes = np.bincount(labels.ravel(), minlength=len(background))
-    shelled = np.bincount(labels.ravel(), weights=shells.ravel(), minlength=len(background))
+    shelled = np.bincount(labels[shells], minlength=len(background))
     wanted = ~background & (shelled < 0.5 * np.maximum(sizes, 1))
     out = []
     for box, core in _uncut(labels, wanted, off, working):
@@ -137,7 +137,7 @@ def _uncut(
     volume = sizes * working.voxel_mm3
     wanted = wanted & (volume >= LEAST_MM3) & (volume <= LARGEST_MM3)
     if off is not None:
-        alone = np.bincount(labels.ravel(), weights=off.ravel(), minlength=count)
+        alone = np.bincount(labels[off], minlength=count)
         wanted &= alone >= UNEXPLAINED * np.maximum(sizes, 1)
     room = margin_voxels(ROOM_MM, working.spacing_zyx_mm)
     last = labels.shape[0]

@@ -92,9 +92,8 @@ def propose(
     blur = dilate_mm(dense_ones & (working.hu > BRIGHT_HU), 3.5, spacing)
     clear = ~(blur | near_bone)
     barred = near_bone | metal | streaks
-    for part in FAINT:
-        faint = faint_mineral(working, body, barred, settings, part) & clear
-        free = remove_small((division.free | faint) & off_shell, 20.0 / working.voxel_mm3)
+    for faint in faint_mineral(working, body, barred, settings, FAINT):
+        free = remove_small((division.free | (faint & clear)) & off_shell, 20.0 / working.voxel_mm3)
         hard = sure | metal | shelled
         grouped = _grouped(free, hard, settings.group_mm, spacing)
         out += _pieces(grouped, "free", near_kept, working)
@@ -213,7 +212,7 @@ def _distinct(candidates: list[Candidate]) -> list[Candidate]:
     out: list[Candidate] = []
     sizes: list[int] = []
     for one in candidates:
-        size = int(one.mask.sum())
+        size = one.voxels
         for other, other_size in zip(out, sizes, strict=True):
             if min(size, other_size) < SAME * max(size, other_size):
                 continue

@@ -13,7 +13,7 @@ from hoimg.segment.body import body_mask, metal_mask
 from hoimg.segment.contrast import enhanced_lumen, wall_calcium
 from hoimg.segment.morphology import remove_small, smooth_mm
 from hoimg.segment.shells import Basins, find_basins
-from hoimg.segment.working import Working, make_working
+from hoimg.segment.working import Working, block_maxima, make_working
 from hoimg.settings import SegmentSettings
 
 Bool = NDArray[np.bool_]
@@ -58,7 +58,7 @@ def look(
     working = make_working(volume, settings.working_mm)
     spacing = working.spacing_zyx_mm
     body = body_mask(working.hu, spacing)
-    peak = _peaks(volume, working, settings.metal_hu)
+    peak = block_maxima(volume, working) > settings.metal_hu
     metal, streaks = metal_mask(working.hu, peak, body, spacing)
     calm = smooth_mm(working.hu, 0.7, spacing)
     dense = (calm > hu_at_kvp(settings.mineral_hu_120kvp, kvp)) & ~metal
@@ -67,14 +67,3 @@ def look(
     dense = remove_small(dense & ~lumen & ~wall, 30.0 / working.voxel_mm3)
     parted = find_basins(working, settings)
     return Scene(working, body, metal, streaks, lumen, wall, dense, parted)
-
-
-def _peaks(volume: CTVolume, working: Working, limit_hu: float) -> Bool:
-    """Working voxels that hold a native voxel above the limit."""
-    fz, fy, fx = working.factors
-    mz, my, mx = working.hu.shape
-    out = np.zeros(working.hu.shape, dtype=bool)
-    for k in range(mz):
-        slab = volume.hu[k * fz : (k + 1) * fz, : my * fy, : mx * fx] > limit_hu
-        out[k] = slab.reshape(fz, my, fy, mx, fx).any(axis=(0, 2, 4))
-    return out

@@ -182,8 +182,7 @@ def asked_score(features: Features, place: Place, settings: SegmentSettings) -> 
 
 def _apart(candidate: Candidate, others: list[Candidate]) -> bool:
     """Whether a candidate shares little with any of some others."""
-    size = int(candidate.mask.sum())
     return all(
-        shared_voxels(candidate, other) < SHARED * min(size, int(other.mask.sum()))
+        shared_voxels(candidate, other) < SHARED * min(candidate.voxels, other.voxels)
         for other in others
     )

@@ -105,7 +105,7 @@ class Shells:
         """The shells of which less than half lies in a native skeleton that somebody gave."""
         count = len(self.shells) + 1
         sizes = np.bincount(self.labels.ravel(), minlength=count)
-        inside = np.bincount(self.labels.ravel(), weights=native.ravel(), minlength=count)
+        inside = np.bincount(self.labels[native], minlength=count)
         keep = inside < 0.5 * sizes
         keep[0] = False
         numbers = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
@@ -202,7 +202,7 @@ def _basins(
     basins = np.asarray(watershed(steps, mask=near, connectivity=1), dtype=np.int32)
     open_air = _open(hu, settings.shell_max_mm3 / working.voxel_mm3)
     background = np.zeros(int(basins.max()) + 1, dtype=bool)
-    background[np.unique(basins[open_air])] = True
+    background[basins[open_air]] = True
     background[0] = True
     clipped = np.clip(hu, FLOOR_HU, CEILING_HU)
     basins, background = join_shallow(basins, clipped, background, DYNAMICS_HU, FLOOR_HU)
@@ -211,11 +211,10 @@ def _basins(
 
 def _open(hu: NDArray[np.float32], max_voxels: float) -> Bool:
     """Soft tissue and air: joined to more of it than any lesion's core holds, and not in bone."""
-    import SimpleITK as sitk
+    import cc3d
     from scipy import ndimage as ndi
 
-    low = sitk.GetImageFromArray((hu <= FLOOR_HU).astype(np.uint8))
-    labels = sitk.GetArrayFromImage(sitk.ConnectedComponent(low, False))
+    labels = cc3d.connected_components(hu <= FLOOR_HU, connectivity=6, out_dtype=np.uint32)
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     large = sizes > max_voxels

@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.results import Finding
-from hoimg.segment.morphology import distance_mm
+from hoimg.segment.morphology import dilate_mm
 
 Bool = NDArray[np.bool_]
 
 UNKNOWN = 0.5
-"""Confidence where a provider knows nothing: outside of an earlier exam's field of view."""
+"""Confidence where a provider knows nothing: outside of an earlier exam's field of view, and at the
+edge of a bone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +80,14 @@ def by_distance(
 
 
 def by_mask(provider: str, mask: Bool, spacing_zyx_mm: Sequence[float]) -> ProvidedSkeleton:
-    """A provider that draws the bone itself, to a voxel."""
-    return by_distance(provider, distance_mm(mask, spacing_zyx_mm), max(spacing_zyx_mm))
+    """A provider that draws the bone itself, to a voxel.
+
+    Its confidence is 1 on the bone, one half a voxel beside it and 0 farther away.
+    """
+    beside = dilate_mm(mask, max(spacing_zyx_mm), spacing_zyx_mm)
+    confidence = np.where(beside, UNKNOWN, 0.0).astype(np.float32)
+    confidence[mask] = 1.0
+    return ProvidedSkeleton(provider, mask, confidence)
 
 
 def combined(provided: Sequence[ProvidedSkeleton]) -> NDArray[np.uint8] | None:

@@ -212,7 +212,7 @@ def test_muscle_and_noise_are_read_from_the_scan_and_noise_alone_is_no_floccule(
     assert muscle_hu(hu, body) == pytest.approx(55, abs=8)
     assert noise_hu(hu, body, 55.0) == pytest.approx(noise, rel=0.1)
     working = make_working(CTVolume.from_array(hu, CUBE), 1.5)
-    assert not faint_mineral(working, body, none, SegmentSettings()).any()
+    assert not faint_mineral(working, body, none, SegmentSettings())[0].any()
 
 
 def test_too_little_soft_tissue_falls_back_to_fixed_values():
@@ -231,10 +231,10 @@ def test_clumps_denser_than_muscle_are_found_and_an_even_body_is_not():
     even = np.hypot(np.hypot(z - 30, y - 37), x - 65) < 12
     hu = np.where(even, 105.0 + 0.5 * (hu - 55), hu)
     working = make_working(CTVolume.from_array(hu, CUBE), 1.5)
-    found = faint_mineral(working, body, none, SegmentSettings())
+    (found,) = faint_mineral(working, body, none, SegmentSettings())
     assert found[clumps].mean() > 0.5
     assert not (found & ~ndimage.binary_dilation(clumps, iterations=2)).any()
-    assert not faint_mineral(working, body, clumps, SegmentSettings())[clumps].any()
+    assert not faint_mineral(working, body, clumps, SegmentSettings())[0][clumps].any()
 
 
 def test_an_even_tube_is_a_lumen_and_uneven_marrow_and_a_thin_vessel_are_not():
