@@ -151,6 +151,19 @@ def margin_voxels(margin_mm: float, spacing_zyx_mm: Sequence[float]) -> tuple[in
     return (z, y, x)
 
 
+def nested(outer: Box, inner: Box) -> Box:
+    """A box within a crop, as a box of the whole array.
+
+    Args:
+        outer: Where the crop lies in the array.
+        inner: The box in the crop.
+    """
+    z, y, x = (
+        slice(o.start + i.start, o.start + i.stop) for o, i in zip(outer, inner, strict=True)
+    )
+    return (z, y, x)
+
+
 def widened(box: Box, margin: Sequence[int], shape: Sequence[int]) -> Box:
     """A box with a margin on every side (voxels, zyx), as far as the array goes."""
     parts = [

@@ -116,7 +116,7 @@ def divide_unaided(
 def _large(dense: Bool, working: Working, settings: SegmentSettings) -> Bool:
     """Pieces that hold native bone: large ones, and those of some size that leave the scan."""
     labels, count = label_components(dense)
-    volume = np.bincount(labels.ravel(), minlength=count + 1) * working.voxel_mm3
+    volume = np.bincount(labels[dense], minlength=count + 1) * working.voxel_mm3
     ends = np.zeros(count + 1, dtype=bool)
     ends[np.unique(labels[0])] = True
     ends[np.unique(labels[-1])] = True
@@ -129,10 +129,11 @@ def _large(dense: Bool, working: Working, settings: SegmentSettings) -> Bool:
 
 def _sized(mask: Bool, least_mm3: float, most_mm3: float, working: Working) -> Bool:
     labels, count = label_components(mask)
-    volume = np.bincount(labels.ravel(), minlength=count + 1) * working.voxel_mm3
-    keep = (volume >= least_mm3) & (volume <= most_mm3)
-    keep[0] = False
-    kept: Bool = keep[labels]
+    at = np.nonzero(mask)
+    own = labels[at]
+    volume = np.bincount(own, minlength=count + 1)[own] * working.voxel_mm3
+    kept = np.zeros_like(mask)
+    kept[at] = (volume >= least_mm3) & (volume <= most_mm3)
     return kept
 
 

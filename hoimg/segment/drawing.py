@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hoimg.geometry import Box
+from hoimg.geometry import Box, bounding_box, nested
 from hoimg.image import CTVolume
 from hoimg.segment.candidates import Candidate
 from hoimg.segment.morphology import close_mm, fill_holes, label_components
@@ -83,10 +83,12 @@ class Drawing:
         out = np.zeros(size, dtype=np.uint16)
         regions: list[ExcludedRegion] = []
         for mask, box, reason, note in sorted(left, key=lambda item: -int(item[0].sum())):
-            if mask.sum() * self.working.voxel_mm3 < LISTED_MM3 or len(regions) >= 65_000:
+            tight = bounding_box(mask)
+            small = np.count_nonzero(mask) * self.working.voxel_mm3 < LISTED_MM3
+            if tight is None or small or len(regions) >= 65_000:
                 continue
-            native_box = self.working.native_box(box, size)
-            free = _upsampled(mask, self.working, native_box) & (out[native_box] == 0)
+            native_box = self.working.native_box(nested(box, tight), size)
+            free = _upsampled(mask[tight], self.working, native_box) & (out[native_box] == 0)
             free &= self.lesions[native_box] == 0
             if not free.any():
                 continue

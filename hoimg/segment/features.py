@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.geometry import bounding_box, margin_voxels
-from hoimg.segment.morphology import dilate_mm, distance_mm, smooth_mm
+from hoimg.segment.morphology import depth_mm, dilate_mm, smooth_mm
 
 Bool = NDArray[np.bool_]
 
@@ -80,13 +80,11 @@ def features_of(
             candidate attached to it).
         spacing_zyx_mm: Spacing.
     """
-    tight = bounding_box(mask) or tuple(slice(0, n) for n in mask.shape)
-    inside = np.zeros(mask.shape, dtype=np.float32)
-    inside[tight] = distance_mm(~np.pad(mask[tight], 1), spacing_zyx_mm)[1:-1, 1:-1, 1:-1]
+    depth = depth_mm(mask, spacing_zyx_mm)[mask]
     voxel = float(np.prod(spacing_zyx_mm))
     half_voxel = 0.5 * float(np.mean(spacing_zyx_mm))
     # Distances run between voxel centres; the surface lies half a voxel before the next one.
-    radius = float(inside.max()) - half_voxel
+    radius = float(depth.max()) - half_voxel
     extents = principal_extents_mm(mask, spacing_zyx_mm)
 
     def within(radius_mm: float) -> Bool:
@@ -94,16 +92,19 @@ def features_of(
 
     seen = ~ignore
     next_to = hu[within(3.5 + half_voxel) & ~within(1.5) & seen]
-    to_2, to_7, to_15 = within(2.0), within(7.0), within(15.0)
+    to_2, to_7 = within(2.0), within(7.0)
+    to_15 = dilate_mm(to_7, 8.0, spacing_zyx_mm)  # in two steps, which is three times as fast
     around = hu[to_7 & ~to_2 & seen]
     far = hu[to_15 & ~to_7]
     broad = hu[to_15 & ~to_2]
-    near = bounding_box(mask, margin_voxels(6.0, spacing_zyx_mm)) or tight  # 3 SD of the window
+    near = bounding_box(mask, margin_voxels(6.0, spacing_zyx_mm))  # 3 SD of the window
+    if near is None:
+        raise ValueError("a candidate has at least one voxel")
     capped = np.clip(hu[near], -100, 600)
     mean = smooth_mm(capped, 2.0, spacing_zyx_mm)
     spread = np.sqrt(np.maximum(smooth_mm(capped * capped, 2.0, spacing_zyx_mm) - mean * mean, 0))
     soft = around[(around > -150) & (around < 130)]
-    values, depth = hu[mask], inside[mask]
+    values = hu[mask]
     rim = values[depth <= 2.0 + half_voxel]
     core = values[depth >= 0.5 * radius]
     return Features(

@@ -47,6 +47,23 @@ def distance_mm(mask: Bool, spacing_zyx_mm: Sequence[float]) -> NDArray[np.float
     return out
 
 
+def depth_mm(mask: Bool, spacing_zyx_mm: Sequence[float]) -> NDArray[np.float32]:
+    """Distance from each voxel centre of the mask to the nearest one outside of it, mm; 0 outside.
+
+    Beyond the array's edge is outside, one voxel away.
+
+    Args:
+        mask: Boolean array zyx.
+        spacing_zyx_mm: Voxel spacing, mm.
+    """
+    out = np.zeros(mask.shape, dtype=np.float32)
+    box = bounding_box(mask)
+    if box is not None:
+        away = distance_mm(~np.pad(mask[box], 1), spacing_zyx_mm)
+        out[box] = away[1:-1, 1:-1, 1:-1]
+    return out
+
+
 def dilate_mm(mask: Bool, radius_mm: float, spacing_zyx_mm: Sequence[float]) -> Bool:
     """All voxels within ``radius_mm`` of the mask, between voxel centres."""
     box = bounding_box(mask, margin_voxels(radius_mm, spacing_zyx_mm))

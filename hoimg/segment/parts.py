@@ -21,8 +21,8 @@ from hoimg.segment.division import Division
 from hoimg.segment.marrow import Marrow
 from hoimg.segment.morphology import (
     close_mm,
+    depth_mm,
     dilate_mm,
-    distance_mm,
     fill_holes,
     label_components,
     open_mm,
@@ -89,7 +89,7 @@ def lump_parts(
     spacing = working.spacing_zyx_mm
     solid = fill_holes(close_mm(division.bone & ~shells, 2.0, spacing), per_slice=True)
     solid |= (marrow.inside | division.bone) & ~shells
-    depth = np.minimum(smooth_mm(distance_mm(~solid, spacing), 0.8, spacing), 12.0)
+    depth = np.minimum(smooth_mm(depth_mm(solid, spacing), 0.8, spacing), 12.0)
     # Only the neighbourhood of what may be no native bone is parted.
     solid = solid & dilate_mm(solid & off, NEIGHBOUR_MM, spacing)
     steps = np.rint(-10.0 * depth).astype(np.int16)

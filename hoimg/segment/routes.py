@@ -193,14 +193,12 @@ def _pieces(mask: Bool, route: str, near_kept: Bool, working: Working) -> Iterat
     from scipy import ndimage as ndi
 
     spacing = working.spacing_zyx_mm
-    mask = remove_small(mask, LEAST_MM3 / working.voxel_mm3)
-    labels, _ = label_components(mask)
+    labels, count = label_components(mask)
+    volume = np.bincount(labels[mask], minlength=count + 1) * working.voxel_mm3
+    wanted = (volume >= LEAST_MM3) & (volume <= LARGEST_MM3)
     margin = margin_voxels(ROOM_MM, spacing)
     for label, part in enumerate(ndi.find_objects(labels), start=1):
-        if part is None:
-            continue
-        inner = labels[part] == label
-        if inner.sum() * working.voxel_mm3 > LARGEST_MM3:
+        if part is None or not wanted[label]:
             continue
         box = widened(part, margin, labels.shape)
         piece = labels[box] == label

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.geometry import Box, margin_voxels, widened
-from hoimg.segment.morphology import dilate_mm, distance_mm, fill_holes, smooth_mm
+from hoimg.segment.morphology import depth_mm, dilate_mm, distance_mm, fill_holes, smooth_mm
 from hoimg.segment.working import Working
 from hoimg.settings import SegmentSettings
 
@@ -381,8 +381,7 @@ def _measure(core: Bool, whole: Bool, hu: NDArray[np.float32], working: Working)
 def inscribed_mm(mask: Bool, working: Working) -> float:
     """Radius (mm) of the largest sphere inside; centres lie half a voxel before the surface."""
     spacing = working.spacing_zyx_mm
-    depth = distance_mm(~np.pad(mask, 1), spacing)
-    return max(float(depth.max()) - 0.5 * float(np.mean(spacing)), 0.5)
+    return max(float(depth_mm(mask, spacing).max()) - 0.5 * float(np.mean(spacing)), 0.5)
 
 
 def compactness(volume_mm3: float, radius_mm: float) -> float:

@@ -32,7 +32,7 @@ class Survey:
         working: The working grid.
         body: The patient.
         streaks: Streak zone of metal.
-        metal_mm: Distance to metal, mm.
+        metal: Metal.
         near_lumen: Within 3 mm of an enhanced lumen.
         division: Dense voxels, divided.
         marrow: Native bone by its marrow.
@@ -47,7 +47,7 @@ class Survey:
     working: Working
     body: Bool
     streaks: Bool
-    metal_mm: NDArray[np.float32]
+    metal: Bool
     near_lumen: Bool
     division: Division
     marrow: Marrow
@@ -65,6 +65,13 @@ class Survey:
         spacing = self.working.spacing_zyx_mm
         features = features_of(self.working.hu[box], mask, ignore, spacing)
         return features, self._place(candidate), self.around.of(candidate)
+
+    def _metal_mm(self, candidate: Candidate) -> float:
+        """Distance to metal in the candidate's box, mm; inf where there is none."""
+        metal = self.metal[candidate.box]
+        if not metal.any():
+            return float("inf")
+        return float(distance_mm(candidate.mask, self.working.spacing_zyx_mm)[metal].min())
 
     def _place(self, candidate: Candidate) -> Place:
         box, mask = candidate.box, candidate.mask
@@ -93,7 +100,7 @@ class Survey:
         return Place(
             attached=candidate.attached,
             shell=candidate.shell,
-            metal_mm=float(self.metal_mm[box][mask].min()),
+            metal_mm=self._metal_mm(candidate),
             scan_end_mm=float(min(from_start, from_end)),
             inward_mm=float(inward),
             mirror_mm=mirror_mm,
@@ -134,7 +141,7 @@ def survey(
         working=working,
         body=body,
         streaks=streaks,
-        metal_mm=distance_mm(metal, spacing),
+        metal=metal,
         near_lumen=dilate_mm(lumen, 3.0, spacing),
         division=division,
         marrow=marrow,

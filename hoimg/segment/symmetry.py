@@ -21,6 +21,10 @@ from hoimg.settings import SegmentSettings
 
 REGISTRATION_SPACING_MM = 4.0
 """A further 2 mm level costs four times as much for 0.2 % of the bone."""
+ROUGH_ROUNDS, FINE_ROUNDS = 40, 15
+"""Iterations of the deformable step at twice the spacing and at it. Thirty fine ones explain no more
+of the bone (four tuning and varied cases: 0.936, 0.828, 0.966, 0.947 against 0.934, 0.830, 0.966,
+0.948)."""
 PARTNER_SPACING_MM = 2.5
 BONE_HU = 160.0
 MIN_REACH_MM = 16.0
@@ -149,6 +153,7 @@ def _left_right_axis(working: Working) -> int:
 def resample_to(image, target_mm):  # type: ignore[no-untyped-def]
     """The image on a grid of about ``target_mm``, never finer than its own, smoothed to fit."""
     import SimpleITK as sitk
+    from scipy.ndimage import gaussian_filter
 
     spacing = [max(target_mm, s) for s in image.GetSpacing()]
     size = [
@@ -159,7 +164,15 @@ def resample_to(image, target_mm):  # type: ignore[no-untyped-def]
     start = image.TransformContinuousIndexToPhysicalPoint(
         [0.5 * (e / s - 1) for e, s in zip(exact, image.GetSpacing(), strict=True)]
     )
-    smooth = sitk.SmoothingRecursiveGaussian(image, [0.4 * e for e in exact])
+    smooth = sitk.GetImageFromArray(
+        gaussian_filter(
+            sitk.GetArrayViewFromImage(image),
+            [0.4 * e / s for e, s in zip(exact[::-1], image.GetSpacing()[::-1], strict=True)],
+            truncate=3.0,
+            mode="nearest",
+        )
+    )
+    smooth.CopyInformation(image)
     return sitk.Resample(
         smooth, size, sitk.Transform(), sitk.sitkLinear, start, exact, image.GetDirection(), -1000.0
     )
@@ -212,11 +225,11 @@ def _demons(fixed, moving):  # type: ignore[no-untyped-def]
     demons = sitk.FastSymmetricForcesDemonsRegistrationFilter()
     demons.SetStandardDeviations(1.3)
     demons.SetSmoothDisplacementField(True)
-    demons.SetNumberOfIterations(40)
+    demons.SetNumberOfIterations(ROUGH_ROUNDS)
     half = resample_to(bone(fixed), 2 * REGISTRATION_SPACING_MM)
     half_moving = sitk.Resample(bone(moving), half, sitk.Transform(), sitk.sitkLinear, 100.0)
     rough = demons.Execute(half, half_moving)
-    demons.SetNumberOfIterations(30)
+    demons.SetNumberOfIterations(FINE_ROUNDS)
     start = sitk.Resample(
         rough, fixed, sitk.Transform(), sitk.sitkLinear, 0.0, sitk.sitkVectorFloat64
     )
