@@ -64,8 +64,7 @@ class Surroundings:
 
     def of(self, candidate: Candidate) -> Around:
         """The environment of one candidate: the mean over its voxels."""
-        points = np.argwhere(candidate.mask) + [s.start for s in candidate.box]
-        coarse = tuple((points // np.asarray(self.step)).T)
+        coarse = tuple(k // n for k, n in zip(candidate.at, self.step, strict=True))
         return Around(**{name: float(part[coarse].mean()) for name, part in self.tissue.items()})
 
 

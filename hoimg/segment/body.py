@@ -49,14 +49,13 @@ def body_mask(hu: NDArray[np.float32], spacing_zyx_mm: Sequence[float]) -> Bool:
     in_plane = (APART_MM, spacing_zyx_mm[1] * step, spacing_zyx_mm[2] * step)
     framed = np.pad(tissue, [(0, 0), (1, 1), (1, 1)])  # the table is cut off at the frame, too
     coarse = open_mm(framed, TABLE_HALF_THICKNESS_MM, in_plane)[:, 1:-1, 1:-1]
-    kept = coarse.repeat(step, axis=1).repeat(step, axis=2)[:, : hu.shape[1], : hu.shape[2]]
-    kept &= hu > -400  # the coarse outline reaches a little into the air
+    kept = coarse.repeat(step, axis=2).repeat(step, axis=1)[:, : hu.shape[1], : hu.shape[2]]
+    kept = kept & (hu > -400)  # the coarse outline reaches a little into the air
     voxel = float(np.prod(spacing_zyx_mm))
     labels, count = label_components(kept)
     if count == 0:
         return kept
-    sizes = np.bincount(labels.ravel()) * voxel
-    sizes[0] = 0
+    sizes = np.bincount(labels[kept], minlength=count + 1) * voxel
     keep = sizes >= min(SMALLEST_BODY_PART_MM3, sizes.max())
     # A table survives the opening where it is thick. It holds no fat-to-muscle tissue inside:
     # less than half of it lies between -150 and 150 HU.

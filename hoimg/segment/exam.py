@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,7 +136,6 @@ def segment_exam(
         held += swallowed(closed.labels, given, working)
         closed = closed.without(given)
     shells = closed.labels > 0
-    mirror = None if given is not None else mirror_skeleton(working, body, metal, shells)
     region = None if roi is None else resample_mask(roi, volume.grid)
     known = body  # a region may hold what the body's outline does not: a phantom's insert
     if region is not None:
@@ -153,6 +153,7 @@ def segment_exam(
     points = [np.rint(working.grid.to_index_zyx(p)).astype(int) for p in seeds_lps_mm]
     # What lies at a seed is drawn from the seed itself, in the end.
     wanted = pointed_at if guided is not None or seeds_lps_mm else None
+    mirror = None
     if given is not None:
         by_mask_given = divide_by_given(
             dense & known,
@@ -167,7 +168,10 @@ def segment_exam(
         held += lacking_bones(by_mask_given.lacking, working)
         bone = division.kept
     else:
-        marrow = native_marrow(parted, dense, shells, working)
+        with ThreadPoolExecutor(1) as beside:
+            mirroring = beside.submit(mirror_skeleton, working, body, metal, shells)
+            marrow = native_marrow(parted, dense, shells, working)
+            mirror = mirroring.result()
         division = divide_unaided(
             dense & known,
             working,
@@ -307,12 +311,12 @@ def _drawn(
         for part in parts:
             label = len(flags) + 1
             drawing.lesions[box][part] = label
+            drawing.skeleton[box][part] = False
             flags[label] = ["attached_to_bone"] if candidate.attached else []
             if disputed(provided, candidate.mask, candidate.box):
                 flags[label].append("skeleton_disputed")
     excluded, regions = drawing.excluded(left)
     sure = combined(provided)
-    drawing.skeleton[drawing.lesions > 0] = False
     return Segmentation(
         lesions=Mask(drawing.lesions, grid),
         excluded=Mask(excluded, grid),

@@ -124,8 +124,11 @@ def _thickness(
     """Soft minimum of the surface's distance in a Gaussian window; nan where there is none."""
     from scipy import ndimage as ndi
 
-    weight = np.where(surface, np.exp(-distance / SHARPNESS_MM), 0.0).astype(np.float32)
-    value = weight * np.minimum(distance, REACH_MM)
+    weight = np.zeros_like(distance)
+    value = np.zeros_like(distance)
+    away = distance[surface]
+    weight[surface] = np.exp(-away / SHARPNESS_MM)
+    value[surface] = weight[surface] * np.minimum(away, REACH_MM)
     # The window is wide: blocks of two voxels lose nothing and cost an eighth.
     shape = weight.shape
     sigma = [ROUND_ABOUT_MM / (2 * s) for s in spacing]
@@ -136,7 +139,7 @@ def _thickness(
     coarse = np.full(parts[0].shape, np.nan, dtype=np.float32)
     np.divide(parts[0], parts[1], out=coarse, where=parts[1] > 1e-8)
     out = coarse
-    for axis in range(3):
+    for axis in (2, 1, 0):
         out = np.repeat(out, 2, axis=axis)
     return out[: shape[0], : shape[1], : shape[2]]
 

@@ -161,27 +161,28 @@ def _dilate(mask: Bool, radius_mm: float, spacing_zyx_mm: Sequence[float]) -> Bo
         # The map is float32: a centre exactly on the sphere must not fall outside by rounding.
         near: Bool = distance_mm(mask, spacing_zyx_mm) <= radius_mm + 1e-4
         return near
-    # Rows lie end to end, with empty voxels between, so that each step is one run over memory: an
-    # array's own rows are too short for numpy.
+    # Rows lie end to end, with empty voxels between, so that each step is one run over memory (an
+    # array's own rows are too short for numpy), and eight voxels lie in a byte.
     wide, high = max(half.values()), max(y for _, y in half)
-    laid = np.pad(mask, [(0, 0), (0, high), (0, wide)])
-    rows = [laid.ravel()]
+    size = mask.shape[2]
+    laid = np.pad(mask, [(0, 0), (0, high), (0, wide + -(size + wide) % 8)])
+    grown, row = laid.ravel(), laid.ravel().copy()
+    rows = [np.packbits(row)]
     for reach in range(1, wide + 1):
-        row = rows[-1].copy()
-        row[reach:] |= rows[0][:-reach]
-        row[:-reach] |= rows[0][reach:]
-        rows.append(row)
+        row[reach:] |= grown[:-reach]
+        row[:-reach] |= grown[reach:]
+        rows.append(np.packbits(row))
     out = rows[half[0, 0]].copy()
     for (z, y), reach in half.items():
         for dz in {z, -z}:
             for dy in {y, -y}:
-                step = (dz * laid.shape[1] + dy) * laid.shape[2]
+                step = (dz * laid.shape[1] + dy) * laid.shape[2] // 8
                 if step > 0:
                     out[step:] |= rows[reach][:-step]
                 elif step < 0:
                     out[:step] |= rows[reach][-step:]
-    found: Bool = out.reshape(laid.shape)[:, : mask.shape[1], : mask.shape[2]].copy()
-    return found
+    found = np.unpackbits(out, count=laid.size).view(bool).reshape(laid.shape)
+    return np.ascontiguousarray(found[:, : mask.shape[1], :size])
 
 
 def _half_rows(radius_mm: float, spacing_zyx_mm: Sequence[float]) -> dict[tuple[int, int], int]:

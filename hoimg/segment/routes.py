@@ -6,6 +6,7 @@ The routes fail in different places and overlap; nothing is decided here. All on
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,8 +68,33 @@ def propose(
     """
     spacing = working.spacing_zyx_mm
     shelled = closed.labels > 0
-    wall = metal | division.solid | division.kept
     near_kept = dilate_mm(division.kept, max(spacing), spacing)
+    with ThreadPoolExecutor(1) as beside:
+        parts = beside.submit(
+            _cut_out, division, marrow, mirror, shelled, parted, near_kept, working, settings
+        )
+        others = _by_density(
+            working, division, marrow, mirror, body, metal, streaks, closed, near_kept, settings
+        )
+        return _distinct(others + parts.result())
+
+
+def _by_density(
+    working: Working,
+    division: Division,
+    marrow: Marrow,
+    mirror: Mirror | None,
+    body: Bool,
+    metal: Bool,
+    streaks: Bool,
+    closed: Shells,
+    near_kept: Bool,
+    settings: SegmentSettings,
+) -> list[Candidate]:
+    """Closed shells, what stands out from bone, and free mineral."""
+    spacing = working.spacing_zyx_mm
+    shelled = closed.labels > 0
+    wall = metal | division.solid | division.kept
     out = list(_shelled(closed, division, near_kept, spacing))
     # What lies on a shell's surface is its blur and its crumbs.
     off_shell = ~dilate_mm(shelled, 2.0, spacing)
@@ -101,8 +127,7 @@ def propose(
         if standing.any() or apart.any():
             every = _grouped(free | standing | apart, hard, settings.group_mm, spacing)
             out += _pieces(every & off_shell, "joined", near_kept, working)
-    out += _cut_out(division, marrow, mirror, shelled, parted, near_kept, working, settings)
-    return _distinct(out)
+    return out
 
 
 def _cut_out(
@@ -114,7 +139,7 @@ def _cut_out(
     near_kept: Bool,
     working: Working,
     settings: SegmentSettings,
-) -> Iterator[Candidate]:
+) -> list[Candidate]:
     """Parts of bone by form, for what looks like a bone's marrow or has no marrow beside it."""
     spacing = working.spacing_zyx_mm
     off: Bool | None = None
@@ -129,9 +154,11 @@ def _cut_out(
         lumps = lump_parts(division, marrow, shelled, off, working)
         joined = joined_parts(basins + lumps, off, division.bone, working)
         every += [("lump", lumps), ("parts", list(joined))]
-    for route, parts in every:
-        for box, mask in parts:
-            yield Candidate(box, mask, bool(near_kept[box][mask].any()), route=route)
+    return [
+        Candidate(box, mask, bool(near_kept[box][mask].any()), route=route)
+        for route, parts in every
+        for box, mask in parts
+    ]
 
 
 def _grouped(mask: Bool, wall: Bool, group_mm: float, spacing: tuple[float, float, float]) -> Bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,13 +58,14 @@ def look(
     """
     working = make_working(volume, settings.working_mm)
     spacing = working.spacing_zyx_mm
-    body = body_mask(working.hu, spacing)
-    peak = block_maxima(volume, working) > settings.metal_hu
-    metal, streaks = metal_mask(working.hu, peak, body, spacing)
-    calm = smooth_mm(working.hu, 0.7, spacing)
-    dense = (calm > hu_at_kvp(settings.mineral_hu_120kvp, kvp)) & ~metal
-    lumen = enhanced_lumen(working, body, metal) if contrast else np.zeros_like(metal)
-    wall = wall_calcium(dense & ~lumen, lumen, working, settings.skeleton_component_mm3)
-    dense = remove_small(dense & ~lumen & ~wall, 30.0 / working.voxel_mm3)
-    parted = find_basins(working, settings)
-    return Scene(working, body, metal, streaks, lumen, wall, dense, parted)
+    with ThreadPoolExecutor(1) as beside:
+        parted = beside.submit(find_basins, working, settings)  # needs nothing of what follows
+        body = body_mask(working.hu, spacing)
+        peak = block_maxima(volume, working) > settings.metal_hu
+        metal, streaks = metal_mask(working.hu, peak, body, spacing)
+        calm = smooth_mm(working.hu, 0.7, spacing)
+        dense = (calm > hu_at_kvp(settings.mineral_hu_120kvp, kvp)) & ~metal
+        lumen = enhanced_lumen(working, body, metal) if contrast else np.zeros_like(metal)
+        wall = wall_calcium(dense & ~lumen, lumen, working, settings.skeleton_component_mm3)
+        dense = remove_small(dense & ~lumen & ~wall, 30.0 / working.voxel_mm3)
+        return Scene(working, body, metal, streaks, lumen, wall, dense, parted.result())

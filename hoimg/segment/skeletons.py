@@ -85,7 +85,8 @@ def by_mask(provider: str, mask: Bool, spacing_zyx_mm: Sequence[float]) -> Provi
     Its confidence is 1 on the bone, one half a voxel beside it and 0 farther away.
     """
     beside = dilate_mm(mask, max(spacing_zyx_mm), spacing_zyx_mm)
-    confidence = np.where(beside, UNKNOWN, 0.0).astype(np.float32)
+    confidence = beside.astype(np.float32)
+    confidence *= UNKNOWN
     confidence[mask] = 1.0
     return ProvidedSkeleton(provider, mask, confidence)
 

@@ -74,7 +74,7 @@ class Survey:
         return float(distance_mm(candidate.mask, self.working.spacing_zyx_mm)[metal].min())
 
     def _place(self, candidate: Candidate) -> Place:
-        box, mask = candidate.box, candidate.mask
+        box, mask, at = candidate.box, candidate.mask, candidate.at
         spacing = self.working.spacing_zyx_mm
         step = spacing[0]
         slices = np.flatnonzero(mask.any(axis=(1, 2))) + box[0].start
@@ -84,19 +84,20 @@ class Survey:
         nan = float("nan")
         mirror_mm, mirrored, agreed, faint, agreement, unpaired = nan, 0.0, 1.0, nan, nan, nan
         if self.mirror is not None:
-            near = self.mirror.distance_mm[box][mask]
+            near = self.mirror.distance_mm[at]
             mirror_mm = float(np.median(near))
             mirrored = float((near <= self.settings.mirror_loose_mm).mean())
-            faint = float((self.mirror.faint_distance_mm[box][mask] <= FAINT_MM).mean())
+            faint = float((self.mirror.faint_distance_mm[at] <= FAINT_MM).mean())
             agreement = self.mirror.agreement
             unpaired = float((near > self.mirror.known_to_mm(self.settings, spacing)).mean())
             own = self.division.bone[box] & ~mask
             if own.any():
                 agreed = float((self.mirror.distance_mm[box][own] <= AGREED_MM).mean())
-        given_mm = nan if self.given_mm is None else float(self.given_mm[box][mask].min())
+        given_mm = nan if self.given_mm is None else float(self.given_mm[at].min())
         layer = dilate_mm(mask, 1.5 * max(spacing), spacing) & ~mask
-        known = np.isfinite(self.marrow.cortex_mm[box][mask])
-        out_mm = self.marrow.distance_mm[box][mask] - self.marrow.cortex_mm[box][mask]
+        cortex_mm = self.marrow.cortex_mm[at]
+        known = np.isfinite(cortex_mm)
+        out_mm = self.marrow.distance_mm[at] - cortex_mm
         return Place(
             attached=candidate.attached,
             shell=candidate.shell,
@@ -106,10 +107,10 @@ class Survey:
             mirror_mm=mirror_mm,
             mirrored=mirrored,
             agreed=agreed,
-            outside_body=float((~self.body[box][mask]).mean()),
+            outside_body=float((~self.body[at]).mean()),
             contrast=self.contrast,
-            lumen=float(self.near_lumen[box][mask].mean()),
-            streaked=float(self.streaks[box][mask].mean()),
+            lumen=float(self.near_lumen[at].mean()),
+            streaked=float(self.streaks[at].mean()),
             contact=float(self.division.kept[box][layer].mean()) if layer.any() else 0.0,
             standing=float((out_mm[known] > SURFACE_MM).mean()) if known.any() else nan,
             cortex_known=float(known.mean()),
@@ -117,7 +118,7 @@ class Survey:
             faint_partner=faint,
             unpaired=unpaired,
             given_mm=given_mm,
-            fresh=float(self.fresh[box][mask].mean()),
+            fresh=float(self.fresh[at].mean()),
         )
 
 

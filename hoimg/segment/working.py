@@ -50,8 +50,11 @@ class Working:
 
     def to_native(self, array: NDArray[Any], native_size: tuple[int, int, int]) -> NDArray[Any]:
         """Repeat a working array onto the native grid (nearest neighbour)."""
+        if not array.any():
+            return np.zeros(native_size, dtype=array.dtype)  # takes no memory until it is written
         out = array
-        for axis, (factor, size) in enumerate(zip(self.factors, native_size, strict=True)):
+        for axis in (2, 1, 0):  # the last steps, over the most voxels, copy whole rows and slices
+            factor, size = self.factors[axis], native_size[axis]
             if factor > 1:
                 out = np.repeat(out, factor, axis=axis)
             if out.shape[axis] < size:  # native voxels left over at the far end
