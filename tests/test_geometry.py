@@ -17,6 +17,7 @@ from hoimg.geometry import (
     Matrix,
     bounding_box,
     margin_voxels,
+    nested,
 )
 
 spacings = st.tuples(*[st.floats(0.2, 6.0)] * 3)
@@ -184,3 +185,9 @@ def test_margin_is_rounded_up_to_whole_voxels():
     assert margin_voxels(3.01, (3.0, 1.0, 0.7)) == (2, 4, 5)
     # 0.3 / 0.1 is a little more than 3 in binary; that must not add a voxel.
     assert margin_voxels(0.3, (0.1, 0.1, 0.1)) == (3, 3, 3)
+
+
+def test_a_box_in_a_crop_is_the_same_voxels_of_the_whole():
+    whole = np.arange(6 * 7 * 8).reshape(6, 7, 8)
+    crop, part = np.s_[2:6, 1:7, 3:8], np.s_[1:3, 0:2, 2:5]
+    np.testing.assert_array_equal(whole[nested(crop, part)], whole[crop][part])

@@ -120,7 +120,9 @@ def faint_mineral(
     hu = np.clip(working.hu, np.float32(muscle), np.float32(BRIGHT_HU))
     hu[avoid] = muscle
     mean = smooth_mm(hu, 2.0, spacing)
-    spread = np.sqrt(np.maximum(smooth_mm(hu * hu, 2.0, spacing) - mean * mean, 0))
+    spread = smooth_mm(hu * hu, 2.0, spacing)
+    spread -= mean * mean
+    np.sqrt(np.maximum(spread, 0, out=spread), out=spread)
     # The 2 mm window also lights up around a dense body; only what is dense itself is kept.
     least = np.minimum(mean, smooth_mm(hu, 0.8, spacing))
     looked_at = body & ~avoid

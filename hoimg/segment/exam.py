@@ -23,14 +23,14 @@ from hoimg.segment.given import (
     lacking_bones,
     swallowed,
 )
-from hoimg.segment.marrow import native_marrow
+from hoimg.segment.marrow import Marrow, native_marrow
 from hoimg.segment.morphology import (
     dilate_mm,
     label_components,
 )
 from hoimg.segment.prior import PriorScan, fresh_bone, prior_skeleton
 from hoimg.segment.region import call_in_region
-from hoimg.segment.scene import look
+from hoimg.segment.scene import Scene, look
 from hoimg.segment.search import Found, Left, search
 from hoimg.segment.seeded import call_at_points
 from hoimg.segment.shells import Shells, closed_shells
@@ -43,7 +43,7 @@ from hoimg.segment.skeletons import (
     in_words,
 )
 from hoimg.segment.survey import survey
-from hoimg.segment.symmetry import mirror_skeleton
+from hoimg.segment.symmetry import Mirror, mirror_skeleton
 from hoimg.segment.types import Segmentation
 from hoimg.settings import SegmentSettings
 
@@ -168,10 +168,7 @@ def segment_exam(
         held += lacking_bones(by_mask_given.lacking, working)
         bone = division.kept
     else:
-        with ThreadPoolExecutor(1) as beside:
-            mirroring = beside.submit(mirror_skeleton, working, body, metal, shells)
-            marrow = native_marrow(parted, dense, shells, working)
-            mirror = mirroring.result()
+        marrow, mirror = _marrow_and_mirror(scene, shells)
         division = divide_unaided(
             dense & known,
             working,
@@ -279,6 +276,15 @@ def segment_exam(
             suggested=[None if c is None else drawing.outlined(c) for c in found.pointed],
         )
     return made
+
+
+def _marrow_and_mirror(scene: Scene, shells: Bool) -> tuple[Marrow, Mirror | None]:
+    """The two built-in providers; neither needs the other."""
+    working = scene.working
+    with ThreadPoolExecutor(1) as beside:
+        mirror = beside.submit(mirror_skeleton, working, scene.body, scene.metal, shells)
+        marrow = native_marrow(scene.parted, scene.dense, shells, working)
+        return marrow, mirror.result()
 
 
 def _listed(mask: Bool, reason: str, note: str) -> list[tuple[Bool, Box, str, str]]:

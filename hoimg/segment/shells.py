@@ -214,7 +214,9 @@ def _open(hu: NDArray[np.float32], max_voxels: float) -> Bool:
     import cc3d
     from scipy import ndimage as ndi
 
-    labels = cc3d.connected_components(hu <= FLOOR_HU, connectivity=6, out_dtype=np.uint32)
+    labels: Labels = cc3d.connected_components(
+        hu <= FLOOR_HU, connectivity=6, out_dtype=np.uint32
+    ).view(np.int32)
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     large = sizes > max_voxels

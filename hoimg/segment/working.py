@@ -127,7 +127,7 @@ def _over_blocks(
     fy, fx = factors_yx
     plane = together.reduce(slab, axis=0)
     rows = together.reduce(plane.reshape(-1, fy, plane.shape[1]), axis=1)
-    columns = rows[:, ::fx].copy()
+    columns: NDArray[Any] = rows[:, ::fx].copy()
     for k in range(1, fx):
         together(columns, rows[:, k::fx], out=columns)
     return columns

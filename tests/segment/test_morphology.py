@@ -140,3 +140,30 @@ def test_smoothing_has_its_width_in_millimetres():
         line = smooth.sum(axis=tuple(a for a in range(3) if a != axis))
         at = (np.arange(41) - 20) * spacing
         assert np.sqrt((line * at**2).sum() / line.sum()) == pytest.approx(3.0, rel=0.03)
+
+
+@given(st.integers(0, 10_000), spacings)
+@settings(max_examples=25, deadline=None)
+def test_depth_is_the_distance_to_the_nearest_voxel_outside(seed, spacing):
+    mask = ~random_mask(seed, share=0.1)
+    outside = np.pad(mask, 1)  # beyond the edge is outside
+    expected = ndimage.distance_transform_edt(outside, sampling=spacing)[1:-1, 1:-1, 1:-1]
+    np.testing.assert_allclose(mm.depth_mm(mask, spacing), expected, atol=2e-3)
+
+
+@given(st.integers(0, 10_000), st.sampled_from([0.1, 0.5, 0.9]))
+@settings(max_examples=25, deadline=None)
+def test_components_holes_and_specks_are_those_of_scipy(seed, share):
+    mask = random_mask(seed, share)
+    corners = np.ones((3, 3, 3), bool)
+    labels, count = mm.label_components(mask)
+    expected, number = ndimage.label(mask, corners)
+    assert count == number
+    np.testing.assert_array_equal(labels, expected)
+    sizes = np.bincount(expected.ravel())
+    sizes[0] = 0
+    for least in (2, 3.5, 8):
+        np.testing.assert_array_equal(mm.remove_small(mask, least), (sizes >= least)[expected])
+    np.testing.assert_array_equal(mm.fill_holes(mask), ndimage.binary_fill_holes(mask))
+    for z, plane in enumerate(mm.fill_holes(mask, per_slice=True)):
+        np.testing.assert_array_equal(plane, ndimage.binary_fill_holes(mask[z]))

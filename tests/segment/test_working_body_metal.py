@@ -9,7 +9,7 @@ from scipy import ndimage
 from hoimg.geometry import Grid
 from hoimg.image import CTVolume
 from hoimg.segment.body import body_mask, metal_mask
-from hoimg.segment.working import make_working
+from hoimg.segment.working import block_maxima, make_working
 
 TURNED = ((0.0, -1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0))
 
@@ -24,6 +24,20 @@ def test_blocks_are_averaged_and_what_is_left_over_is_left_out():
         assert working.hu[z, y, x] == pytest.approx(block.mean())
     assert working.spacing_zyx_mm == (1.5, 1.5, 1.5)
     assert working.voxel_mm3 == pytest.approx(1.5**3)
+
+
+@given(st.integers(0, 999), st.tuples(*[st.sampled_from([0.3, 0.5, 0.8, 1.5])] * 3))
+@settings(max_examples=25, deadline=None)
+def test_every_block_has_its_mean_and_its_largest_voxel(seed, spacing):
+    hu = np.random.default_rng(seed).integers(-1000, 3000, (9, 11, 13)).astype(np.int16)
+    volume = CTVolume.from_array(hu, spacing)
+    working = make_working(volume, 1.5)
+    largest = block_maxima(volume, working)
+    for place in np.ndindex(working.hu.shape):
+        at = zip(place, working.factors, strict=True)
+        block = hu[tuple(slice(k * f, (k + 1) * f) for k, f in at)]
+        assert working.hu[place] == pytest.approx(block.mean(), abs=1e-3)
+        assert largest[place] == block.max()
 
 
 def test_padding_is_raised_to_the_floor_before_averaging():
