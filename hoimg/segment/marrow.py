@@ -99,10 +99,9 @@ def _native_basins(basins: Basins, shells: Bool, working: Working) -> NDArray[np
     from scipy import ndimage as ndi
 
     native = np.zeros(len(basins.background), dtype=bool)
-    counts = np.bincount(basins.labels.ravel(), minlength=len(native))
-    volumes = counts * working.voxel_mm3
+    volumes = basins.sizes * working.voxel_mm3
     shelled = np.bincount(basins.labels[shells], minlength=len(native))
-    wanted = (volumes >= LEAST_MM3) & ~basins.background & (shelled < 0.5 * counts)
+    wanted = (volumes >= LEAST_MM3) & ~basins.background & (shelled < 0.5 * basins.sizes)
     slices = working.hu.shape[0]
     for label, part in enumerate(ndi.find_objects(basins.labels), start=1):
         if part is None or not wanted[label]:

@@ -58,11 +58,10 @@ def basin_parts(
         working: The working grid.
     """
     labels, background = parted.labels, parted.background
-    sizes = np.bincount(labels.ravel(), minlength=len(background))
     shelled = np.bincount(labels[shells], minlength=len(background))
-    wanted = ~background & (shelled < 0.5 * np.maximum(sizes, 1))
+    wanted = ~background & (shelled < 0.5 * np.maximum(parted.sizes, 1))
     out = []
-    for box, core in _uncut(labels, wanted, off, working):
+    for box, core in _uncut(labels, parted.sizes, wanted, off, working):
         whole, _ = with_rim(core, labels[box], background, parted.hu[box], working)
         out.append((box, whole))
     return out
@@ -96,7 +95,8 @@ def lump_parts(
     lumps = np.asarray(watershed(steps, mask=solid, connectivity=1), dtype=np.int32)
     count = int(lumps.max()) + 1
     lumps, _ = join_shallow(lumps, -depth, np.zeros(count, dtype=bool), NECK_MM)
-    return list(_uncut(lumps, np.ones(count, dtype=bool), off, working))
+    sizes = np.bincount(lumps[solid], minlength=count)
+    return list(_uncut(lumps, sizes, np.ones(count, dtype=bool), off, working))
 
 
 def joined_parts(parts: list[Part], off: Bool, bone: Bool, working: Working) -> Iterator[Part]:
@@ -127,13 +127,16 @@ def joined_parts(parts: list[Part], off: Bool, bone: Bool, working: Working) -> 
 
 
 def _uncut(
-    labels: NDArray[np.int32], wanted: NDArray[np.bool_], off: Bool | None, working: Working
+    labels: NDArray[np.int32],
+    sizes: NDArray[np.int64],
+    wanted: NDArray[np.bool_],
+    off: Bool | None,
+    working: Working,
 ) -> Iterator[Part]:
     """Wanted labels of the right size, off what is known and not cut by the scan's end."""
     from scipy import ndimage as ndi
 
     count = len(wanted)
-    sizes = np.bincount(labels.ravel(), minlength=count)
     volume = sizes * working.voxel_mm3
     wanted = wanted & (volume >= LEAST_MM3) & (volume <= LARGEST_MM3)
     if off is not None:

@@ -75,11 +75,13 @@ class Basins:
         labels: int32 zyx; 0 far from anything dense.
         background: Per label, whether it is soft tissue or air (0 is).
         hu: float32 zyx, what was flooded: the working scan, smoothed 0.6 mm.
+        sizes: Per label, how many voxels it has.
     """
 
     labels: Labels
     background: NDArray[np.bool_]
     hu: NDArray[np.float32]
+    sizes: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +124,8 @@ def find_basins(working: Working, settings: SegmentSettings) -> Basins:
     """
     hu = smooth_mm(working.hu, 0.6, working.spacing_zyx_mm)
     labels, background = _basins(hu, working, settings)
-    return Basins(labels, background, hu)
+    sizes = np.bincount(labels.ravel(), minlength=len(background))
+    return Basins(labels, background, hu, sizes)
 
 
 def closed_shells(
