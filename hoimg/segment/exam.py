@@ -291,6 +291,8 @@ def _listed(mask: Bool, reason: str, note: str) -> list[tuple[Bool, Box, str, st
     """Each component of a mask as an excluded piece."""
     from scipy import ndimage as ndi
 
+    if not mask.any():
+        return []
     labels, count = label_components(mask)
     out = []
     for label, box in enumerate(ndi.find_objects(labels, max_label=count), start=1):

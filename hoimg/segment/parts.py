@@ -28,7 +28,7 @@ from hoimg.segment.morphology import (
     open_mm,
     smooth_mm,
 )
-from hoimg.segment.shells import Basins, join_shallow, with_rim
+from hoimg.segment.shells import Basins, flooded, join_shallow, with_rim
 from hoimg.segment.working import Working
 
 Bool = NDArray[np.bool_]
@@ -83,8 +83,6 @@ def lump_parts(
         off: Voxels off what is known to be native.
         working: The working grid.
     """
-    from skimage.segmentation import watershed
-
     spacing = working.spacing_zyx_mm
     solid = fill_holes(close_mm(division.bone & ~shells, 2.0, spacing), per_slice=True)
     solid |= (marrow.inside | division.bone) & ~shells
@@ -92,7 +90,7 @@ def lump_parts(
     # Only the neighbourhood of what may be no native bone is parted.
     solid = solid & dilate_mm(solid & off, NEIGHBOUR_MM, spacing)
     steps = np.rint(-10.0 * depth).astype(np.int16)
-    lumps = np.asarray(watershed(steps, mask=solid, connectivity=1), dtype=np.int32)
+    lumps = flooded(steps, solid)
     count = int(lumps.max()) + 1
     lumps, _ = join_shallow(lumps, -depth, np.zeros(count, dtype=bool), NECK_MM)
     sizes = np.bincount(lumps[solid], minlength=count)

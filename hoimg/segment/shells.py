@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hoimg.geometry import Box, margin_voxels, widened
+from hoimg.geometry import Box, bounding_box, margin_voxels, widened
 from hoimg.segment.morphology import depth_mm, dilate_mm, distance_mm, fill_holes, smooth_mm
 from hoimg.segment.working import Working
 from hoimg.settings import SegmentSettings
@@ -197,12 +197,10 @@ def _basins(
     rims towards soft tissue (septa of a lesion, noise across a rib's marrow; not the cortex between
     a lesion and the bone that it stands on).
     """
-    from skimage.segmentation import watershed
-
     # Only the neighbourhood of dense voxels is flooded, with every cavity that they enclose.
     near = fill_holes(dilate_mm(hu > DENSE_HU, 4.0, working.spacing_zyx_mm))
     steps = np.rint(np.clip(hu, FLOOR_HU, CEILING_HU) / STEP_HU).astype(np.int16)
-    basins = np.asarray(watershed(steps, mask=near, connectivity=1), dtype=np.int32)
+    basins = flooded(steps, near)
     open_air = _open(hu, settings.shell_max_mm3 / working.voxel_mm3)
     background = np.zeros(int(basins.max()) + 1, dtype=bool)
     background[basins[open_air]] = True
@@ -210,6 +208,26 @@ def _basins(
     clipped = np.clip(hu, FLOOR_HU, CEILING_HU)
     basins, background = join_shallow(basins, clipped, background, DYNAMICS_HU, FLOOR_HU)
     return _join_low_ridges(basins, hu, background, settings.shell_pass_ratio)
+
+
+def flooded(heights: NDArray[np.int16], mask: Bool) -> Labels:
+    """Watershed of a mask from every local minimum, over faces; 0 outside, labels from 1.
+
+    Args:
+        heights: What is flooded, in steps.
+        mask: What is parted.
+    """
+    import cc3d
+    from skimage.morphology import local_minima
+    from skimage.segmentation import watershed
+
+    out = np.zeros(mask.shape, dtype=np.int32)
+    box = bounding_box(mask, (2, 2, 2))
+    if box is not None:
+        lowest = local_minima(heights[box], connectivity=1) & mask[box]
+        starts = cc3d.connected_components(lowest, connectivity=6, out_dtype=np.uint32)
+        out[box] = watershed(heights[box], starts.view(np.int32), mask=mask[box], connectivity=1)
+    return out
 
 
 def _open(hu: NDArray[np.float32], max_voxels: float) -> Bool:
