@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.geometry import bounding_box, margin_voxels
-from hoimg.segment.morphology import depth_mm, dilate_mm, smooth_mm
+from hoimg.segment.morphology import depth_mm, dilate_mm, dilations_mm, smooth_mm
 
 Bool = NDArray[np.bool_]
 
@@ -86,14 +86,11 @@ def features_of(
     # Distances run between voxel centres; the surface lies half a voxel before the next one.
     radius = float(depth.max()) - half_voxel
     extents = principal_extents_mm(mask, spacing_zyx_mm)
-
-    def within(radius_mm: float) -> Bool:
-        return dilate_mm(mask, radius_mm, spacing_zyx_mm)
-
-    seen = ~ignore
-    next_to = hu[within(3.5 + half_voxel) & ~within(1.5) & seen]
-    to_2, to_7 = within(2.0), within(7.0)
+    radii = (1.5, 2.0, 3.5 + half_voxel, 7.0)
+    to_1, to_2, to_3, to_7 = dilations_mm(mask, radii, spacing_zyx_mm)
     to_15 = dilate_mm(to_7, 8.0, spacing_zyx_mm)  # in two steps, which is three times as fast
+    seen = ~ignore
+    next_to = hu[to_3 & ~to_1 & seen]
     around = hu[to_7 & ~to_2 & seen]
     far = hu[to_15 & ~to_7]
     broad = hu[to_15 & ~to_2]

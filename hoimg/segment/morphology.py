@@ -66,10 +66,21 @@ def depth_mm(mask: Bool, spacing_zyx_mm: Sequence[float]) -> NDArray[np.float32]
 
 def dilate_mm(mask: Bool, radius_mm: float, spacing_zyx_mm: Sequence[float]) -> Bool:
     """All voxels within ``radius_mm`` of the mask, between voxel centres."""
-    box = bounding_box(mask, margin_voxels(radius_mm, spacing_zyx_mm))
-    out = np.zeros_like(mask)
-    if box is not None:
-        out[box] = _dilate(mask[box], radius_mm, spacing_zyx_mm)
+    return dilations_mm(mask, (radius_mm,), spacing_zyx_mm)[0]
+
+
+def dilations_mm(
+    mask: Bool, radii_mm: Sequence[float], spacing_zyx_mm: Sequence[float]
+) -> list[Bool]:
+    """A mask dilated by each of some radii, at little more than the cost of the largest."""
+    box = bounding_box(mask, margin_voxels(max(radii_mm), spacing_zyx_mm))
+    if box is None:
+        return [np.zeros_like(mask) for _ in radii_mm]
+    out = []
+    for grown in _dilate(mask[box], radii_mm, spacing_zyx_mm):
+        whole = np.zeros_like(mask)
+        whole[box] = grown
+        out.append(whole)
     return out
 
 
@@ -78,7 +89,7 @@ def erode_mm(mask: Bool, radius_mm: float, spacing_zyx_mm: Sequence[float]) -> B
     box = bounding_box(mask, (1, 1, 1))
     out = np.zeros_like(mask)
     if box is not None:
-        out[box] = mask[box] & ~_dilate(~mask[box], radius_mm, spacing_zyx_mm)
+        out[box] = mask[box] & ~_dilate(~mask[box], (radius_mm,), spacing_zyx_mm)[0]
     return out
 
 
@@ -154,16 +165,17 @@ def smooth_mm(
     return out
 
 
-def _dilate(mask: Bool, radius_mm: float, spacing_zyx_mm: Sequence[float]) -> Bool:
+def _dilate(mask: Bool, radii_mm: Sequence[float], spacing_zyx_mm: Sequence[float]) -> list[Bool]:
     """Both ways give the same voxels; moving a small ball's rows is several times faster."""
-    half = _half_rows(radius_mm, spacing_zyx_mm)
-    if sum(2 ** ((z > 0) + (y > 0)) for z, y in half) > MOST_ROWS:
+    balls = [_half_rows(radius, spacing_zyx_mm) for radius in radii_mm]
+    if sum(2 ** ((z > 0) + (y > 0)) for ball in balls for z, y in ball) > MOST_ROWS:
+        away = distance_mm(mask, spacing_zyx_mm)
         # The map is float32: a centre exactly on the sphere must not fall outside by rounding.
-        near: Bool = distance_mm(mask, spacing_zyx_mm) <= radius_mm + 1e-4
-        return near
+        return [away <= radius + 1e-4 for radius in radii_mm]
     # Rows lie end to end, with empty voxels between, so that each step is one run over memory (an
     # array's own rows are too short for numpy), and eight voxels lie in a byte.
-    wide, high = max(half.values()), max(y for _, y in half)
+    wide = max(max(ball.values()) for ball in balls)
+    high = max(y for ball in balls for _, y in ball)
     size = mask.shape[2]
     laid = np.pad(mask, [(0, 0), (0, high), (0, wide + -(size + wide) % 8)])
     grown, row = laid.ravel(), laid.ravel().copy()
@@ -172,17 +184,20 @@ def _dilate(mask: Bool, radius_mm: float, spacing_zyx_mm: Sequence[float]) -> Bo
         row[reach:] |= grown[:-reach]
         row[:-reach] |= grown[reach:]
         rows.append(np.packbits(row))
-    out = rows[half[0, 0]].copy()
-    for (z, y), reach in half.items():
-        for dz in {z, -z}:
-            for dy in {y, -y}:
-                step = (dz * laid.shape[1] + dy) * laid.shape[2] // 8
-                if step > 0:
-                    out[step:] |= rows[reach][:-step]
-                elif step < 0:
-                    out[:step] |= rows[reach][-step:]
-    found = np.unpackbits(out, count=laid.size).view(bool).reshape(laid.shape)
-    return np.ascontiguousarray(found[:, : mask.shape[1], :size])
+    out = []
+    for ball in balls:
+        every = rows[ball[0, 0]].copy()
+        for (z, y), reach in ball.items():
+            for dz in {z, -z}:
+                for dy in {y, -y}:
+                    step = (dz * laid.shape[1] + dy) * laid.shape[2] // 8
+                    if step > 0:
+                        every[step:] |= rows[reach][:-step]
+                    elif step < 0:
+                        every[:step] |= rows[reach][-step:]
+        voxels = np.unpackbits(every, count=laid.size).view(bool).reshape(laid.shape)
+        out.append(np.ascontiguousarray(voxels[:, : mask.shape[1], :size]))
+    return out
 
 
 def _half_rows(radius_mm: float, spacing_zyx_mm: Sequence[float]) -> dict[tuple[int, int], int]:
