@@ -57,11 +57,9 @@ LEAST_MEAN_HU = 60.0
 LEAST_BEHIND_RIM_HU = 80.0
 """The same behind a rim: lower means are marrow that has come in their place, blurred rim and all,
 and nothing that could show where the rim is missing."""
-CAP_MM = 2.0
-"""Between patches of rim a body bulges out of their convex hull: over a gap 12 mm wide the cap of a
-ball of 9 mm radius is this high."""
 BONE_MM = 5.0
-"""Nearer to bone than this there is none: its own blur and texture would be called the bulge."""
+"""Nearer to bone than this, floccules outside of the convex hull of what is dense are not trusted:
+bone's own blur and texture run on beside the lesion. That is bone's blur and two windows."""
 MUSCLE_HU = 50.0
 """Background where there is too little soft tissue. Fat does not count as background: floccules lie
 in muscle or in what has become of it, and half-way down to fat is muscle."""
@@ -125,10 +123,8 @@ def outline(
         # means are taken beside the rim's own blur, which would put their edge outside of it.
         clear = (~_blurred(forbidden, spacing_zyx_mm) | solid) & ~_blurred(rim, spacing_zyx_mm)
         hull = _hull(values, clear, rough, region, background, LEAST_BEHIND_RIM_HU, spacing_zyx_mm)
-        convex_parts = _convex_parts(solid)
-        bulge = dilate_mm(convex_parts, CAP_MM, spacing_zyx_mm)
-        bulge &= ~dilate_mm(forbidden, BONE_MM, spacing_zyx_mm)
-        solid |= hull & (convex_parts | bulge)
+        near_bone = dilate_mm(forbidden, BONE_MM, spacing_zyx_mm)
+        solid |= hull & (~near_bone | _convex_parts(solid))
     solid = close_mm(solid, bridge, spacing_zyx_mm) & ~forbidden
     solid = fill_holes(solid | forbidden) & ~forbidden & dilate_mm(rough, REACH_MM, spacing_zyx_mm)
     if density >= FLOCCULAR and solid.any():
