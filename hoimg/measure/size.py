@@ -45,6 +45,11 @@ stays below 0.3, floccules reach 0.6 and more."""
 PATCHY_RIM_HU = 300.0
 """Patches of margin that rise less than this above soft tissue are floccules, not rim."""
 
+CLUMP_SHIFT_MM = 0.3
+"""Half-heights of an even body lie within 0.25 mm of its outline on the average. Where those of a
+faint one lie farther inside than this, they are its brightest clumps': in a small lesion every
+profile meets one within its reach, and the contrast looks even."""
+
 PATCH_MM = 1.2
 """Radius over which neighbouring profiles are averaged, against noise."""
 
@@ -212,9 +217,10 @@ def _with_margin(edges: Edges, free: Bools, noise_floor: float) -> Bools:
     if not good.any():
         return np.zeros(len(free), bool)
     low, middle, high = np.percentile(contrast[free & np.isfinite(contrast)], [10, 50, 90])
-    if high - low <= PATCHY_SPREAD * max(float(middle), 1.0):
-        return free
     typical = float(np.percentile(contrast[good], 90))
+    if high - low <= PATCHY_SPREAD * max(float(middle), 1.0):
+        clumps = typical < PATCHY_RIM_HU and edges.half_mm[good].mean() < -CLUMP_SHIFT_MM
+        return np.zeros(len(free), bool) if clumps else free
     if typical < PATCHY_RIM_HU:
         return np.zeros(len(free), bool)
     return np.asarray(good & (contrast >= max(0.5 * typical, PATCHY_RIM_HU)))
