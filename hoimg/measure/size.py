@@ -134,13 +134,14 @@ def half_maximum_envelope(
         rim_material_hu - edges.base_hu,
         sigma,
     )
-    # Averaged like the edge itself; only where the image placed the boundary.
+    # Averaged like the edge itself; only where the image placed the boundary: beside a patch of rim
+    # the floccules stay where the mask has them.
     trust = seen.astype(float)
     times = mesh.rounds_for(2.0)
     weight = mesh.average(trust, times)
     back = mesh.average(np.where(seen, back, 0.0), times) / np.maximum(weight, 0.5)
     curved = np.clip(sigma**2 * mesh.mean_curvature, -0.5, 0.5) * np.minimum(weight * 2.0, 1.0)
-    final = mesh.moved(np.where(free, move - back + curved, 0.0))
+    final = mesh.moved(np.where(marked, move - back + curved, 0.0))
     return Envelope(
         mesh=final,
         edges=edges,

@@ -159,7 +159,7 @@ def _hull(
     texture /= np.maximum(weight, LEAST_WEIGHT)
     known = weight >= LEAST_WEIGHT
     hull = rough & known
-    for near in (False, False, True):  # the candidate itself may be much too large
+    for near in (False, True, True):  # the candidate itself may be much too large
         inside = hull & clear
         if not inside.any():
             return np.zeros_like(hull)
