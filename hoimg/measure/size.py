@@ -45,6 +45,11 @@ stays below 0.3, floccules reach 0.6 and more."""
 PATCHY_RIM_HU = 300.0
 """Patches of margin that rise less than this above soft tissue are floccules, not rim."""
 
+CLUMP_SHIFT_MM = 0.3
+"""Half-heights of an even body lie within 0.25 mm of its outline on the average. Where those of a
+faint one lie farther inside than this, they are its brightest clumps': in a small lesion every
+profile meets one within its reach, and the contrast looks even."""
+
 PATCH_MM = 1.2
 """Radius over which neighbouring profiles are averaged, against noise."""
 
@@ -129,13 +134,14 @@ def half_maximum_envelope(
         rim_material_hu - edges.base_hu,
         sigma,
     )
-    # Averaged like the edge itself; only where the image placed the boundary.
+    # Averaged like the edge itself; only where the image placed the boundary: beside a patch of rim
+    # the floccules stay where the mask has them.
     trust = seen.astype(float)
     times = mesh.rounds_for(2.0)
     weight = mesh.average(trust, times)
     back = mesh.average(np.where(seen, back, 0.0), times) / np.maximum(weight, 0.5)
     curved = np.clip(sigma**2 * mesh.mean_curvature, -0.5, 0.5) * np.minimum(weight * 2.0, 1.0)
-    final = mesh.moved(np.where(free, move - back + curved, 0.0))
+    final = mesh.moved(np.where(marked, move - back + curved, 0.0))
     return Envelope(
         mesh=final,
         edges=edges,
@@ -212,9 +218,10 @@ def _with_margin(edges: Edges, free: Bools, noise_floor: float) -> Bools:
     if not good.any():
         return np.zeros(len(free), bool)
     low, middle, high = np.percentile(contrast[free & np.isfinite(contrast)], [10, 50, 90])
-    if high - low <= PATCHY_SPREAD * max(float(middle), 1.0):
-        return free
     typical = float(np.percentile(contrast[good], 90))
+    if high - low <= PATCHY_SPREAD * max(float(middle), 1.0):
+        clumps = typical < PATCHY_RIM_HU and edges.half_mm[good].mean() < -CLUMP_SHIFT_MM
+        return np.zeros(len(free), bool) if clumps else free
     if typical < PATCHY_RIM_HU:
         return np.zeros(len(free), bool)
     return np.asarray(good & (contrast >= max(0.5 * typical, PATCHY_RIM_HU)))

@@ -42,8 +42,24 @@ RIM_CONTRAST_HU = 300.0
 HULL_SIGMA_MM = 1.2
 """Wide enough to join clumps 2-3 mm apart, and no wider: half of the plateau of a body that is not
 much wider than the window lies outside of it."""
+NEAR_MM = 2.5
+"""The plateau is that of the floccules within about this distance: one window's width deeper than
+the edge, and a clump and its gap wide."""
+FAR_PART = 0.02
+"""Where less than this part of that neighbourhood is known, the whole lesion's plateau counts."""
+BLUR_MM = 1.5
+"""Bone and rim reach this far by their blur, but in any scan at least to the next voxel."""
 LEAST_WEIGHT = 0.35
-"""Beside bone, local means are taken over what is clear of its blur; not over less than this."""
+"""Local means are taken over what is clear of that blur. Over a smaller part of the window than
+this they say nothing: there the rim itself, or nothing, is the outline."""
+LEAST_MEAN_HU = 60.0
+"""Floccules reach this mean above the background: half of it is muscle's own texture."""
+LEAST_BEHIND_RIM_HU = 80.0
+"""The same behind a rim: lower means are marrow that has come in their place, blurred rim and all,
+and nothing that could show where the rim is missing."""
+BONE_MM = 5.0
+"""Nearer to bone than this, floccules outside of the convex hull of what is dense are not trusted:
+bone's own blur and texture run on beside the lesion. That is bone's blur and two windows."""
 MUSCLE_HU = 50.0
 """Background where there is too little soft tissue. Fat does not count as background: floccules lie
 in muscle or in what has become of it, and half-way down to fat is muscle."""
@@ -96,18 +112,20 @@ def outline(
     deep = erode_mm(rough, 1.0 + 2.5 * density, spacing_zyx_mm) & ~forbidden
     bridge = 0.5 * close * (1.5 - 0.5 * density)
     solid = close_mm(dense | deep, bridge, spacing_zyx_mm) & ~forbidden
-    blur = dilate_mm(forbidden, 1.5, spacing_zyx_mm)  # cortex must not count as floccules
-    clear = ~blur | solid
-    hull = _hull(values, clear, rough, region, background, spacing_zyx_mm)
+    rim = region & (values > background + RIM_CONTRAST_HU)
     if density < FLOCCULAR:
         # The hull is the lesion; the candidate itself was found by a wider window, and is larger.
+        clear = ~_blurred(forbidden, spacing_zyx_mm) | solid
         solid = dense
+        solid |= _hull(values, clear, rough, region, background, LEAST_MEAN_HU, spacing_zyx_mm)
     else:
-        # Where a rim is not complete yet, floccules in its gap are inside of the envelope; beyond
-        # the convex hull of the mineral, and next to a dense rim, the hull is but blur.
-        rim = dilate_mm(region & (values > background + RIM_CONTRAST_HU), 1.5, spacing_zyx_mm)
-        hull &= _convex_parts(solid) & (~rim | solid)
-    solid = close_mm(solid | hull, bridge, spacing_zyx_mm) & ~forbidden
+        # Where a rim is not complete yet, floccules in its gaps are inside of the envelope. Their
+        # means are taken beside the rim's own blur, which would put their edge outside of it.
+        clear = (~_blurred(forbidden, spacing_zyx_mm) | solid) & ~_blurred(rim, spacing_zyx_mm)
+        hull = _hull(values, clear, rough, region, background, LEAST_BEHIND_RIM_HU, spacing_zyx_mm)
+        near_bone = dilate_mm(forbidden, BONE_MM, spacing_zyx_mm)
+        solid |= hull & (~near_bone | _convex_parts(solid))
+    solid = close_mm(solid, bridge, spacing_zyx_mm) & ~forbidden
     solid = fill_holes(solid | forbidden) & ~forbidden & dilate_mm(rough, REACH_MM, spacing_zyx_mm)
     if density >= FLOCCULAR and solid.any():
         # A core whose rim has wide gaps is no hole, yet rim lies around it in most directions.
@@ -123,26 +141,43 @@ def _hull(
     rough: Bool,
     region: Bool,
     background: float,
+    least_hu: float,
     spacing_zyx_mm: Sequence[float],
 ) -> Bool:
     """The half-maximum boundary of floccules at the scale of their texture.
 
     Clumps a few millimetres apart have no boundary of their own worth the name: their local mean
     has, and half of its plateau is the envelope's edge just as half of a rim's peak is a rim's. The
-    plateau is the median of what lies deeper than the window reaches.
+    plateau is at first the median of what lies deeper than the window reaches, then the mean of
+    what lies that deep nearby: floccules thin out to one side, and half of the whole lesion's
+    plateau would cut that side off. Means are taken over ``clear`` voxels alone (normalised
+    convolution), so that the edge beside a rim is that of the tissue to both sides of its blur.
     """
     excess = np.clip(values - np.float32(background), 0, RIM_CONTRAST_HU)
     weight = smooth_mm(clear.astype(np.float32), HULL_SIGMA_MM, spacing_zyx_mm)
     texture = smooth_mm(excess * clear, HULL_SIGMA_MM, spacing_zyx_mm)
     texture /= np.maximum(weight, LEAST_WEIGHT)
-    hull = rough
-    for _ in range(2):  # once more inside of what was found: the candidate may be much too large
-        if not hull.any():
-            break
+    known = weight >= LEAST_WEIGHT
+    hull = rough & known
+    for near in (False, True, True):  # the candidate itself may be much too large
+        inside = hull & clear
+        if not inside.any():
+            return np.zeros_like(hull)
         volume_mm3 = float(hull.sum()) * float(np.prod(spacing_zyx_mm))
         percentile = plateau_percentile(volume_mm3, HULL_SIGMA_MM)
-        hull = region & (texture >= 0.5 * float(np.percentile(texture[hull], percentile)))
+        plateau: Any = np.float32(np.percentile(texture[inside], percentile))
+        if near:
+            part = erode_mm(hull, 0.75 * HULL_SIGMA_MM, spacing_zyx_mm) * weight
+            total = smooth_mm(texture * part, NEAR_MM, spacing_zyx_mm)
+            part = smooth_mm(part, NEAR_MM, spacing_zyx_mm)
+            plateau = (total + FAR_PART * plateau) / (part + np.float32(FAR_PART))
+        hull = region & known & (texture >= 0.5 * np.maximum(plateau, np.float32(least_hu)))
     return hull
+
+
+def _blurred(mask: Bool, spacing_zyx_mm: Sequence[float]) -> Bool:
+    """How far something dense reaches by its blur; a thicker slice blurs into the next one."""
+    return dilate_mm(mask, BLUR_MM, [min(s, BLUR_MM) for s in spacing_zyx_mm])
 
 
 def plateau_percentile(volume_mm3: float, sigma_mm: float) -> float:

@@ -117,6 +117,15 @@ def test_floccules_keep_the_volume_of_their_hull():
     assert "boundary_from_mask_only" in numbers.flags
 
 
+@pytest.mark.parametrize(("spacing", "fwhm"), [FINE, COARSE])
+@pytest.mark.parametrize("haze_hu", [110, 130])
+def test_a_small_faint_lesion_is_not_drawn_in_to_its_brightest_clump(spacing, fwhm, haze_hu):
+    """A clump of 4 mm in the middle of haze: every profile peaks in it, so the contrast is even."""
+    array, mask, truth, _ = sphere(4.5, haze_hu, spacing, fwhm, shell=2.5, core=290)
+    numbers = measure(array, mask, spacing, fwhm)
+    assert numbers.values["volume_mm3"] == pytest.approx(truth, rel=0.1)
+
+
 @pytest.mark.parametrize(("part", "rim_hu"), [(0.15, 450.0), (0.25, 500.0), (0.4, 650.0)])
 def test_floccules_beside_patches_of_rim_keep_the_volume_of_their_hull(part, rim_hu):
     """A rim over a part of the surface, uneven floccules elsewhere: only the rim has an edge."""

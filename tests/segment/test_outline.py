@@ -180,3 +180,49 @@ def test_floccules_drawn_too_large_are_outlined_at_their_own_size(radius, within
     rough = r < radius + 1.5  # what a search with a wide window hands over
     mask = outline(hu.astype(np.float32), rough, np.zeros(r.shape, bool), FINE, 4.0)
     assert mask.sum() * np.prod(FINE) == pytest.approx(4 / 3 * np.pi * radius**3, rel=within)
+
+
+def half_rimmed(radius, spacing, fwhm, cover, seed=0):
+    """A ball of floccules with 2 mm of rim over a part of its surface, blurred as a scanner does.
+
+    Built on a grid of 0.5 mm, averaged over each voxel (spacings are multiples of 0.5 mm).
+    """
+    step = 0.5
+    count = [2 * round((radius + 12) / s) * round(s / step) for s in spacing]
+    axes = [(np.arange(n) - (n - 1) / 2) * step for n in count]
+    z, y, x = np.meshgrid(*axes, indexing="ij", sparse=True)
+    r = np.sqrt(z * z + y * y + x * x)
+    rng = np.random.default_rng(seed)
+    clumps = ndimage.gaussian_filter(rng.normal(size=r.shape).astype(np.float32), 0.8 / step)
+    hu = np.where((r < radius) & (clumps > 0), 300.0, 50.0)  # a mean of 125 HU above muscle
+    hu[(r < radius) & (r > radius - 2) & cover(z, y, x, r)] = 700.0
+    hu = ndimage.gaussian_filter(hu, [f / 2.3548 / step for f in fwhm])
+    for axis, s in enumerate(spacing):
+        parts = round(s / step)
+        shape = [*hu.shape[:axis], hu.shape[axis] // parts, parts, *hu.shape[axis + 1 :]]
+        hu = hu.reshape(shape).mean(axis=axis + 1)
+    return (hu + rng.normal(0, 12, hu.shape)).astype(np.float32)
+
+
+COVERS = {
+    "one side": lambda z, y, x, r: y + 0 * r > 0,
+    "poles": lambda z, y, x, r: np.abs(z) > 0.5 * r,
+}
+
+
+@pytest.mark.parametrize("cover", list(COVERS))
+@pytest.mark.parametrize(
+    ("spacing", "fwhm"),
+    [
+        ((1.0, 1.0, 1.0), (1.0, 0.8, 0.8)),
+        ((1.5, 1.0, 1.0), (1.6, 1.4, 1.4)),
+        ((3.0, 0.5, 0.5), (2.5, 0.9, 0.9)),
+    ],
+)
+@pytest.mark.parametrize("radius", [6.0, 9.0])
+def test_a_rim_over_half_of_a_ball_of_floccules(cover, spacing, fwhm, radius):
+    hu = half_rimmed(radius, spacing, fwhm, COVERS[cover])
+    axes = [(np.arange(n) - (n - 1) / 2) * s for n, s in zip(hu.shape, spacing, strict=True)]
+    r = np.sqrt(sum(a**2 for a in np.meshgrid(*axes, indexing="ij")))
+    mask = outline(hu, r < radius + 0.5, np.zeros(hu.shape, bool), spacing, 4.0)
+    assert mask.sum() * np.prod(spacing) == pytest.approx(4 / 3 * np.pi * radius**3, rel=0.1)
