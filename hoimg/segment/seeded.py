@@ -4,13 +4,14 @@ Nothing is asked but what lies around the point. Native bone there is known by i
 that holds the point is none), by the other side where that does not reach the point, or is given.
 The surface that best parts the evidence is drawn from the point (:mod:`hoimg.segment.star`), once
 by texture and, where a rim is met, again by the rim; then :func:`hoimg.segment.outline.outline`
-finishes it as it does any other candidate.
+finishes it as it does any other candidate. Of that, of what is drawn with mirrored bone as native
+and of what the search without help would outline there, the one is taken that has the point in its
+middle (:mod:`hoimg.segment.middle`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +25,7 @@ from hoimg.segment.evidence import (
     soft_background,
     texture_evidence,
 )
-from hoimg.segment.features import extents_mm
-from hoimg.segment.marrow import marrow_of
+from hoimg.segment.middle import SeededLesion, middle_part, off_middle
 from hoimg.segment.morphology import (
     dilate_mm,
     distance_mm,
@@ -34,12 +34,12 @@ from hoimg.segment.morphology import (
     label_components,
     smooth_mm,
 )
+from hoimg.segment.nearby import native_around
 from hoimg.segment.outline import outline, plateau_percentile
 from hoimg.segment.overrule import Draft
-from hoimg.segment.shells import compactness, find_basins, inscribed_mm
 from hoimg.segment.star import star_union
 from hoimg.segment.types import Segmentation
-from hoimg.segment.working import Working, make_working
+from hoimg.segment.working import Working
 from hoimg.settings import SegmentSettings
 
 Bool = NDArray[np.bool_]
@@ -52,6 +52,14 @@ COVERED = 0.25
 SHORT, LEAKED = 0.8, 3.0
 """Volume of what was drawn from a point over that of what the search without help outlines there.
 The search goes by mineral and misses what is faint, so that more is no fault in itself."""
+CLEARLY, EQUAL = 0.3, 0.1
+"""Differences of a point's distance from the middle, in standard deviations of the form. A reader
+places it no better than to the first, the eighth part of a ball's radius; below the second there is
+none."""
+MIDDLE = 1.1
+"""In standard deviations: half of a ball's radius from its middle (its radius has sqrt 5)."""
+LEAST_LEAK_MM3 = 1000.0
+"""What leaked into a bone is larger; a lesion of which less lies to one side was found in part."""
 ROOM_MM = 36.0
 """Half of the side of the block around the point: lesions of 5 cm are seen whole."""
 AT_POINT_MM = 1.5
@@ -61,17 +69,14 @@ NEAR_MM = 7.0
 COARSE_MM, COARSE_PERCENTILE = 1.5, 75.0
 LEVEL_ROUNDS = 2
 """Scale of texture and percentile of its level for the first, coarse surface."""
-CUT_MM3 = 300.0
-"""A basin of this size that leaves the block is a bone."""
-TUBE_MM3, TUBE_MM, DRAWN_OUT = 800.0, 25.0, 7.0
-"""A basin of this size or length that is this many times its inscribed sphere is a bone."""
-LARGE_MM3 = 6000.0
-LEAST_MM3 = 150.0
 PAIRED_MM = 1.0
 """Dense voxels this near to mirrored bone are native..."""
 UNPAIRED_MM = 5.0
 """...unless mirrored bone comes this near to the point: then it was stretched over the lesion, or
 the other side has the same lesion."""
+BESIDE_MM, MOSTLY = 3.0, 0.5
+"""What is drawn and lies mostly this near to mirrored bone may be that bone, into which it leaked:
+the two sides of a patient differ by about so much."""
 HARD_HU = 250.0
 """Above the background: denser than floccules."""
 HARD_MM3 = 300.0
@@ -96,19 +101,6 @@ LEAST_CONTRAST_HU = 25.0
 RIM_CLEAR = -0.125
 """Evidence by the rim below this is clear soft tissue outside of the lesion."""
 RIM_GAP_MM = 4.0
-
-
-@dataclass(frozen=True, eq=False)
-class SeededLesion:
-    """A lesion outlined from a point.
-
-    Attributes:
-        box: Its place in the exam's array.
-        mask: Boolean array of the box's shape.
-    """
-
-    box: Box
-    mask: Bool
 
 
 def call_at_points(
@@ -146,7 +138,7 @@ def call_at_points(
         index = draft.index_of(point)
         if index is not None and draft.lesions[index]:
             continue
-        found = lesion_at(
+        drawn = outlines_at(
             volume,
             point,
             draft.metal,
@@ -158,11 +150,14 @@ def call_at_points(
             paired_mm=paired_mm,
         )
         likely = None if suggested is None else suggested[number]
+        suggestion = None
         if likely is not None and index is not None:
-            found = _better(found, _piece_at(index, *likely, draft))
-        if found is None:
+            suggestion = _piece_at(index, *likely, draft)
+        if index is None or not (drawn or suggestion):
             told.append(_nothing_there(point, index is None))
             continue
+        place = np.asarray(draft.grid.to_index_zyx(point), dtype=float)
+        found = _meant(drawn, suggestion, place, draft.grid.spacing_zyx_mm)
         covered = np.bincount(draft.excluded[found.box][found.mask])
         for label in np.flatnonzero(covered).tolist():
             region = draft.regions.get(label)
@@ -187,12 +182,30 @@ def _piece_at(
     return SeededLesion(box, free[int(np.argmin(away))])
 
 
-def _better(drawn: SeededLesion | None, suggested: SeededLesion | None) -> SeededLesion | None:
-    """What was drawn from the point, unless the search says that it leaked or stopped short."""
-    if suggested is None or drawn is None:
-        return drawn or suggested
-    ratio = float(drawn.mask.sum()) / float(suggested.mask.sum())
-    return drawn if SHORT <= ratio <= LEAKED else suggested
+def _meant(
+    drawn: Sequence[SeededLesion],
+    suggestion: SeededLesion | None,
+    point: NDArray[np.float64],
+    spacing_zyx_mm: tuple[float, float, float],
+) -> SeededLesion:
+    """Of what was drawn from the point and what the search suggests, what the reader meant.
+
+    That is the first, unless another has the point clearly nearer to its middle. What is drawn
+    with mirrored bone is drawn only where the first is doubtful already. A suggestion that differs
+    much in volume makes it doubtful too; of such two the suggestion wins when all else is equal.
+    """
+    asked = [(one, 0.0) for one in drawn]
+    if suggestion is not None:
+        ratio = float(drawn[0].mask.sum()) / float(suggestion.mask.sum()) if drawn else 0.0
+        asked.append((suggestion, CLEARLY if SHORT <= ratio <= LEAKED else -EQUAL))
+    off = [off_middle(one, point, spacing_zyx_mm) for one, _ in asked]
+    best = int(np.argmin([o + handicap for o, (_, handicap) in zip(off, asked, strict=True)]))
+    found = asked[best][0]
+    if off[best] <= MIDDLE:
+        return found
+    part = middle_part(found, point)
+    beyond = float(found.mask.sum() - part.mask.sum()) * float(np.prod(spacing_zyx_mm))
+    return part if beyond >= LEAST_LEAK_MM3 else found
 
 
 def _nothing_there(point: Triple, outside: bool) -> Finding:
@@ -207,7 +220,7 @@ def _nothing_there(point: Triple, outside: bool) -> Finding:
     )
 
 
-def lesion_at(
+def outlines_at(
     volume: CTVolume,
     point_lps_mm: Sequence[float],
     metal: Bool,
@@ -218,8 +231,8 @@ def lesion_at(
     working: Working,
     given: Bool | None = None,
     paired_mm: NDArray[np.float32] | None = None,
-) -> SeededLesion | None:
-    """Outline the lesion that holds a point.
+) -> list[SeededLesion]:
+    """Outline the lesion that holds a point, in the ways that what lies there may be taken.
 
     Args:
         volume: The exam, HU.
@@ -233,34 +246,57 @@ def lesion_at(
         paired_mm: Distance to mirrored bone on the working grid, or None.
 
     Returns:
-        The lesion, or None when the point lies outside of the exam or nothing there is denser
-        than soft tissue.
+        The lesion, then the lesion with mirrored bone as native where the first lies mostly on
+        that. Empty when the point lies outside of the exam or nothing there is denser than soft
+        tissue.
     """
     index = np.asarray(volume.grid.to_index_zyx(point_lps_mm), dtype=float)
     nearest = np.rint(index).astype(int)
     size = volume.grid.size_zyx
     if (nearest < 0).any() or (nearest >= size).any():
-        return None
+        return []
     block = _block(nearest, volume.grid)
     point = index - [s.start for s in block]
     hu = volume.hu[block].astype(np.float32)
     near = _Near(hu, point, volume.grid.spacing_zyx_mm)
     own = np.zeros(hu.shape, dtype=bool)
+    paired, away = own, 0.0
     if given is not None:
         native = working.block(given, block)
     else:
-        native, own = _native(hu, near, settings, mineral_hu)
+        native, own = native_around(hu, point, near.spacing, settings, mineral_hu)
         if paired_mm is not None:
             distance = working.block(paired_mm, block)
-            if distance[tuple(np.rint(point).astype(int))] > UNPAIRED_MM:
-                native |= (distance <= PAIRED_MM) & (near.calm > mineral_hu) & ~own
-    native &= near.distance_mm > AT_POINT_MM
-    barred = metal[block] | (lesions[block] > 0)
-    found = _drawn(near, native, own, barred & (near.distance_mm > 0), mineral_hu, settings)
+            paired = (distance <= PAIRED_MM) & (near.calm > mineral_hu) & ~own
+            away = float(distance[tuple(np.rint(point).astype(int))])
+            if away > UNPAIRED_MM:
+                native |= paired
+    barred = (metal[block] | (lesions[block] > 0)) & (near.distance_mm > 0)
+
+    def drawn(native: Bool) -> Bool:
+        native = native & (near.distance_mm > AT_POINT_MM)
+        return _drawn(near, native, own, barred, mineral_hu, settings)
+
+    found = [drawn(native)]
+    if PAIRED_MM < away <= UNPAIRED_MM and found[0].any():
+        beside = working.block(paired_mm, block) if paired_mm is not None else None
+        if beside is not None and (beside[found[0]] <= BESIDE_MM).mean() > MOSTLY:
+            found.append(drawn(native | paired))
+    kept = [_placed(one, block) for one in found if _is_lesion(one, near)]
+    return [one for one in kept if one is not None]
+
+
+def _is_lesion(found: Bool, near: _Near) -> bool:
+    """Whether an outline is more than noise."""
+    if near.volume_mm3(found) < SPECK_MM3:
+        return False
+    return float(near.calm[found].mean()) - near.background_hu >= LEAST_CONTRAST_HU
+
+
+def _placed(found: Bool, block: Box) -> SeededLesion | None:
+    """An outline in a block as a lesion in the exam."""
     tight = bounding_box(found, (1, 1, 1))
-    if tight is None or near.volume_mm3(found) < SPECK_MM3:
-        return None
-    if float(near.calm[found].mean()) - near.background_hu < LEAST_CONTRAST_HU:
+    if tight is None:
         return None
     inner = [slice(b.start + t.start, b.start + t.stop) for b, t in zip(block, tight, strict=True)]
     return SeededLesion((inner[0], inner[1], inner[2]), found[tight])
@@ -375,51 +411,6 @@ def _finished(near: _Near, rough: Bool, forbidden: Bool, settings: SegmentSettin
         here = int(np.argmax(np.bincount(labels.ravel())[1:])) + 1
     kept: Bool = labels == here
     return kept
-
-
-def _native(
-    hu: Floats, near: _Near, settings: SegmentSettings, mineral_hu: float
-) -> tuple[Bool, Bool]:
-    """Native bone in the block by its marrow, and the basin that holds the point."""
-    from scipy import ndimage as ndi
-
-    z, y, x = hu.shape
-    grid = Grid((z, y, x), near.spacing, (0.0, 0.0, 0.0))
-    working = make_working(CTVolume(hu, grid), settings.working_mm)
-    parted = find_basins(working, settings)
-    labels = parted.labels
-    here = np.minimum(
-        np.rint(near.point).astype(int) // working.factors, np.asarray(labels.shape) - 1
-    )
-    own = int(labels[tuple(here)])
-    if parted.background[own]:
-        own = 0
-    count = len(parted.background)
-    volumes = np.bincount(labels.ravel(), minlength=count) * working.voxel_mm3
-    native = np.zeros(count, dtype=bool)
-    for label, part in enumerate(ndi.find_objects(labels), start=1):
-        wanted = part is not None and label != own and not parted.background[label]
-        if wanted and part is not None and volumes[label] >= LEAST_MM3:
-            native[label] = _bone_like(labels, label, part, float(volumes[label]), working)
-    core = (labels == own) if own else np.zeros(labels.shape, dtype=bool)
-    dense = parted.hu > mineral_hu
-    marrow = marrow_of(native, parted, dense, core, working)
-    bone = marrow.inside | (dense & marrow.within(0.0))
-    size = (z, y, x)
-    return working.to_native(bone & ~core, size), working.to_native(core, size)
-
-
-def _bone_like(
-    labels: NDArray[np.int32], label: int, part: Box, volume_mm3: float, working: Working
-) -> bool:
-    """Whether a basin is a bone's marrow: large, cut by the block, or drawn out."""
-    cut = any(s.start == 0 or s.stop == n for s, n in zip(part, labels.shape, strict=True))
-    if volume_mm3 > LARGE_MM3 or (cut and volume_mm3 > CUT_MM3):
-        return True
-    mask = labels[part] == label
-    if compactness(volume_mm3, inscribed_mm(mask, working)) <= DRAWN_OUT:
-        return False
-    return volume_mm3 > TUBE_MM3 or extents_mm(mask, working.spacing_zyx_mm)[0] > TUBE_MM
 
 
 def _block(nearest: NDArray[np.int64], grid: Grid) -> Box:
