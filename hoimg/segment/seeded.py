@@ -34,8 +34,7 @@ SHORT, LEAKED = 0.8, 3.0
 The search goes by mineral and misses what is faint, so that more is no fault in itself."""
 CLEARLY, EQUAL = 0.3, 0.1
 """Differences of a point's distance from the middle, in standard deviations of the form. A reader
-places it no better than to the first, the eighth part of a ball's radius; below the second there is
-none."""
+places it no better than the first, an eighth of a ball's radius; one below the second is none."""
 MIDDLE = 1.1
 """In standard deviations: half of a ball's radius from its middle (its radius has sqrt 5)."""
 LEAST_LEAK_MM3 = 1000.0
@@ -131,18 +130,30 @@ def _meant(
 ) -> SeededLesion:
     """Of what was drawn from the point and what the search suggests, what the reader meant.
 
-    That is the first, unless another has the point clearly nearer to its middle. What is drawn
-    with mirrored bone is drawn only where the first is doubtful already. A suggestion that differs
-    much in volume makes it doubtful too; of such two the suggestion wins when all else is equal.
+    What is drawn in other ways is taken where it has the point nearer to its middle, a suggestion
+    of about the same volume where it has it clearly nearer. A suggestion of much less volume says
+    that the drawing leaked, and is taken unless that has the point nearer to its middle; one of
+    more, that it stopped short in the part round the point, which is always centred there: then
+    only a suggestion that itself runs off to one side is left. What still runs off to one side,
+    with no suggestion that agrees, is cut.
     """
-    asked = [(one, EQUAL if k else 0.0) for k, one in enumerate(drawn)]
+    off = [off_middle(one, point, spacing_zyx_mm) for one in drawn]
+    best = int(np.argmin([o + EQUAL * (k > 0) for k, o in enumerate(off)])) if drawn else -1
+    agreed = False
     if suggestion is not None:
-        ratio = float(drawn[0].mask.sum()) / float(suggestion.mask.sum()) if drawn else 0.0
-        asked.append((suggestion, CLEARLY if SHORT <= ratio <= LEAKED else -EQUAL))
-    off = [off_middle(one, point, spacing_zyx_mm) for one, _ in asked]
-    best = int(np.argmin([o + handicap for o, (_, handicap) in zip(off, asked, strict=True)]))
-    found = asked[best][0]
-    if off[best] <= MIDDLE:
+        aside = off_middle(suggestion, point, spacing_zyx_mm)
+        if not drawn:
+            return suggestion
+        ratio = float(drawn[0].mask.sum()) / float(suggestion.mask.sum())
+        agreed = SHORT <= ratio <= LEAKED
+        if ratio < SHORT:
+            taken = aside <= max(MIDDLE, off[best])
+        else:
+            taken = aside <= off[best] + (-CLEARLY if agreed else EQUAL)
+        if taken:
+            return suggestion
+    found = drawn[best]
+    if agreed or off[best] <= MIDDLE:
         return found
     part = middle_part(found, point)
     beyond = float(found.mask.sum() - part.mask.sum()) * float(np.prod(spacing_zyx_mm))
