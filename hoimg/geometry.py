@@ -151,6 +151,17 @@ def margin_voxels(margin_mm: float, spacing_zyx_mm: Sequence[float]) -> tuple[in
     return (z, y, x)
 
 
+def overlap(one: Box, other: Box) -> tuple[Box, Box]:
+    """The voxels that two crops of one array share, as a box of either crop; empty where none."""
+    here, there = [], []
+    for a, b in zip(one, other, strict=True):
+        low, high = max(a.start, b.start), min(a.stop, b.stop)
+        high = max(low, high)
+        here.append(slice(low - a.start, high - a.start))
+        there.append(slice(low - b.start, high - b.start))
+    return (here[0], here[1], here[2]), (there[0], there[1], there[2])
+
+
 def nested(outer: Box, inner: Box) -> Box:
     """A box within a crop, as a box of the whole array.
 

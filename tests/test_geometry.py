@@ -18,6 +18,7 @@ from hoimg.geometry import (
     bounding_box,
     margin_voxels,
     nested,
+    overlap,
 )
 
 spacings = st.tuples(*[st.floats(0.2, 6.0)] * 3)
@@ -191,3 +192,18 @@ def test_a_box_in_a_crop_is_the_same_voxels_of_the_whole():
     whole = np.arange(6 * 7 * 8).reshape(6, 7, 8)
     crop, part = np.s_[2:6, 1:7, 3:8], np.s_[1:3, 0:2, 2:5]
     np.testing.assert_array_equal(whole[nested(crop, part)], whole[crop][part])
+
+
+def boxes(size: tuple[int, int, int]) -> st.SearchStrategy[tuple[slice, ...]]:
+    ends = [st.tuples(st.integers(0, n - 1), st.integers(1, n)) for n in size]
+    return st.tuples(*ends).map(lambda e: tuple(slice(min(a, b - 1), max(a + 1, b)) for a, b in e))
+
+
+@given(boxes((5, 6, 7)), boxes((5, 6, 7)))
+def test_what_two_crops_share_is_the_same_in_both(one, other):
+    whole = np.arange(5 * 6 * 7).reshape(5, 6, 7)
+    here, there = overlap(one, other)
+    shared = whole[one][here]
+    np.testing.assert_array_equal(shared, whole[other][there])
+    expected = np.intersect1d(whole[one], whole[other])
+    np.testing.assert_array_equal(np.sort(shared.ravel()), expected)

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from hoimg.geometry import margin_voxels, widened
+from hoimg.geometry import margin_voxels, overlap, widened
 from hoimg.segment.candidates import BRIGHT_HU, GROW_BACK_MM, ROOM_MM, Candidate, faint_mineral
 from hoimg.segment.division import OPENED_MM, SURFACE_MM, Division
 from hoimg.segment.marrow import Marrow
@@ -252,11 +252,5 @@ def _distinct(candidates: list[Candidate]) -> list[Candidate]:
 
 def shared_voxels(one: Candidate, other: Candidate) -> int:
     """How many voxels two candidates share."""
-    a, b = [], []
-    for s, t in zip(one.box, other.box, strict=True):
-        low, high = max(s.start, t.start), min(s.stop, t.stop)
-        if low >= high:
-            return 0
-        a.append(slice(low - s.start, high - s.start))
-        b.append(slice(low - t.start, high - t.start))
-    return int((one.mask[tuple(a)] & other.mask[tuple(b)]).sum())
+    here, there = overlap(one.box, other.box)
+    return int(np.count_nonzero(one.mask[here] & other.mask[there]))

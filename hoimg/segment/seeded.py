@@ -1,50 +1,30 @@
 """The lesion at one point that a reader gives: always outlined, whatever it may be.
 
-Nothing is asked but what lies around the point. Native bone there is known by its marrow (the basin
-that holds the point is none), by the other side where that does not reach the point, or is given.
-The surface that best parts the evidence is drawn from the point (:mod:`hoimg.segment.star`), once
-by texture and, where a rim is met, again by the rim; then :func:`hoimg.segment.outline.outline`
-finishes it as it does any other candidate.
+Nothing is asked but what lies around the point. It is outlined from there
+(:mod:`hoimg.segment.from_point`); of the ways to do that, and of what the search without help would
+outline there, the one is taken that has the point in its middle (:mod:`hoimg.segment.middle`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hoimg.geometry import Box, Grid, bounding_box, margin_voxels
+from hoimg.geometry import Box, overlap
 from hoimg.image import CTVolume
 from hoimg.results import Finding
-from hoimg.segment.evidence import (
-    CALM_MM,
-    rim_evidence,
-    soft_background,
-    texture_evidence,
-)
-from hoimg.segment.features import extents_mm
-from hoimg.segment.marrow import marrow_of
-from hoimg.segment.morphology import (
-    dilate_mm,
-    distance_mm,
-    erode_mm,
-    fill_holes,
-    label_components,
-    smooth_mm,
-)
-from hoimg.segment.outline import outline, plateau_percentile
+from hoimg.segment.evidence import LEAST_PLATEAU_HU, soft_background
+from hoimg.segment.from_point import outlines_at
+from hoimg.segment.middle import SeededLesion, middle_part, off_middle
 from hoimg.segment.overrule import Draft
-from hoimg.segment.shells import compactness, find_basins, inscribed_mm
-from hoimg.segment.star import star_union
 from hoimg.segment.types import Segmentation
-from hoimg.segment.working import Working, make_working
+from hoimg.segment.working import Working
 from hoimg.settings import SegmentSettings
 
 Bool = NDArray[np.bool_]
 Triple = tuple[float, float, float]
-Floats = NDArray[np.float32]
 
 FROM_SEED = "from_seed"
 COVERED = 0.25
@@ -52,63 +32,13 @@ COVERED = 0.25
 SHORT, LEAKED = 0.8, 3.0
 """Volume of what was drawn from a point over that of what the search without help outlines there.
 The search goes by mineral and misses what is faint, so that more is no fault in itself."""
-ROOM_MM = 36.0
-"""Half of the side of the block around the point: lesions of 5 cm are seen whole."""
-AT_POINT_MM = 1.5
-"""No bone is native this near to the point."""
-NEAR_MM = 7.0
-"""The lesion's own level is read within this distance, until an outline is known."""
-COARSE_MM, COARSE_PERCENTILE = 1.5, 75.0
-LEVEL_ROUNDS = 2
-"""Scale of texture and percentile of its level for the first, coarse surface."""
-CUT_MM3 = 300.0
-"""A basin of this size that leaves the block is a bone."""
-TUBE_MM3, TUBE_MM, DRAWN_OUT = 800.0, 25.0, 7.0
-"""A basin of this size or length that is this many times its inscribed sphere is a bone."""
-LARGE_MM3 = 6000.0
-LEAST_MM3 = 150.0
-PAIRED_MM = 1.0
-"""Dense voxels this near to mirrored bone are native..."""
-UNPAIRED_MM = 5.0
-"""...unless mirrored bone comes this near to the point: then it was stretched over the lesion, or
-the other side has the same lesion."""
-HARD_HU = 250.0
-"""Above the background: denser than floccules."""
-HARD_MM3 = 300.0
-"""Hard pieces of this size are bone; or the lesion's own rim, where they surround it."""
-RINGED = 0.35
-"""A lesion with this part of its surface on hard pieces is surrounded by its own rim."""
-RIM_FROM_HU = 300.0
-"""A lesion with a 95th percentile of this above the background has a rim."""
-RIM_AWAY_MM = 4.0
-"""A closed core's own rim ends here; denser tissue farther away is another bone's."""
-CORE_MM = 2.0
-"""Least depth of a core that has a rim of its own."""
-CORE_MM3 = 80.0
-TOO_SMALL_MM3 = 60.0
-"""A coarse outline below this has fallen into one clump; the rim is tried."""
-LEAST_VOXELS = 20
-TRIM_MM = 12.0
-SPECK_MM3 = 10.0
-"""An outline below this is a few voxels' noise."""
-LEAST_CONTRAST_HU = 25.0
-"""An outline that is on the average less than this above soft tissue holds no mineral."""
-RIM_CLEAR = -0.125
-"""Evidence by the rim below this is clear soft tissue outside of the lesion."""
-RIM_GAP_MM = 4.0
-
-
-@dataclass(frozen=True, eq=False)
-class SeededLesion:
-    """A lesion outlined from a point.
-
-    Attributes:
-        box: Its place in the exam's array.
-        mask: Boolean array of the box's shape.
-    """
-
-    box: Box
-    mask: Bool
+CLEARLY, EQUAL = 0.3, 0.1
+"""Differences of a point's distance from the middle, in standard deviations of the form. A reader
+places it no better than the first, an eighth of a ball's radius; one below the second is none."""
+MIDDLE = 1.1
+"""In standard deviations: half of a ball's radius from its middle (its radius has sqrt 5)."""
+LEAST_LEAK_MM3 = 1000.0
+"""What leaked into a bone is larger; a lesion of which less lies to one side was found in part."""
 
 
 def call_at_points(
@@ -146,7 +76,7 @@ def call_at_points(
         index = draft.index_of(point)
         if index is not None and draft.lesions[index]:
             continue
-        found = lesion_at(
+        drawn = outlines_at(
             volume,
             point,
             draft.metal,
@@ -158,11 +88,16 @@ def call_at_points(
             paired_mm=paired_mm,
         )
         likely = None if suggested is None else suggested[number]
+        suggestion: SeededLesion | None = None
         if likely is not None and index is not None:
-            found = _better(found, _piece_at(index, *likely, draft))
-        if found is None:
+            suggestion = _piece_at(index, *likely, draft)
+        if index is None or not (drawn or suggestion):
             told.append(_nothing_there(point, index is None))
             continue
+        if drawn and suggestion and _soft_beyond(drawn[0], suggestion, volume):
+            drawn = []
+        place = np.asarray(draft.grid.to_index_zyx(point), dtype=float)
+        found = _meant(drawn, suggestion, place, draft.grid.spacing_zyx_mm)
         covered = np.bincount(draft.excluded[found.box][found.mask])
         for label in np.flatnonzero(covered).tolist():
             region = draft.regions.get(label)
@@ -187,12 +122,54 @@ def _piece_at(
     return SeededLesion(box, free[int(np.argmin(away))])
 
 
-def _better(drawn: SeededLesion | None, suggested: SeededLesion | None) -> SeededLesion | None:
-    """What was drawn from the point, unless the search says that it leaked or stopped short."""
-    if suggested is None or drawn is None:
-        return drawn or suggested
-    ratio = float(drawn.mask.sum()) / float(suggested.mask.sum())
-    return drawn if SHORT <= ratio <= LEAKED else suggested
+def _meant(
+    drawn: Sequence[SeededLesion],
+    suggestion: SeededLesion | None,
+    point: NDArray[np.float64],
+    spacing_zyx_mm: tuple[float, float, float],
+) -> SeededLesion:
+    """Of what was drawn from the point and what the search suggests, what the reader meant.
+
+    What is drawn in other ways is taken where it has the point nearer to its middle, a suggestion
+    of about the same volume where it has it clearly nearer. A suggestion of much less volume says
+    that the drawing leaked, and is taken unless that has the point nearer to its middle; one of
+    more, that it stopped short in the part round the point, which is always centred there: then
+    only a suggestion that itself runs off to one side is left. What still runs off to one side,
+    with no suggestion that agrees, is cut.
+    """
+    off = [off_middle(one, point, spacing_zyx_mm) for one in drawn]
+    best = int(np.argmin([o + EQUAL * (k > 0) for k, o in enumerate(off)])) if drawn else -1
+    agreed = False
+    if suggestion is not None:
+        aside = off_middle(suggestion, point, spacing_zyx_mm)
+        if not drawn:
+            return suggestion
+        ratio = float(drawn[0].mask.sum()) / float(suggestion.mask.sum())
+        agreed = SHORT <= ratio <= LEAKED
+        if ratio < SHORT:
+            taken = aside <= max(MIDDLE, off[best])
+        else:
+            taken = aside <= off[best] + (-CLEARLY if agreed else EQUAL)
+        if taken:
+            return suggestion
+    found = drawn[best]
+    if agreed or off[best] <= MIDDLE:
+        return found
+    part = middle_part(found, point)
+    beyond = float(found.mask.sum() - part.mask.sum()) * float(np.prod(spacing_zyx_mm))
+    return part if beyond >= LEAST_LEAK_MM3 else found
+
+
+def _soft_beyond(drawn: SeededLesion, suggestion: SeededLesion, volume: CTVolume) -> bool:
+    """Whether an outline is much larger than a suggestion by soft tissue, not by mineral."""
+    if drawn.mask.sum() <= LEAKED * suggestion.mask.sum():
+        return False
+    hu = volume.hu[drawn.box].astype(np.float32)
+    beyond = drawn.mask.copy()
+    here, there = overlap(drawn.box, suggestion.box)
+    beyond[here] &= ~suggestion.mask[there]
+    background = soft_background(hu, ~drawn.mask & (hu > 0) & (hu < 110))
+    return float(hu[beyond].mean()) - background < LEAST_PLATEAU_HU
 
 
 def _nothing_there(point: Triple, outside: bool) -> Finding:
@@ -205,227 +182,3 @@ def _nothing_there(point: Triple, outside: bool) -> Finding:
         fix="Points are LPS mm: x to the patient's left, y to the back, z to the head; take one "
         "inside the lesion.",
     )
-
-
-def lesion_at(
-    volume: CTVolume,
-    point_lps_mm: Sequence[float],
-    metal: Bool,
-    lesions: NDArray[np.uint16],
-    settings: SegmentSettings,
-    *,
-    mineral_hu: float,
-    working: Working,
-    given: Bool | None = None,
-    paired_mm: NDArray[np.float32] | None = None,
-) -> SeededLesion | None:
-    """Outline the lesion that holds a point.
-
-    Args:
-        volume: The exam, HU.
-        point_lps_mm: In the lesion; LPS mm.
-        metal: Metal on the exam's grid.
-        lesions: Other lesions, not 0 there, on the exam's grid.
-        settings: Section ``segment``.
-        mineral_hu: Voxels above this are mineral (in this exam's tube voltage).
-        working: The exam's working grid.
-        given: A native skeleton on the working grid, or None to find it by marrow and other side.
-        paired_mm: Distance to mirrored bone on the working grid, or None.
-
-    Returns:
-        The lesion, or None when the point lies outside of the exam or nothing there is denser
-        than soft tissue.
-    """
-    index = np.asarray(volume.grid.to_index_zyx(point_lps_mm), dtype=float)
-    nearest = np.rint(index).astype(int)
-    size = volume.grid.size_zyx
-    if (nearest < 0).any() or (nearest >= size).any():
-        return None
-    block = _block(nearest, volume.grid)
-    point = index - [s.start for s in block]
-    hu = volume.hu[block].astype(np.float32)
-    near = _Near(hu, point, volume.grid.spacing_zyx_mm)
-    own = np.zeros(hu.shape, dtype=bool)
-    if given is not None:
-        native = working.block(given, block)
-    else:
-        native, own = _native(hu, near, settings, mineral_hu)
-        if paired_mm is not None:
-            distance = working.block(paired_mm, block)
-            if distance[tuple(np.rint(point).astype(int))] > UNPAIRED_MM:
-                native |= (distance <= PAIRED_MM) & (near.calm > mineral_hu) & ~own
-    native &= near.distance_mm > AT_POINT_MM
-    barred = metal[block] | (lesions[block] > 0)
-    found = _drawn(near, native, own, barred & (near.distance_mm > 0), mineral_hu, settings)
-    tight = bounding_box(found, (1, 1, 1))
-    if tight is None or near.volume_mm3(found) < SPECK_MM3:
-        return None
-    if float(near.calm[found].mean()) - near.background_hu < LEAST_CONTRAST_HU:
-        return None
-    inner = [slice(b.start + t.start, b.start + t.stop) for b, t in zip(block, tight, strict=True)]
-    return SeededLesion((inner[0], inner[1], inner[2]), found[tight])
-
-
-class _Near:
-    """The block around the point."""
-
-    def __init__(
-        self, hu: Floats, point: NDArray[np.float64], spacing: tuple[float, float, float]
-    ) -> None:
-        self.hu, self.point, self.spacing = hu, point, spacing
-        self.calm = smooth_mm(hu, CALM_MM, spacing)
-        z, y, x = np.ogrid[: hu.shape[0], : hu.shape[1], : hu.shape[2]]
-        squared = (
-            ((z - point[0]) * spacing[0]) ** 2
-            + ((y - point[1]) * spacing[1]) ** 2
-            + ((x - point[2]) * spacing[2]) ** 2
-        )
-        self.distance_mm: Floats = np.sqrt(squared).astype(np.float32)
-        self.background_hu = soft_background(hu, (hu > 0) & (hu < 110))
-
-    def volume_mm3(self, mask: Bool) -> float:
-        return float(mask.sum()) * float(np.prod(self.spacing))
-
-
-def _drawn(
-    near: _Near,
-    native: Bool,
-    own: Bool,
-    barred: Bool,
-    mineral_hu: float,
-    settings: SegmentSettings,
-) -> Bool:
-    """The lesion in the block: by texture, or by its rim where it has one."""
-    hard = (near.calm > near.background_hu + HARD_HU) & ~native
-    labels, count = label_components(hard)
-    sizes = np.bincount(labels.ravel(), minlength=count + 1) * float(np.prod(near.spacing))
-    sizes[0] = 0.0
-    large = (sizes > HARD_MM3)[labels]
-    bone = native | (dilate_mm(large, 0.8, near.spacing) & (near.calm > mineral_hu))
-    bone = fill_holes(bone) & (near.distance_mm > AT_POINT_MM)
-    rough, _ = _by_texture(near, bone | barred)
-    if not _rimmed(near, rough, bone, large):
-        return _finished(near, rough, bone | barred, settings)
-    if near.volume_mm3(own) > CORE_MM3 and distance_mm(~own, near.spacing).max() > CORE_MM:
-        # A closed core has a rim of its own; what lies behind that is another bone.
-        far = distance_mm(own, near.spacing) > RIM_AWAY_MM
-        native = native | (far & (near.calm > mineral_hu))
-    rough, texture = _by_texture(near, native | barred)
-    evidence = rim_evidence(near.calm, near.background_hu, texture, native | barred, near.spacing)
-    by_rim = star_union(
-        evidence, near.point, near.spacing, ROOM_MM - 2.0, clear=RIM_CLEAR, gap_mm=RIM_GAP_MM
-    )
-    by_rim &= ~(native | barred)
-    if by_rim.sum() >= LEAST_VOXELS:
-        rough = by_rim
-    return _finished(near, rough, native | barred, settings)
-
-
-def _by_texture(near: _Near, forbidden: Bool) -> tuple[Bool, Floats]:
-    """The coarse surface, and the evidence that it was drawn by.
-
-    The lesion's level is first read round the point, and then inside of what was found: round a
-    small lesion lies mostly muscle, and half of a level that is too low lies far outside.
-    """
-    inside = near.distance_mm < NEAR_MM
-    percentile = COARSE_PERCENTILE
-    for _ in range(LEVEL_ROUNDS):
-        evidence, _level = texture_evidence(
-            near.calm,
-            near.background_hu,
-            inside,
-            forbidden,
-            near.spacing,
-            scale_mm=COARSE_MM,
-            percentile=percentile,
-        )
-        found = star_union(evidence, near.point, near.spacing, ROOM_MM - 2.0) & ~forbidden
-        if found.sum() < LEAST_VOXELS:
-            break
-        inside = found
-        percentile = plateau_percentile(near.volume_mm3(found), COARSE_MM)
-    return found, evidence
-
-
-def _rimmed(near: _Near, rough: Bool, bone: Bool, hard: Bool) -> bool:
-    """Whether the lesion has a rim: in itself, or taken for bone around it."""
-    if near.volume_mm3(rough) < TOO_SMALL_MM3:
-        return True
-    clear = rough & ~dilate_mm(bone, 1.2, near.spacing)
-    if clear.sum() > 10:
-        bright = float(np.percentile(near.calm[clear], 95)) - near.background_hu
-        if bright > RIM_FROM_HU:
-            return True
-    surface = rough & ~erode_mm(rough, 1.01 * max(near.spacing), near.spacing)
-    return bool(surface.any() and dilate_mm(hard, 2.5, near.spacing)[surface].mean() > RINGED)
-
-
-def _finished(near: _Near, rough: Bool, forbidden: Bool, settings: SegmentSettings) -> Bool:
-    """The outline as of any other candidate; of several pieces the one at the point."""
-    out = np.zeros_like(rough)
-    box = bounding_box(rough, margin_voxels(TRIM_MM, near.spacing))
-    if box is None:
-        return out
-    out[box] = outline(near.hu[box], rough[box], forbidden[box], near.spacing, settings.group_mm)
-    labels, count = label_components(out)
-    if count <= 1:
-        return out
-    here = int(labels[tuple(np.rint(near.point).astype(int))])
-    if here == 0:
-        here = int(np.argmax(np.bincount(labels.ravel())[1:])) + 1
-    kept: Bool = labels == here
-    return kept
-
-
-def _native(
-    hu: Floats, near: _Near, settings: SegmentSettings, mineral_hu: float
-) -> tuple[Bool, Bool]:
-    """Native bone in the block by its marrow, and the basin that holds the point."""
-    from scipy import ndimage as ndi
-
-    z, y, x = hu.shape
-    grid = Grid((z, y, x), near.spacing, (0.0, 0.0, 0.0))
-    working = make_working(CTVolume(hu, grid), settings.working_mm)
-    parted = find_basins(working, settings)
-    labels = parted.labels
-    here = np.minimum(
-        np.rint(near.point).astype(int) // working.factors, np.asarray(labels.shape) - 1
-    )
-    own = int(labels[tuple(here)])
-    if parted.background[own]:
-        own = 0
-    count = len(parted.background)
-    volumes = np.bincount(labels.ravel(), minlength=count) * working.voxel_mm3
-    native = np.zeros(count, dtype=bool)
-    for label, part in enumerate(ndi.find_objects(labels), start=1):
-        wanted = part is not None and label != own and not parted.background[label]
-        if wanted and part is not None and volumes[label] >= LEAST_MM3:
-            native[label] = _bone_like(labels, label, part, float(volumes[label]), working)
-    core = (labels == own) if own else np.zeros(labels.shape, dtype=bool)
-    dense = parted.hu > mineral_hu
-    marrow = marrow_of(native, parted, dense, core, working)
-    bone = marrow.inside | (dense & marrow.within(0.0))
-    size = (z, y, x)
-    return working.to_native(bone & ~core, size), working.to_native(core, size)
-
-
-def _bone_like(
-    labels: NDArray[np.int32], label: int, part: Box, volume_mm3: float, working: Working
-) -> bool:
-    """Whether a basin is a bone's marrow: large, cut by the block, or drawn out."""
-    cut = any(s.start == 0 or s.stop == n for s, n in zip(part, labels.shape, strict=True))
-    if volume_mm3 > LARGE_MM3 or (cut and volume_mm3 > CUT_MM3):
-        return True
-    mask = labels[part] == label
-    if compactness(volume_mm3, inscribed_mm(mask, working)) <= DRAWN_OUT:
-        return False
-    return volume_mm3 > TUBE_MM3 or extents_mm(mask, working.spacing_zyx_mm)[0] > TUBE_MM
-
-
-def _block(nearest: NDArray[np.int64], grid: Grid) -> Box:
-    margin = margin_voxels(ROOM_MM, grid.spacing_zyx_mm)
-    parts = [
-        slice(max(int(i) - m, 0), min(int(i) + m + 1, n))
-        for i, m, n in zip(nearest, margin, grid.size_zyx, strict=True)
-    ]
-    return (parts[0], parts[1], parts[2])
