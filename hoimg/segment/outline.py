@@ -30,7 +30,11 @@ REACH_MM = 2.5
 """How far the outline may lie outside of the candidate that was found on the working grid."""
 RIM_SEARCH_MM = 3.0
 """The local maximum is looked for within this distance: the rim is at most that far inside."""
-CALM_MM = 0.45
+CALM_MM, SHARP_MM = 0.45, 0.3
+"""A voxel's own noise must not be its local maximum: a little smoothing. More of it lowers the peak
+of a rim 1-2 mm thick, and half of a peak that is too low lies outside of the surface..."""
+DENSE_RIM_HU = 450.0
+"""...so that a rim this much above the background, to which noise adds little, is smoothed less."""
 
 LEAST_CONTRAST_HU = 100.0
 """Half of this above the background is the lowest boundary: below it lies muscle's own texture."""
@@ -95,11 +99,10 @@ def outline(
     far = ~dilate_mm(rough, 4.0, spacing_zyx_mm) & ~forbidden
     around = values[far & (values > 0) & (values < 130)]
     background = float(np.median(around)) if around.size >= 50 else MUSCLE_HU
-    # A voxel's own noise must not be its local maximum: a little smoothing, then the largest value
-    # nearby inside the region. More of it lowers the peak of a rim 1-2 mm thick, and half of a
-    # peak that is too low lies outside of the surface.
     calm = smooth_mm(values, CALM_MM, spacing_zyx_mm)
-    inside = np.where(region, calm, background)
+    sharp = smooth_mm(values, SHARP_MM, spacing_zyx_mm)
+    inside = np.where(calm > background + DENSE_RIM_HU, sharp, calm)
+    inside[~region] = background
     size = [2 * max(1, round(RIM_SEARCH_MM / s)) + 1 for s in spacing_zyx_mm]
     peak = ndi.maximum_filter(inside, size=size)
     peak = smooth_mm(peak, 1.5, spacing_zyx_mm)
