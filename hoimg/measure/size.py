@@ -48,7 +48,9 @@ PATCHY_RIM_HU = 300.0
 CLUMP_SHIFT_MM = 0.3
 """Half-heights of an even body lie within 0.25 mm of its outline on the average. Where those of a
 faint one lie farther inside than this, they are its brightest clumps': in a small lesion every
-profile meets one within its reach, and the contrast looks even."""
+profile meets one within its reach, and the contrast looks even..."""
+CLUMP_RADIUS_MM = 5.5
+"""...which is 2.5 mm of search and ``ZONE_MM``. A larger body whose contrast is even has a rim."""
 
 PATCH_MM = 1.2
 """Radius over which neighbouring profiles are averaged, against noise."""
@@ -118,7 +120,7 @@ def half_maximum_envelope(
     noise_floor = max(MIN_CONTRAST_HU, 2.0 * noise_hu)
 
     first = _read(view, start, background_hu, fwhm_zyx_mm, reach_mm=2.5, order=1)
-    marked = free & _with_margin(first.edges, free, noise_floor)
+    marked = free & _with_margin(first.edges, free, noise_floor, start.volume_mm3)
     mesh = start.moved(_shift(first, start, marked, noise_floor))
     second = _read(view, mesh, background_hu, fwhm_zyx_mm, reach_mm=1.5, order=1)
     mesh = mesh.moved(_shift(second, mesh, marked, noise_floor))
@@ -206,7 +208,7 @@ def directional_sigma(normals: Floats, fwhm_zyx_mm: Triple) -> Floats:
     return along
 
 
-def _with_margin(edges: Edges, free: Bools, noise_floor: float) -> Bools:
+def _with_margin(edges: Edges, free: Bools, noise_floor: float, volume_mm3: float) -> Bools:
     """Vertices whose own edge may place the boundary.
 
     Where the contrast is even, all of them. A patchy lesion is drawn by its hull:
@@ -220,7 +222,9 @@ def _with_margin(edges: Edges, free: Bools, noise_floor: float) -> Bools:
     low, middle, high = np.percentile(contrast[free & np.isfinite(contrast)], [10, 50, 90])
     typical = float(np.percentile(contrast[good], 90))
     if high - low <= PATCHY_SPREAD * max(float(middle), 1.0):
-        clumps = typical < PATCHY_RIM_HU and edges.half_mm[good].mean() < -CLUMP_SHIFT_MM
+        radius_mm = (3 * volume_mm3 / (4 * np.pi)) ** (1 / 3)
+        clumps = radius_mm <= CLUMP_RADIUS_MM and typical < PATCHY_RIM_HU
+        clumps &= bool(edges.half_mm[good].mean() < -CLUMP_SHIFT_MM)
         return np.zeros(len(free), bool) if clumps else free
     if typical < PATCHY_RIM_HU:
         return np.zeros(len(free), bool)

@@ -41,6 +41,9 @@ LEAST_CONTRAST_HU = 100.0
 
 FLOCCULAR = 0.4
 """Below this density (0 at 150 HU over background, 1 at 550) a lesion is outlined as floccules."""
+CLOSED = 0.3
+"""A faint rim that encloses this part of what it bounds is closed, and no floccules: its own half
+height is the edge (a rim of 1 mm in slices of 2 mm is no denser than floccules)."""
 RIM_CONTRAST_HU = 300.0
 """Floccules stay below this contrast; what is denser is rim."""
 HULL_SIGMA_MM = 1.2
@@ -120,7 +123,9 @@ def outline(
         # The hull is the lesion; the candidate itself was found by a wider window, and is larger.
         clear = ~_blurred(forbidden, spacing_zyx_mm) | solid
         solid = dense
-        solid |= _hull(values, clear, rough, region, background, LEAST_MEAN_HU, spacing_zyx_mm)
+        closed = fill_holes(dense)
+        if np.count_nonzero(closed & ~dense) < CLOSED * np.count_nonzero(closed):
+            solid |= _hull(values, clear, rough, region, background, LEAST_MEAN_HU, spacing_zyx_mm)
     else:
         # Where a rim is not complete yet, floccules in its gaps are inside of the envelope. Their
         # means are taken beside the rim's own blur, which would put their edge outside of it.

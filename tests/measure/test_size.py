@@ -126,6 +126,17 @@ def test_a_small_faint_lesion_is_not_drawn_in_to_its_brightest_clump(spacing, fw
     assert numbers.values["volume_mm3"] == pytest.approx(truth, rel=0.1)
 
 
+@pytest.mark.parametrize("radius", [8.0, 14.0])
+@pytest.mark.parametrize(("hu", "shell"), [(500, 1.1), (400, 1.5), (320, 2.0)])
+def test_a_closed_rim_no_denser_than_floccules_is_drawn_in_to_its_edge(radius, hu, shell):
+    """It peaks below 300 HU, and evenly: in a body of this size those are no clumps."""
+    spacing, fwhm = (1.0, 0.7, 0.7), (1.2, 1.2, 1.2)
+    array, mask, truth, _ = sphere(radius, hu, spacing, fwhm, shell=shell, core=10)
+    too_large = ndimage.distance_transform_edt(~mask, sampling=spacing) <= 1.2
+    values = measure(array, too_large, spacing, fwhm).values
+    assert values["volume_mm3"] == pytest.approx(truth, rel=0.05)
+
+
 @pytest.mark.parametrize(("part", "rim_hu"), [(0.15, 450.0), (0.25, 500.0), (0.4, 650.0)])
 def test_floccules_beside_patches_of_rim_keep_the_volume_of_their_hull(part, rim_hu):
     """A rim over a part of the surface, uneven floccules elsewhere: only the rim has an edge."""

@@ -226,3 +226,16 @@ def test_a_rim_over_half_of_a_ball_of_floccules(cover, spacing, fwhm, radius):
     r = np.sqrt(sum(a**2 for a in np.meshgrid(*axes, indexing="ij")))
     mask = outline(hu, r < radius + 0.5, np.zeros(hu.shape, bool), spacing, 4.0)
     assert mask.sum() * np.prod(spacing) == pytest.approx(4 / 3 * np.pi * radius**3, rel=0.1)
+
+
+@pytest.mark.parametrize("radius", [9.0, 13.0])
+def test_nothing_lies_beyond_a_faint_rim_that_closes(radius):
+    """Half of the plateau inside, which is low, would lie outside of a rim of 300 HU."""
+    z, y, x = coordinates(radius + 12, FINE)
+    r = np.sqrt(x**2 + y**2 + z**2)
+    lobed = radius * (1 + 0.15 * np.sin(3 * np.arctan2(y, x)) * np.sin(np.arctan2(r, z)))
+    depth = lobed - r
+    hu = blurred(depth, 300.0) - blurred(depth - 2.5, 335.0, noise=0.0) + 50.0
+    mask = outline(hu, cut_at_150(hu), np.zeros(hu.shape, bool), FINE, 4.0)
+    truth = (depth > 0).sum()
+    assert mask.sum() == pytest.approx(truth, rel=0.07)
