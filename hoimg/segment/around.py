@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hoimg.segment.candidates import Candidate
 from hoimg.segment.morphology import smooth_mm
-from hoimg.segment.working import Working
+from hoimg.segment.working import Working, over_blocks
 
 Bool = NDArray[np.bool_]
 
@@ -91,8 +91,7 @@ def _blocks(array: NDArray[np.float32], step: tuple[int, int, int]) -> NDArray[n
     """Means over blocks; the last ones are filled up with the edge's values."""
     pad = [(0, -n % s) for n, s in zip(array.shape, step, strict=True)]
     full = np.pad(array, pad, mode="edge")
-    nz, ny, nx = (n // s for n, s in zip(full.shape, step, strict=True))
-    out: NDArray[np.float32] = full.reshape(nz, step[0], ny, step[1], nx, step[2]).mean(
-        axis=(1, 3, 5), dtype=np.float32
-    )
+    slabs = full.reshape(-1, step[0], *full.shape[1:])
+    out = np.stack([over_blocks(np.add, slab, step[1:]) for slab in slabs])
+    out /= np.float32(np.prod(step))
     return out

@@ -69,65 +69,75 @@ def propose(
     spacing = working.spacing_zyx_mm
     shelled = closed.labels > 0
     near_kept = dilate_mm(division.kept, max(spacing), spacing)
+    # What lies on a shell's surface is its blur and its crumbs.
+    off_shell = ~dilate_mm(shelled, 2.0, spacing)
+    wall = metal | division.solid | division.kept
+    sure = division.kept & ~division.loose
     with ThreadPoolExecutor(1) as beside:
+        outgrown = beside.submit(
+            _outgrown, division, marrow, mirror, wall, off_shell, working, settings
+        )
         parts = beside.submit(
             _cut_out, division, marrow, mirror, shelled, parted, near_kept, working, settings
         )
-        others = _by_density(
-            working, division, marrow, mirror, body, metal, streaks, closed, near_kept, settings
-        )
-        return _distinct(others + parts.result())
+        floccules = _floccules(division, marrow, sure, body, metal | streaks, working, settings)
+        by_marrow, by_mirror = outgrown.result()
+        out = list(_shelled(closed, division, near_kept, spacing))
+        for grown in by_marrow:
+            out += _pieces(grown, "marrow", near_kept, working)
+        out += _pieces(by_mirror, "mirror", near_kept, working)
+        standing = np.logical_or.reduce([*by_marrow, by_mirror])
+        hard = sure | metal | shelled
+        for faint in floccules:
+            free = remove_small((division.free | faint) & off_shell, 20.0 / working.voxel_mm3)
+            grouped = _grouped(free, hard, settings.group_mm, spacing)
+            out += _pieces(grouped, "free", near_kept, working)
+            # Floccules beside an outgrowth belong to it; or they do not.
+            if standing.any():
+                every = _grouped(free | standing, hard, settings.group_mm, spacing)
+                out += _pieces(every & off_shell, "joined", near_kept, working)
+        return _distinct(out + parts.result())
 
 
-def _by_density(
-    working: Working,
+def _outgrown(
     division: Division,
     marrow: Marrow,
     mirror: Mirror | None,
-    body: Bool,
-    metal: Bool,
-    streaks: Bool,
-    closed: Shells,
-    near_kept: Bool,
+    wall: Bool,
+    off_shell: Bool,
+    working: Working,
     settings: SegmentSettings,
-) -> list[Candidate]:
-    """Closed shells, what stands out from bone, and free mineral."""
-    spacing = working.spacing_zyx_mm
-    shelled = closed.labels > 0
-    wall = metal | division.solid | division.kept
-    out = list(_shelled(closed, division, near_kept, spacing))
-    # What lies on a shell's surface is its blur and its crumbs.
-    off_shell = ~dilate_mm(shelled, 2.0, spacing)
-
-    standing = np.zeros_like(shelled)
+) -> tuple[list[Bool], Bool]:
+    """What stands out from bone: beyond its cortex, by each opening, and off mirrored bone."""
+    by_marrow = []
     for radius in OPENED_MM:
         # A lump on a bone whose marrow was not seen comes off only at a wider opening.
-        seeds = open_mm(division.marrow_suspects, radius, spacing)
-        grown = _grown(seeds, division, marrow, None, wall, working, settings) & off_shell
-        out += _pieces(grown, "marrow", near_kept, working)
-        standing = standing | grown
-    apart = _grown(division.mirror_suspects, division, marrow, mirror, wall, working, settings)
-    apart &= off_shell
-    out += _pieces(apart, "mirror", near_kept, working)
+        seeds = open_mm(division.marrow_suspects, radius, working.spacing_zyx_mm)
+        by_marrow.append(_grown(seeds, division, marrow, None, wall, working, settings) & off_shell)
+    suspects = division.mirror_suspects
+    apart = _grown(suspects, division, marrow, mirror, wall, working, settings)
+    return by_marrow, apart & off_shell
 
-    sure = division.kept & ~division.loose
+
+def _floccules(
+    division: Division,
+    marrow: Marrow,
+    sure: Bool,
+    body: Bool,
+    barred: Bool,
+    working: Working,
+    settings: SegmentSettings,
+) -> list[Bool]:
+    """Faint mineral away from bone and from the blur of what is dense, at each limit."""
+    spacing = working.spacing_zyx_mm
     halo = max(2.0, 1.2 * max(spacing))  # partial volume of cortex
     near_bone = dilate_mm(marrow.inside | open_mm(sure, 0.6, spacing), halo, spacing)
     dense_ones = division.free | division.marrow_suspects | division.mirror_suspects
     # The blur around a dense body is no floccule, and would bridge two lesions side by side.
     blur = dilate_mm(dense_ones & (working.hu > BRIGHT_HU), 3.5, spacing)
     clear = ~(blur | near_bone)
-    barred = near_bone | metal | streaks
-    for faint in faint_mineral(working, body, barred, settings, FAINT):
-        free = remove_small((division.free | (faint & clear)) & off_shell, 20.0 / working.voxel_mm3)
-        hard = sure | metal | shelled
-        grouped = _grouped(free, hard, settings.group_mm, spacing)
-        out += _pieces(grouped, "free", near_kept, working)
-        # Floccules beside an outgrowth belong to it; or they do not.
-        if standing.any() or apart.any():
-            every = _grouped(free | standing | apart, hard, settings.group_mm, spacing)
-            out += _pieces(every & off_shell, "joined", near_kept, working)
-    return out
+    found = faint_mineral(working, body, near_bone | barred, settings, FAINT)
+    return [faint & clear for faint in found]
 
 
 def _cut_out(
@@ -252,5 +262,7 @@ def _distinct(candidates: list[Candidate]) -> list[Candidate]:
 
 def shared_voxels(one: Candidate, other: Candidate) -> int:
     """How many voxels two candidates share."""
+    if any(a.stop <= b.start or b.stop <= a.start for a, b in zip(one.box, other.box, strict=True)):
+        return 0  # most pairs are far apart
     here, there = overlap(one.box, other.box)
     return int(np.count_nonzero(one.mask[here] & other.mask[there]))

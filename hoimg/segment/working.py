@@ -92,7 +92,7 @@ def make_working(volume: CTVolume, target_mm: float, floor_hu: float = -1024.0) 
     for k in range(mz):  # slab by slab: never a float copy of the whole volume
         slab = volume.hu[k * fz : (k + 1) * fz, : my * fy, : mx * fx].astype(np.float32)
         np.maximum(slab, floor_hu, out=slab)
-        out[k] = _over_blocks(np.add, slab, (fy, fx))
+        out[k] = over_blocks(np.add, slab, (fy, fx))
     out /= fz * fy * fx
     spacing = volume.grid.spacing_zyx_mm
     start = volume.grid.to_lps_mm([(fz - 1) / 2, (fy - 1) / 2, (fx - 1) / 2])
@@ -112,17 +112,22 @@ def block_maxima(volume: CTVolume, working: Working) -> NDArray[Any]:
     out = np.zeros(working.hu.shape, dtype=volume.hu.dtype)
     for k in range(mz):
         slab = volume.hu[k * fz : (k + 1) * fz, : my * fy, : mx * fx]
-        out[k] = _over_blocks(np.maximum, slab, (fy, fx))
+        out[k] = over_blocks(np.maximum, slab, (fy, fx))
     return out
 
 
-def _over_blocks(
+def over_blocks(
     together: np.ufunc, slab: NDArray[Any], factors_yx: tuple[int, int]
 ) -> NDArray[Any]:
-    """Reduce a slab to one slice of blocks: slices, then rows, then columns.
+    """Reduce a slab to one slice of blocks, of all its slices and some rows and columns.
 
     One axis at a time keeps the long axis contiguous; numpy reduces all three at once ten times
     slower.
+
+    Args:
+        together: ``np.add``, ``np.maximum`` or the like.
+        slab: Array zyx whose rows and columns are whole blocks.
+        factors_yx: Rows and columns of a block.
     """
     fy, fx = factors_yx
     plane = together.reduce(slab, axis=0)
