@@ -82,13 +82,16 @@ class Drawing:
         size, grid = self.volume.grid.size_zyx, self.volume.grid
         out = np.zeros(size, dtype=np.uint16)
         regions: list[ExcludedRegion] = []
-        for mask, box, reason, note in sorted(left, key=lambda item: -int(item[0].sum())):
+        taken = np.zeros(self.working.hu.shape, dtype=bool)
+        for mask, box, reason, note in sorted(left, key=lambda item: -np.count_nonzero(item[0])):
             tight = bounding_box(mask)
             small = np.count_nonzero(mask) * self.working.voxel_mm3 < LISTED_MM3
             if tight is None or small or len(regions) >= 65_000:
                 continue
-            native_box = self.working.native_box(nested(box, tight), size)
-            free = _upsampled(mask[tight], self.working, native_box) & (out[native_box] == 0)
+            inner = nested(box, tight)
+            native_box = self.working.native_box(inner, size)
+            free = _upsampled(mask[tight] & ~taken[inner], self.working, native_box)
+            taken[inner] |= mask[tight]
             free &= self.lesions[native_box] == 0
             if not free.any():
                 continue

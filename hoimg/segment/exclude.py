@@ -28,7 +28,7 @@ class Place:
     Attributes:
         attached: It stands on native bone.
         shell: It has a closed shell of its own with soft tissue around.
-        metal_mm: Distance to metal, mm; inf where there is none within ``ROOM_MM`` of the box.
+        metal_mm: Distance to metal, mm; inf where there is none within 5 mm.
         scan_end_mm: Distance to the first or last slice, mm.
         inward_mm: How far it reaches into the scan from there, mm.
         mirror_mm: Median distance of its voxels to mirrored bone, mm; nan without another side.

@@ -86,17 +86,20 @@ def features_of(
     # Distances run between voxel centres; the surface lies half a voxel before the next one.
     radius = float(depth.max()) - half_voxel
     extents = principal_extents_mm(mask, spacing_zyx_mm)
-    radii = (1.5, 2.0, 3.5 + half_voxel, 7.0)
-    to_1, to_2, to_3, to_7 = dilations_mm(mask, radii, spacing_zyx_mm)
-    to_15 = dilate_mm(to_7, 8.0, spacing_zyx_mm)  # in two steps, which is three times as fast
-    seen = ~ignore
-    next_to = hu[to_3 & ~to_1 & seen]
-    around = hu[to_7 & ~to_2 & seen]
-    far = hu[to_15 & ~to_7]
-    broad = hu[to_15 & ~to_2]
-    near = bounding_box(mask, margin_voxels(6.0, spacing_zyx_mm))  # 3 SD of the window
+    near = bounding_box(mask, margin_voxels(7.0, spacing_zyx_mm))
     if near is None:
         raise ValueError("a candidate has at least one voxel")
+    radii = (1.5, 2.0, 3.5 + half_voxel, 7.0)
+    to_1, to_2, to_3, to_7 = dilations_mm(mask[near], radii, spacing_zyx_mm)
+    seen = ~ignore[near]
+    next_to = hu[near][to_3 & ~to_1 & seen]
+    around = hu[near][to_7 & ~to_2 & seen]
+    grown = np.zeros_like(mask)
+    grown[near] = to_7
+    beyond = dilate_mm(grown, 8.0, spacing_zyx_mm)  # in two steps, which is three times as fast
+    beyond[near] &= ~to_7
+    far = hu[beyond]
+    broad = np.concatenate([far, hu[near][to_7 & ~to_2]])
     capped = np.clip(hu[near], -100, 600)
     mean = smooth_mm(capped, 2.0, spacing_zyx_mm)
     spread = np.sqrt(np.maximum(smooth_mm(capped * capped, 2.0, spacing_zyx_mm) - mean * mean, 0))

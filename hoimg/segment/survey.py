@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hoimg.geometry import bounding_box, margin_voxels
 from hoimg.segment.around import Around, Surroundings, surroundings
 from hoimg.segment.candidates import Candidate
 from hoimg.segment.division import SURFACE_MM, Division
@@ -22,6 +23,7 @@ Bool = NDArray[np.bool_]
 
 AGREED_MM = 3.0
 FAINT_MM = 4.0
+METAL_MM = 5.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,11 +69,16 @@ class Survey:
         return features, self._place(candidate), self.around.of(candidate)
 
     def _metal_mm(self, candidate: Candidate) -> float:
-        """Distance to metal in the candidate's box, mm; inf where there is none."""
-        metal = self.metal[candidate.box]
+        """Distance to metal, mm; inf where there is none within ``METAL_MM``."""
+        spacing = self.working.spacing_zyx_mm
+        near = bounding_box(candidate.mask, margin_voxels(METAL_MM, spacing))
+        if near is None:
+            return float("inf")
+        metal = self.metal[candidate.box][near]
         if not metal.any():
             return float("inf")
-        return float(distance_mm(candidate.mask, self.working.spacing_zyx_mm)[metal].min())
+        away = float(distance_mm(candidate.mask[near], spacing)[metal].min())
+        return away if away <= METAL_MM else float("inf")
 
     def _place(self, candidate: Candidate) -> Place:
         box, mask, at = candidate.box, candidate.mask, candidate.at
