@@ -12,6 +12,7 @@ from hoimg.attenuation import hu_at_kvp
 from hoimg.errors import InputRefused
 from hoimg.geometry import Box
 from hoimg.image import CTVolume, Mask, resample_mask
+from hoimg.memory import give_back_freed_memory, keep_freed_memory
 from hoimg.results import Finding
 from hoimg.segment.candidates import Candidate
 from hoimg.segment.division import STRONG_AGREEMENT, divide_unaided
@@ -89,6 +90,7 @@ def segment_exam(
     Raises:
         InputRefused: ``mask_misplaced`` when a reader's skeleton does not lie on the exam's bone.
     """
+    keep_freed_memory()
     settings = settings or SegmentSettings()
     scene = look(volume, settings, kvp=kvp, contrast=bool(contrast))
     working, body, metal, streaks = scene.working, scene.body, scene.metal, scene.streaks
@@ -248,6 +250,7 @@ def segment_exam(
     paired_mm = None if mirror is None or not seeds_lps_mm else mirror.distance_mm
     # What follows is on the exam's own grid and large; the search's maps go before it comes.
     del scene, parted, marrow, division, closed, mirror, shells, fresh, dense, known
+    give_back_freed_memory()
     drawing = Drawing(
         volume,
         working,

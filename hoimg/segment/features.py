@@ -144,9 +144,11 @@ def extents_mm(mask: Bool, spacing_zyx_mm: Sequence[float]) -> tuple[float, floa
 
 def principal_extents_mm(mask: Bool, spacing_zyx_mm: Sequence[float]) -> tuple[float, float, float]:
     """Four standard deviations of a mask along its principal axes, mm, longest first."""
-    points_mm = np.argwhere(mask) * np.asarray(spacing_zyx_mm)
-    if len(points_mm) < 4:
+    points_mm = np.stack([k * s for k, s in zip(np.nonzero(mask), spacing_zyx_mm, strict=True)])
+    count = points_mm.shape[1]
+    if count < 4:
         return (0.0, 0.0, 0.0)
-    values = np.linalg.eigvalsh(np.cov(points_mm.T))[::-1]
+    points_mm -= points_mm.mean(axis=1, keepdims=True)
+    values = np.linalg.eigvalsh(points_mm @ points_mm.T / (count - 1))[::-1]
     longest, middle, least = np.sqrt(np.maximum(values, 0)) * 4
     return (float(longest), float(middle), float(least))
