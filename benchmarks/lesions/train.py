@@ -80,7 +80,7 @@ def samples_of(folder: Path) -> list[Sample]:
     from hoimg.dicom import load_volume, read_patient
     from hoimg.image import resample_mask
     from hoimg.segment.classifier import vector
-    from hoimg.segment.division import divide_unaided
+    from hoimg.segment.division import divide_unaided, standing_out
     from hoimg.segment.exclude import hard_exclusion
     from hoimg.segment.marrow import native_marrow
     from hoimg.segment.routes import propose
@@ -106,15 +106,8 @@ def samples_of(folder: Path) -> list[Sample]:
     mirror = mirror_skeleton(working, body, metal, shells)
     marrow = native_marrow(scene.parted, scene.dense, shells, working)
     none = np.zeros_like(shells)
-    division = divide_unaided(
-        scene.dense & body,
-        working,
-        settings,
-        marrow=marrow,
-        mirror=mirror,
-        shells=shells,
-        fresh=none,
-    )
+    standing = standing_out(scene.dense & body, shells, marrow, working, settings)
+    division = divide_unaided(standing, working, settings, marrow=marrow, mirror=mirror, fresh=none)
     maps = survey(
         working,
         body,

@@ -65,36 +65,61 @@ class Division:
     provider: str
 
 
+@dataclass(frozen=True, eq=False)
+class Standing:
+    """What stands out from bone by its marrow alone.
+
+    Attributes:
+        dense: Voxels above the mineral threshold, without metal.
+        shells: Lesions with a closed shell, known by their form: never native.
+        bone: Dense voxels of pieces that hold native bone.
+        beyond: Of these, what lies beyond the native cortex.
+        out: Of these, what is thick and large enough to be suspect.
+    """
+
+    dense: Bool
+    shells: Bool
+    bone: Bool
+    beyond: Bool
+    out: Bool
+
+
+def standing_out(
+    dense: Bool, shells: Bool, marrow: Marrow, working: Working, settings: SegmentSettings
+) -> Standing:
+    """Find what stands out from bone by its marrow; see :class:`Standing` for what goes in."""
+    spacing = working.spacing_zyx_mm
+    bone = _large(dense & ~shells, working, settings)
+    beyond = bone & marrow.beyond(max(BEYOND_MM, max(spacing)))
+    out = np.zeros_like(dense)
+    for radius in OPENED_MM:
+        out |= _sized(open_mm(beyond, radius, spacing), 150.0, LARGEST_MM3, working)
+    return Standing(dense, shells, bone, beyond, out)
+
+
 def divide_unaided(
-    dense: Bool,
+    standing: Standing,
     working: Working,
     settings: SegmentSettings,
     *,
     marrow: Marrow,
     mirror: Mirror | None,
-    shells: Bool,
     fresh: Bool,
 ) -> Division:
     """Divide dense voxels.
 
     Args:
-        dense: Voxels above the mineral threshold, without metal.
+        standing: What stands out from bone by its marrow.
         working: The working grid.
         settings: Section ``segment``.
         marrow: Native bone by its marrow.
         mirror: The mirrored skeleton, or None.
-        shells: Lesions with a closed shell, known by their form: never native.
         fresh: What an earlier exam of the patient did not have: suspect, whoever explains it.
     """
     spacing = working.spacing_zyx_mm
-    rest = dense & ~shells
-    none = np.zeros_like(dense)
-    bone = _large(rest, working, settings)
-    beyond = bone & marrow.beyond(max(BEYOND_MM, max(spacing)))
-    out = none
-    for radius in OPENED_MM:
-        out = out | _sized(open_mm(beyond, radius, spacing), 150.0, LARGEST_MM3, working)
-    apart, loose = none, beyond
+    dense, shells, bone = standing.dense, standing.shells, standing.bone
+    beyond, out = standing.beyond, standing.out
+    apart, loose = np.zeros_like(dense), beyond
     words = "shape (marrow and cortex)"
     if mirror is not None and mirror.agreement >= STRONG_AGREEMENT:
         apart = bone & (mirror.distance_mm > mirror.known_to_mm(settings, spacing))
@@ -109,7 +134,7 @@ def divide_unaided(
         # The marrow of a fused lesion must not be closed into the skeleton.
         solid &= (mirror.distance_mm <= settings.mirror_tolerance_mm) | marrow.within(0.0) | kept
     solid = (solid | marrow.inside) & ~shells & ~out & ~apart
-    free = (rest & ~bone) | shells
+    free = (dense & ~shells & ~bone) | shells
     return Division(dense, bone, out, apart, kept, solid, loose & kept, free, words)
 
 

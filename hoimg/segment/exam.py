@@ -15,7 +15,7 @@ from hoimg.image import CTVolume, Mask, resample_mask
 from hoimg.memory import give_back_freed_memory, keep_freed_memory
 from hoimg.results import Finding
 from hoimg.segment.candidates import Candidate
-from hoimg.segment.division import STRONG_AGREEMENT, divide_unaided
+from hoimg.segment.division import STRONG_AGREEMENT, divide_unaided, standing_out
 from hoimg.segment.drawing import Drawing
 from hoimg.segment.given import (
     Held,
@@ -24,14 +24,14 @@ from hoimg.segment.given import (
     lacking_bones,
     swallowed,
 )
-from hoimg.segment.marrow import Marrow, native_marrow
+from hoimg.segment.marrow import native_marrow
 from hoimg.segment.morphology import (
     dilate_mm,
     label_components,
 )
 from hoimg.segment.prior import PriorScan, fresh_bone, prior_skeleton
 from hoimg.segment.region import call_in_region
-from hoimg.segment.scene import Scene, look
+from hoimg.segment.scene import look
 from hoimg.segment.search import Found, Left, search
 from hoimg.segment.seeded import call_at_points
 from hoimg.segment.shells import Shells, closed_shells
@@ -44,7 +44,7 @@ from hoimg.segment.skeletons import (
     in_words,
 )
 from hoimg.segment.survey import survey
-from hoimg.segment.symmetry import Mirror, mirror_skeleton
+from hoimg.segment.symmetry import mirror_skeleton
 from hoimg.segment.types import Segmentation
 from hoimg.settings import SegmentSettings
 
@@ -170,16 +170,15 @@ def segment_exam(
         held += lacking_bones(by_mask_given.lacking, working)
         bone = division.kept
     else:
-        marrow, mirror = _marrow_and_mirror(scene, shells)
+        with ThreadPoolExecutor(1) as beside:  # marrow and mirror do not need each other
+            mirroring = beside.submit(mirror_skeleton, working, body, metal, shells)
+            marrow = native_marrow(parted, dense, shells, working)
+            standing = standing_out(dense & known, shells, marrow, working, settings)
+            mirror = mirroring.result()
         division = divide_unaided(
-            dense & known,
-            working,
-            settings,
-            marrow=marrow,
-            mirror=mirror,
-            shells=shells,
-            fresh=fresh,
+            standing, working, settings, marrow=marrow, mirror=mirror, fresh=fresh
         )
+        del mirroring, standing
         bone = division.bone
         paired = mirror is not None and mirror.agreement >= STRONG_AGREEMENT
         if mirror is not None and paired:
@@ -281,15 +280,6 @@ def segment_exam(
     return made
 
 
-def _marrow_and_mirror(scene: Scene, shells: Bool) -> tuple[Marrow, Mirror | None]:
-    """The two built-in providers; neither needs the other."""
-    working = scene.working
-    with ThreadPoolExecutor(1) as beside:
-        mirror = beside.submit(mirror_skeleton, working, scene.body, scene.metal, shells)
-        marrow = native_marrow(scene.parted, scene.dense, shells, working)
-        return marrow, mirror.result()
-
-
 def _listed(mask: Bool, reason: str, note: str) -> list[tuple[Bool, Box, str, str]]:
     """Each component of a mask as an excluded piece."""
     from scipy import ndimage as ndi
@@ -315,25 +305,27 @@ def _drawn(
     """Every candidate that is called as lesions on the exam's grid, with all maps beside it."""
     grid, working = drawing.volume.grid, drawing.working
     flags: dict[int, list[str]] = {}
-    for candidate in sorted(called, key=lambda c: -c.voxels):
-        box, parts = drawing.outlined(candidate)
-        if not parts:
-            left.append((candidate.mask, candidate.box, "too_small", "after outlining"))
-        for part in parts:
-            label = len(flags) + 1
-            drawing.lesions[box][part] = label
-            drawing.skeleton[box][part] = False
-            flags[label] = ["attached_to_bone"] if candidate.attached else []
-            if disputed(provided, candidate.mask, candidate.box):
-                flags[label].append("skeleton_disputed")
-    excluded, regions = drawing.excluded(left)
+    with ThreadPoolExecutor(1) as beside:
+        patient = beside.submit(working.to_native, body, grid.size_zyx)
+        for candidate in sorted(called, key=lambda c: -c.voxels):
+            box, parts = drawing.outlined(candidate)
+            if not parts:
+                left.append((candidate.mask, candidate.box, "too_small", "after outlining"))
+            for part in parts:
+                label = len(flags) + 1
+                drawing.lesions[box][part] = label
+                drawing.skeleton[box][part] = False
+                flags[label] = ["attached_to_bone"] if candidate.attached else []
+                if disputed(provided, candidate.mask, candidate.box):
+                    flags[label].append("skeleton_disputed")
+        excluded, regions = drawing.excluded(left)
     sure = combined(provided)
     return Segmentation(
         lesions=Mask(drawing.lesions, grid),
         excluded=Mask(excluded, grid),
         skeleton=Mask(drawing.skeleton, grid),
         metal=Mask(drawing.metal, grid),
-        body=Mask(working.to_native(body, grid.size_zyx), grid),
+        body=Mask(patient.result(), grid),
         lesion_flags=flags,
         excluded_regions=regions,
         provider=in_words(provided),

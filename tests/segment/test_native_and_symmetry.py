@@ -12,7 +12,7 @@ from hoimg.segment import symmetry
 from hoimg.segment.body import body_mask
 from hoimg.segment.candidates import faint_mineral, muscle_hu, noise_hu
 from hoimg.segment.contrast import enhanced_lumen, wall_calcium
-from hoimg.segment.division import divide_unaided
+from hoimg.segment.division import divide_unaided, standing_out
 from hoimg.segment.given import divide_by_given
 from hoimg.segment.marrow import Marrow
 from hoimg.segment.routes import propose
@@ -57,13 +57,14 @@ def no_marrow():
 
 def divided(dense, mirror=None, marrow=None, shells=None, fresh=None, settings=SMALL):
     none = np.zeros(SHAPE, bool)
+    marrow, working = marrow or no_marrow(), working_of(dense)
+    shells = none if shells is None else shells
     return divide_unaided(
-        dense,
-        working_of(dense),
+        standing_out(dense, shells, marrow, working, settings),
+        working,
         settings,
-        marrow=marrow or no_marrow(),
+        marrow=marrow,
         mirror=mirror,
-        shells=none if shells is None else shells,
         fresh=none if fresh is None else fresh,
     )
 

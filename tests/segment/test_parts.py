@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from body_phantoms import axes, ball, limbs, paint, volume
 
-from hoimg.segment.division import divide_unaided
+from hoimg.segment.division import divide_unaided, standing_out
 from hoimg.segment.marrow import native_marrow
 from hoimg.segment.morphology import distance_mm, smooth_mm
 from hoimg.segment.parts import basin_parts, joined_parts, lump_parts
@@ -24,9 +24,8 @@ def parted_scan(hu):
     shells = closed.labels > 0
     dense = smooth_mm(working.hu, 0.7, working.spacing_zyx_mm) > 150
     marrow = native_marrow(basins, dense, shells, working)
-    division = divide_unaided(
-        dense, working, SETTINGS, marrow=marrow, mirror=None, shells=shells, fresh=none
-    )
+    standing = standing_out(dense, shells, marrow, working, SETTINGS)
+    division = divide_unaided(standing, working, SETTINGS, marrow=marrow, mirror=None, fresh=none)
     return working, basins, shells, marrow, division
 
 
