@@ -305,27 +305,25 @@ def _drawn(
     """Every candidate that is called as lesions on the exam's grid, with all maps beside it."""
     grid, working = drawing.volume.grid, drawing.working
     flags: dict[int, list[str]] = {}
-    with ThreadPoolExecutor(1) as beside:
-        patient = beside.submit(working.to_native, body, grid.size_zyx)
-        for candidate in sorted(called, key=lambda c: -c.voxels):
-            box, parts = drawing.outlined(candidate)
-            if not parts:
-                left.append((candidate.mask, candidate.box, "too_small", "after outlining"))
-            for part in parts:
-                label = len(flags) + 1
-                drawing.lesions[box][part] = label
-                drawing.skeleton[box][part] = False
-                flags[label] = ["attached_to_bone"] if candidate.attached else []
-                if disputed(provided, candidate.mask, candidate.box):
-                    flags[label].append("skeleton_disputed")
-        excluded, regions = drawing.excluded(left)
+    for candidate in sorted(called, key=lambda c: -c.voxels):
+        box, parts = drawing.outlined(candidate)
+        if not parts:
+            left.append((candidate.mask, candidate.box, "too_small", "after outlining"))
+        for part in parts:
+            label = len(flags) + 1
+            drawing.lesions[box][part] = label
+            drawing.skeleton[box][part] = False
+            flags[label] = ["attached_to_bone"] if candidate.attached else []
+            if disputed(provided, candidate.mask, candidate.box):
+                flags[label].append("skeleton_disputed")
+    excluded, regions = drawing.excluded(left)
     sure = combined(provided)
     return Segmentation(
         lesions=Mask(drawing.lesions, grid),
         excluded=Mask(excluded, grid),
         skeleton=Mask(drawing.skeleton, grid),
         metal=Mask(drawing.metal, grid),
-        body=Mask(patient.result(), grid),
+        body=Mask(working.to_native(body, grid.size_zyx), grid),
         lesion_flags=flags,
         excluded_regions=regions,
         provider=in_words(provided),

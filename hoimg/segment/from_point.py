@@ -124,27 +124,27 @@ def outlines_at(
     hu = volume.hu[block].astype(np.float32)
     near = _Near(hu, point, volume.grid.spacing_zyx_mm)
     own = np.zeros(hu.shape, dtype=bool)
-    paired, away = own, 0.0
+    to_mirrored: Floats | None = None
     if given is not None:
         native = working.block(given, block)
     else:
         native, own = native_around(hu, point, near.spacing, settings, mineral_hu)
         if paired_mm is not None:
-            distance = working.block(paired_mm, block)
-            paired = (distance <= PAIRED_MM) & (near.calm > mineral_hu) & ~own
-            away = float(distance[tuple(np.rint(point).astype(int))])
-            if away > UNPAIRED_MM:
-                native |= paired
+            to_mirrored = working.block(paired_mm, block)
     barred = (metal[block] | (lesions[block] > 0)) & (near.distance_mm > 0)
 
     def drawn(native: Bool) -> list[Bool]:
         native = native & (near.distance_mm > AT_POINT_MM)
         return _drawn(near, native, own, barred, mineral_hu, settings)
 
-    found = drawn(native)
-    if PAIRED_MM < away <= UNPAIRED_MM and found[0].any():
-        beside = working.block(paired_mm, block) if paired_mm is not None else None
-        if beside is not None and (beside[found[0]] <= BESIDE_MM).mean() > MOSTLY:
+    if to_mirrored is None:
+        found = drawn(native)
+    else:
+        paired = (to_mirrored <= PAIRED_MM) & (near.calm > mineral_hu) & ~own
+        away = float(to_mirrored[tuple(np.rint(point).astype(int))])
+        found = drawn(native | paired if away > UNPAIRED_MM else native)
+        beside = PAIRED_MM < away <= UNPAIRED_MM and found[0].any()
+        if beside and (to_mirrored[found[0]] <= BESIDE_MM).mean() > MOSTLY:
             found += drawn(native | paired)
     kept = [_placed(one, block) for one in found if _is_lesion(one, near)]
     return [one for one in kept if one is not None]

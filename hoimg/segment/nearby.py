@@ -59,7 +59,7 @@ def native_around(
     if parted.background[own]:
         own = 0
     count = len(parted.background)
-    volumes = np.bincount(labels.ravel(), minlength=count) * working.voxel_mm3
+    volumes = parted.sizes * working.voxel_mm3
     native = np.zeros(count, dtype=bool)
     for label, part in enumerate(ndi.find_objects(labels), start=1):
         wanted = part is not None and label != own and not parted.background[label]
