@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,7 @@ Bool = NDArray[np.bool_]
 AGREED_MM = 3.0
 FAINT_MM = 4.0
 METAL_MM = 5.0
+"""Metal farther away says nothing of a candidate."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,18 +70,6 @@ class Survey:
         features = features_of(self.working.hu[box], mask, ignore, spacing)
         return features, self._place(candidate), self.around.of(candidate)
 
-    def _metal_mm(self, candidate: Candidate) -> float:
-        """Distance to metal, mm; inf where there is none within ``METAL_MM``."""
-        spacing = self.working.spacing_zyx_mm
-        near = bounding_box(candidate.mask, margin_voxels(METAL_MM, spacing))
-        if near is None:
-            return float("inf")
-        metal = self.metal[candidate.box][near]
-        if not metal.any():
-            return float("inf")
-        away = float(distance_mm(candidate.mask[near], spacing)[metal].min())
-        return away if away <= METAL_MM else float("inf")
-
     def _place(self, candidate: Candidate) -> Place:
         box, mask, at = candidate.box, candidate.mask, candidate.at
         spacing = self.working.spacing_zyx_mm
@@ -108,7 +98,7 @@ class Survey:
         return Place(
             attached=candidate.attached,
             shell=candidate.shell,
-            metal_mm=self._metal_mm(candidate),
+            metal_mm=metal_near_mm(self.metal[box], mask, spacing),
             scan_end_mm=float(min(from_start, from_end)),
             inward_mm=float(inward),
             mirror_mm=mirror_mm,
@@ -160,3 +150,18 @@ def survey(
         settings=settings,
         around=surroundings(working, body),
     )
+
+
+def metal_near_mm(metal: Bool, mask: Bool, spacing_zyx_mm: Sequence[float]) -> float:
+    """Distance of a candidate to metal, mm; inf where there is none within ``METAL_MM``.
+
+    Args:
+        metal: Metal in the candidate's box.
+        mask: The candidate, at least one voxel, in the same box.
+        spacing_zyx_mm: Spacing.
+    """
+    near = bounding_box(mask, margin_voxels(METAL_MM, spacing_zyx_mm))
+    if near is None or not metal[near].any():
+        return float("inf")
+    away = float(distance_mm(mask[near], spacing_zyx_mm)[metal[near]].min())
+    return away if away <= METAL_MM else float("inf")

@@ -8,6 +8,7 @@ import pytest
 from hoimg.segment.exclude import RULES, Place, exclusion, hard_exclusion
 from hoimg.segment.features import Features, extents_mm, features_of
 from hoimg.segment.search import asked_score
+from hoimg.segment.survey import metal_near_mm
 from hoimg.settings import SegmentSettings
 
 
@@ -293,3 +294,14 @@ def test_what_may_be_a_whole_bone_is_asked_for_more(changes, name):
     settings = SegmentSettings()
     asked = asked_score(replace(LESION, **features), replace(FREE, **place), settings)
     assert asked == getattr(settings, name)
+
+
+@pytest.mark.parametrize(
+    ("steps_zyx", "expected"),
+    [((1, 0, 0), 2.0), ((0, 2, 1), 5.0**0.5), ((2, 3, 0), 5.0), ((2, 3, 1), float("inf"))],
+)
+def test_metal_is_told_to_5_mm_from_a_candidate(steps_zyx, expected):
+    mask, metal = np.zeros((20, 20, 20), bool), np.zeros((20, 20, 20), bool)
+    mask[10, 10, 10] = True
+    metal[tuple(10 + k for k in steps_zyx)] = True
+    assert metal_near_mm(metal, mask, (2.0, 1.0, 1.0)) == pytest.approx(expected)
