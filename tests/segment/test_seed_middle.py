@@ -9,7 +9,7 @@ from hoimg.geometry import Grid
 from hoimg.image import CTVolume
 from hoimg.segment.from_point import outlines_at
 from hoimg.segment.middle import SeededLesion, middle_part, off_middle
-from hoimg.segment.seeded import call_at_points
+from hoimg.segment.seeded import _meant, call_at_points
 from hoimg.segment.working import Working, make_working
 from hoimg.settings import SegmentSettings
 
@@ -138,3 +138,38 @@ def test_patches_around_the_point_are_drawn_as_one():
     assert (mask & caps & (x < 0)).sum() > 0.8 * (caps & (x < 0)).sum()
     assert (mask & caps & (x > 0)).sum() > 0.8 * (caps & (x > 0)).sum()
     assert dice(mask, radius <= 6.0) > 0.7
+
+
+def ball_off(shift_mm, radius_mm):
+    """A ball whose middle lies along x from the point; its standard deviation is radius / √5."""
+    z, y, x = millimetres()
+    return SeededLesion(BOX, z**2 + y**2 + (x - shift_mm) ** 2 <= radius_mm**2)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "suggestion", "taken"),
+    [
+        # 1.4 times the volume: the search's outline has to be nearer by 0.3 standard deviations.
+        (ball_off(3.0, 10.0), ball_off(0.0, 9.0), "suggestion"),
+        (ball_off(1.0, 10.0), ball_off(0.0, 9.0), "drawn"),
+        # 4.6 times: the drawing has to be nearer, by 0.1.
+        (ball_off(0.0, 10.0), ball_off(2.5, 6.0), "drawn"),
+        (ball_off(0.0, 10.0), ball_off(0.0, 6.0), "suggestion"),
+        (ball_off(4.0, 10.0), ball_off(0.0, 6.0), "suggestion"),
+        # 0.2 times: the search's outline, unless it runs off itself.
+        (ball_off(0.0, 6.0), ball_off(4.0, 10.0), "suggestion"),
+        (ball_off(0.0, 6.0), ball_off(7.0, 10.0), "drawn"),
+    ],
+)
+def test_what_is_meant_has_the_point_in_its_middle(drawn, suggestion, taken):
+    found = _meant([drawn], suggestion, MIDDLE, SPACING)
+    assert found is (drawn if taken == "drawn" else suggestion)
+
+
+@pytest.mark.parametrize(("half_mm", "cut"), [(8.0, True), (2.0, False)])
+def test_what_runs_off_to_one_side_is_cut_where_that_takes_off_a_millilitre(half_mm, cut):
+    # The point lies 12.5 mm from the middle of 36 mm, 1.2 standard deviations (36 / sqrt 12).
+    z, y, x = millimetres()
+    rod = (x >= -5) & (x <= 30) & (abs(y) <= half_mm) & (abs(z) <= half_mm)
+    found = _meant([SeededLesion(BOX, rod)], None, MIDDLE, SPACING).mask
+    assert np.array_equal(found, rod & (x <= 16) if cut else rod)
