@@ -1,13 +1,18 @@
-"""The C library asked to keep what numpy frees for the next map, and to give it back in time.
+"""How maps get their memory: what is freed is kept for the next one, what stays empty takes none.
 
-Only glibc can be asked; elsewhere both functions do nothing.
+Only glibc can be asked to keep memory; elsewhere those two functions do nothing.
 """
 
 from __future__ import annotations
 
+import math
+import mmap
 import sys
 from functools import cache
 from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 """Names of glibc's ``mallopt(3)``."""
@@ -36,6 +41,22 @@ def give_back_freed_memory() -> None:
     libc = _glibc()
     if libc is not None:
         libc.malloc_trim(0)
+
+
+def sparse_zeros(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """Zeros of which only the pages that are written take memory.
+
+    numpy asks Linux for pages of 2 MB, and a few lesions here and there fill all of those.
+
+    Args:
+        shape: Shape of the array.
+        dtype: Its type.
+    """
+    count = math.prod(shape)
+    if sys.platform != "linux" or count == 0:
+        return np.zeros(shape, dtype=dtype)
+    pages = mmap.mmap(-1, count * np.dtype(dtype).itemsize, flags=mmap.MAP_PRIVATE)
+    return np.frombuffer(pages, dtype=dtype).reshape(shape)
 
 
 @cache

@@ -83,6 +83,7 @@ def samples_of(folder: Path) -> list[Sample]:
     from hoimg.segment.division import divide_unaided, standing_out
     from hoimg.segment.exclude import hard_exclusion
     from hoimg.segment.marrow import native_marrow
+    from hoimg.segment.parts import bone_depth
     from hoimg.segment.routes import propose
     from hoimg.segment.scene import look
     from hoimg.segment.shells import closed_shells
@@ -109,34 +110,22 @@ def samples_of(folder: Path) -> list[Sample]:
     standing = standing_out(scene.dense & body, shells, marrow, working, settings)
     division = divide_unaided(standing, working, settings, marrow=marrow, mirror=mirror, fresh=none)
     maps = survey(
-        working,
-        body,
-        metal,
-        scene.streaks,
-        scene.lumen,
-        division,
-        marrow,
-        mirror,
-        None,
-        none,
-        contrast,
+        scene,
         settings,
+        body=body,
+        closed=closed,
+        marrow=marrow,
+        mirror=mirror,
+        bone_depth=bone_depth(standing.bone, marrow, shells, working),
+        division=division,
+        given=None,
+        fresh=none,
+        contrast=contrast,
     )
     truth = resample_mask(truth_of(folder, case, 0, volume.grid), working.grid).array
     sizes = np.bincount(truth.ravel())
     out = []
-    for candidate in propose(
-        working,
-        division,
-        marrow,
-        mirror,
-        body,
-        metal,
-        scene.streaks,
-        closed,
-        scene.parted,
-        settings,
-    ):
+    for candidate in propose(maps):
         features, place, around = maps.of(candidate)
         if hard_exclusion(features, place, settings) is not None:
             continue

@@ -8,6 +8,7 @@ from hoimg.dicom.types import Exam
 from hoimg.dicom.volume_files import read_volume_file
 from hoimg.errors import InputRefused
 from hoimg.image import CTVolume
+from hoimg.memory import keep_freed_memory
 
 
 def load_volume(exam: Exam, *, children: int | None = None) -> CTVolume:
@@ -26,6 +27,7 @@ def load_volume(exam: Exam, *, children: int | None = None) -> CTVolume:
     Raises:
         InputRefused: when a file cannot be read or decoded; the message names it.
     """
+    keep_freed_memory()  # before the readers' threads come, each with memory of its own
     series = exam.series
     if series.source != "dicom" and series.grid is not None:
         return read_volume_file(series.files[0], series.grid)

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from hoimg.geometry import Box
+from hoimg.geometry import Box, bounding_box, margin_voxels, nested
 from hoimg.segment.morphology import (
     open_mm,
     smooth_mm,
@@ -28,6 +28,10 @@ ROOM_MM = 16.0
 """A candidate's box has this much room around, for what is read of its surroundings."""
 ENOUGH, ENOUGH_SLICES = 200_000, 3_000_000
 """Voxels from which a median is read, of slices with so many."""
+WINDOW_MM = 2.0
+"""Standard deviation of the window in which floccules are uneven."""
+SLAB = 64
+"""Slices looked at in one go."""
 BRIGHT_HU = 350.0
 """Floccules stay below this; what is denser has a rim of its own, with its blur around."""
 
@@ -54,7 +58,11 @@ class Candidate:
     @cached_property
     def at(self) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
         """Indices zyx of its voxels in the working array."""
-        z, y, x = (k + s.start for k, s in zip(np.nonzero(self.mask), self.box, strict=True))
+        inner = bounding_box(self.mask)
+        if inner is None:
+            raise ValueError("a candidate has at least one voxel")
+        place = nested(self.box, inner)
+        z, y, x = (k + s.start for k, s in zip(np.nonzero(self.mask[inner]), place, strict=True))
         return (z, y, x)
 
     @cached_property
@@ -117,20 +125,25 @@ def faint_mineral(
     spacing = working.spacing_zyx_mm
     muscle = muscle_hu(working.hu, body)
     noise = noise_hu(working.hu, body, muscle)
-    # Only what is denser than muscle counts: fat beside muscle is uneven too, and bone or gas
-    # close by would leak into the local mean.
-    hu = np.clip(working.hu, np.float32(muscle), np.float32(BRIGHT_HU))
-    hu[avoid] = muscle
-    mean = smooth_mm(hu, 2.0, spacing)
-    spread = smooth_mm(hu * hu, 2.0, spacing)
-    spread -= mean * mean
-    np.sqrt(np.maximum(spread, 0, out=spread), out=spread)
-    # The 2 mm window also lights up around a dense body; only what is dense itself is kept.
-    least = np.minimum(mean, smooth_mm(hu, 0.8, spacing))
     looked_at = body & ~avoid
-    out = []
-    for part in parts:
-        limit = float(np.hypot(part * settings.faint_sd_hu, noise))
-        found = (least > muscle + part * settings.faint_excess_hu) & (spread > limit) & looked_at
-        out.append(open_mm(found, 1.6, spacing))
-    return out
+    found = [np.zeros_like(body) for _ in parts]
+    reach = margin_voxels(3 * WINDOW_MM, spacing)[0]
+    for start in range(0, len(body), SLAB):  # a scan's worth of floats at once is too much
+        stop = start + SLAB
+        room = slice(max(start - reach, 0), stop + reach)
+        # Only what is denser than muscle counts: fat beside muscle is uneven too, and bone or gas
+        # close by would leak into the local mean.
+        hu = np.clip(working.hu[room], np.float32(muscle), np.float32(BRIGHT_HU))
+        hu[avoid[room]] = muscle
+        mean = smooth_mm(hu, WINDOW_MM, spacing)
+        # The window also lights up around a dense body; only what is dense itself is kept.
+        least = np.minimum(mean, smooth_mm(hu, 0.8, spacing))
+        spread = smooth_mm(np.multiply(hu, hu, out=hu), WINDOW_MM, spacing)
+        spread -= np.multiply(mean, mean, out=mean)
+        np.sqrt(np.maximum(spread, 0, out=spread), out=spread)
+        own = slice(start - room.start, stop - room.start)
+        for part, out in zip(parts, found, strict=True):
+            dense = least[own] > muscle + part * settings.faint_excess_hu
+            uneven = spread[own] > float(np.hypot(part * settings.faint_sd_hu, noise))
+            out[start:stop] = dense & uneven & looked_at[start:stop]
+    return [open_mm(mask, 1.6, spacing) for mask in found]

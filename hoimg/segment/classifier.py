@@ -10,6 +10,7 @@ it round.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -107,35 +108,54 @@ def vector(f: Features, p: Place, a: Around) -> NDArray[np.float64]:
     return np.array([float(known[name]) for name in FEATURES])
 
 
-def opinion(f: Features, p: Place, a: Around) -> Opinion:
-    """Score one candidate and say which features decided.
+def opinions(described: Sequence[tuple[Features, Place, Around]]) -> list[Opinion]:
+    """Score candidates and say which features decided.
 
     A feature's weight is the change of the trees' mean answer at the splits that asked for it
     (Saabas 2014); the weights and the start add up to the log odds.
     """
-    trees = _trees()
-    values = vector(f, p, a)
-    node = trees.root
-    total = np.zeros(len(values))
+    if not described:
+        return []
+    trees = stored_trees()
+    values = np.array([vector(*one) for one in described])
+    rows = np.arange(len(values))[:, None]
+    node = np.tile(trees.root, (len(values), 1))
+    total = np.zeros(values.shape)
     # All trees take a step together until each has come to a leaf, which leads to itself.
     for _ in range(trees.depth):
         asked = trees.feature[node]
-        value = values[asked]
+        value = values[rows, asked]
         left = np.where(np.isnan(value), trees.missing_left[node], value <= trees.threshold[node])
         child = np.where(left, trees.left[node], trees.right[node])
         change = trees.value[child] - trees.value[node]
-        total += np.bincount(asked, change, minlength=len(values))
+        at = rows * values.shape[1] + asked
+        total += np.bincount(at.ravel(), change.ravel(), minlength=total.size).reshape(total.shape)
         node = child
-    odds = trees.start + float(trees.value[trees.root].sum() + total.sum())
-    order = np.argsort(-np.abs(total), kind="stable")
     names = tuple(FEATURES)
-    weights = tuple((names[k], float(values[k]), float(total[k])) for k in order)
-    return Opinion(1.0 / (1.0 + exp(-odds)), weights)
+    out = []
+    for own, parts in zip(values, total, strict=True):
+        odds = trees.start + float(trees.value[trees.root].sum() + parts.sum())
+        order = np.argsort(-np.abs(parts), kind="stable")
+        weights = tuple((names[k], float(own[k]), float(parts[k])) for k in order)
+        out.append(Opinion(1.0 / (1.0 + exp(-odds)), weights))
+    return out
 
 
 @dataclass(frozen=True, eq=False)
-class _Trees:
-    """The nodes of all trees in a row; a leaf asks for the first feature and leads to itself."""
+class Trees:
+    """The nodes of all trees in a row; a leaf asks for the first feature and leads to itself.
+
+    Attributes:
+        start: Log odds before any question.
+        depth: Questions on the longest way.
+        root: Each tree's first node.
+        feature: Per node, the place in :data:`FEATURES` of what it asks for.
+        threshold: Values up to this go left.
+        missing_left: Whether nan goes left.
+        left: Next node there.
+        right: Next node to the right.
+        value: Mean answer of what comes to the node, log odds.
+    """
 
     start: float
     depth: int
@@ -149,8 +169,8 @@ class _Trees:
 
 
 @cache
-def _trees() -> _Trees:
-    """The trees as they lie beside this file."""
+def stored_trees() -> Trees:
+    """The trees as they lie beside this file, read once."""
     text = files("hoimg.segment").joinpath("classifier.json").read_text(encoding="utf-8")
     stored = json.loads(text)
     if stored["features"] != list(FEATURES):
@@ -170,7 +190,7 @@ def _trees() -> _Trees:
     depth, at = 0, root[:-1]
     while not leaf[at].all():
         depth, at = depth + 1, np.unique(np.concatenate([left[at], right[at]]))
-    return _Trees(
+    return Trees(
         stored["start"],
         depth,
         root[:-1],

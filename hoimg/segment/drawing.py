@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hoimg.geometry import Box, bounding_box, nested
 from hoimg.image import CTVolume
+from hoimg.memory import sparse_zeros
 from hoimg.segment.candidates import Candidate
 from hoimg.segment.morphology import close_mm, fill_holes, label_components
 from hoimg.segment.outline import outline
@@ -56,7 +57,7 @@ class Drawing:
         size = volume.grid.size_zyx
         self.skeleton = _native_skeleton(size, working, bone, called)
         self.metal = working.to_native(metal, size)
-        self.lesions: NDArray[np.uint16] = np.zeros(size, dtype=np.uint16)
+        self.lesions: NDArray[np.uint16] = sparse_zeros(size, np.uint16)
 
     def outlined(self, candidate: Candidate) -> tuple[Box, list[Bool]]:
         """A candidate's outline beside bone, metal and the lesions so far.
@@ -80,7 +81,7 @@ class Drawing:
     def excluded(self, left: list[Left]) -> tuple[NDArray[np.uint16], list[ExcludedRegion]]:
         """What was not called, largest first, as a label map and a list."""
         size, grid = self.volume.grid.size_zyx, self.volume.grid
-        out = np.zeros(size, dtype=np.uint16)
+        out = sparse_zeros(size, np.uint16)
         regions: list[ExcludedRegion] = []
         taken = np.zeros(self.working.hu.shape, dtype=bool)
         for mask, box, reason, note in sorted(left, key=lambda item: -np.count_nonzero(item[0])):

@@ -15,6 +15,7 @@ from hoimg.image import CTVolume, Mask, resample_mask
 from hoimg.memory import give_back_freed_memory, keep_freed_memory
 from hoimg.results import Finding
 from hoimg.segment.candidates import Candidate
+from hoimg.segment.classifier import stored_trees
 from hoimg.segment.division import STRONG_AGREEMENT, divide_unaided, standing_out
 from hoimg.segment.drawing import Drawing
 from hoimg.segment.given import (
@@ -29,6 +30,7 @@ from hoimg.segment.morphology import (
     dilate_mm,
     label_components,
 )
+from hoimg.segment.parts import bone_depth
 from hoimg.segment.prior import PriorScan, fresh_bone, prior_skeleton
 from hoimg.segment.region import call_in_region
 from hoimg.segment.scene import look
@@ -169,11 +171,14 @@ def segment_exam(
         division, marrow = by_mask_given.division, by_mask_given.marrow
         held += lacking_bones(by_mask_given.lacking, working)
         bone = division.kept
+        depths = bone_depth(division.bone, marrow, shells, working)
     else:
-        with ThreadPoolExecutor(1) as beside:  # marrow and mirror do not need each other
+        with ThreadPoolExecutor(1) as beside:  # what follows from marrow needs no mirror
             mirroring = beside.submit(mirror_skeleton, working, body, metal, shells)
             marrow = native_marrow(parted, dense, shells, working)
             standing = standing_out(dense & known, shells, marrow, working, settings)
+            depths = bone_depth(standing.bone, marrow, shells, working)
+            stored_trees()
             mirror = mirroring.result()
         division = divide_unaided(
             standing, working, settings, marrow=marrow, mirror=mirror, fresh=fresh
@@ -216,22 +221,18 @@ def segment_exam(
     if lesions is None:
         found = search(
             survey(
-                working,
-                known,
-                metal,
-                streaks,
-                lumen,
-                division,
-                marrow,
-                mirror,
-                given,
-                fresh,
-                bool(contrast),
+                scene,
                 settings,
+                body=known,
+                closed=closed,
+                marrow=marrow,
+                mirror=mirror,
+                bone_depth=depths,
+                division=division,
+                given=given,
+                fresh=fresh,
+                contrast=bool(contrast),
             ),
-            metal,
-            closed,
-            parted,
             wanted,
             points,
         )
@@ -248,7 +249,7 @@ def segment_exam(
     core, beyond = division.solid | marrow.inside, closed.beyond
     paired_mm = None if mirror is None or not seeds_lps_mm else mirror.distance_mm
     # What follows is on the exam's own grid and large; the search's maps go before it comes.
-    del scene, parted, marrow, division, closed, mirror, shells, fresh, dense, known
+    del scene, parted, marrow, depths, division, closed, mirror, shells, fresh, dense, known
     give_back_freed_memory()
     drawing = Drawing(
         volume,

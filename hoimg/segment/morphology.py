@@ -136,8 +136,10 @@ def label_components(mask: Bool) -> tuple[NDArray[np.int32], int]:
     and how many."""
     import cc3d
 
-    labels, count = cc3d.connected_components(mask, connectivity=26, return_N=True)
-    return labels.astype(np.int32), int(count)
+    labels, count = cc3d.connected_components(
+        mask, connectivity=26, out_dtype=np.uint32, return_N=True
+    )
+    return labels.view(np.int32), int(count)
 
 
 def remove_small(mask: Bool, min_voxels: float) -> Bool:
@@ -177,7 +179,9 @@ def _dilate(mask: Bool, radii_mm: Sequence[float], spacing_zyx_mm: Sequence[floa
     wide = max(max(ball.values()) for ball in balls)
     high = max(y for ball in balls for _, y in ball)
     size = mask.shape[2]
-    laid = np.pad(mask, [(0, 0), (0, high), (0, wide + -(size + wide) % 8)])
+    rows_yx = (mask.shape[1] + high, size + wide + -(size + wide) % 8)
+    laid = np.zeros((mask.shape[0], *rows_yx), dtype=bool)  # np.pad takes three times as long
+    laid[:, : mask.shape[1], :size] = mask
     grown, row = laid.ravel(), laid.ravel().copy()
     rows = [np.packbits(row)]
     for reach in range(1, wide + 1):

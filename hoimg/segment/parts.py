@@ -11,13 +11,13 @@ skeleton) are left out.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.geometry import Box, margin_voxels, widened
 from hoimg.segment.candidates import ROOM_MM
-from hoimg.segment.division import Division
 from hoimg.segment.marrow import Marrow
 from hoimg.segment.morphology import (
     close_mm,
@@ -39,6 +39,8 @@ UNEXPLAINED = 0.3
 """A part of which all but less than this lies on what is known to be native is native."""
 NECK_MM = 0.8
 """Two lumps are two where the neck between them is narrower than the smaller by this in radius."""
+DEEPEST_MM = 12.0
+"""What lies deeper makes no neck."""
 NEIGHBOUR_MM = 8.0
 """Only bone this near to what is off the known skeleton is parted."""
 
@@ -67,32 +69,50 @@ def basin_parts(
     return out
 
 
-def lump_parts(
-    division: Division,
-    marrow: Marrow,
-    shells: Bool,
-    off: Bool,
-    working: Working,
-) -> list[Part]:
+@dataclass(frozen=True, eq=False)
+class BoneDepth:
+    """Bone with its marrow, and how deep in it each voxel lies.
+
+    Attributes:
+        solid: Bone with its marrow.
+        depth_mm: float32, distance to its surface, smoothed, at most ``DEEPEST_MM``.
+    """
+
+    solid: Bool
+    depth_mm: NDArray[np.float32]
+
+
+def bone_depth(bone: Bool, marrow: Marrow, shells: Bool, working: Working) -> BoneDepth:
+    """How deep in bone each voxel lies.
+
+    Args:
+        bone: Dense voxels of pieces that hold native bone.
+        marrow: Native bone by its marrow.
+        shells: Closed shells, which are candidates already.
+        working: The working grid.
+    """
+    spacing = working.spacing_zyx_mm
+    solid = fill_holes(close_mm(bone & ~shells, 2.0, spacing), per_slice=True)
+    solid |= (marrow.inside | bone) & ~shells
+    depth = smooth_mm(depth_mm(solid, spacing), 0.8, spacing)
+    return BoneDepth(solid, np.minimum(depth, DEEPEST_MM, out=depth))
+
+
+def lump_parts(bone: BoneDepth, off: Bool, working: Working) -> list[Part]:
     """Bone with its marrow, parted at its necks; parts off what is known to be native.
 
     Args:
-        division: Dense voxels, divided.
-        marrow: Native bone by its marrow.
-        shells: Closed shells, which are candidates already.
+        bone: Bone with its marrow, and its depth.
         off: Voxels off what is known to be native.
         working: The working grid.
     """
     spacing = working.spacing_zyx_mm
-    solid = fill_holes(close_mm(division.bone & ~shells, 2.0, spacing), per_slice=True)
-    solid |= (marrow.inside | division.bone) & ~shells
-    depth = np.minimum(smooth_mm(depth_mm(solid, spacing), 0.8, spacing), 12.0)
     # Only the neighbourhood of what may be no native bone is parted.
-    solid = solid & dilate_mm(solid & off, NEIGHBOUR_MM, spacing)
-    steps = np.rint(-10.0 * depth).astype(np.int16)
-    lumps = flooded(steps, solid)
+    solid = bone.solid & dilate_mm(bone.solid & off, NEIGHBOUR_MM, spacing)
+    heights = -bone.depth_mm
+    lumps = flooded(np.rint(10.0 * heights).astype(np.int16), solid)
     count = int(lumps.max()) + 1
-    lumps, _ = join_shallow(lumps, -depth, np.zeros(count, dtype=bool), NECK_MM)
+    lumps, _ = join_shallow(lumps, heights, np.zeros(count, dtype=bool), NECK_MM)
     sizes = np.bincount(lumps[solid], minlength=count)
     return list(_uncut(lumps, sizes, np.ones(count, dtype=bool), off, working))
 

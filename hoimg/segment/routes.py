@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from hoimg.geometry import margin_voxels, overlap, widened
 from hoimg.segment.candidates import BRIGHT_HU, GROW_BACK_MM, ROOM_MM, Candidate, faint_mineral
 from hoimg.segment.division import OPENED_MM, SURFACE_MM, Division
-from hoimg.segment.marrow import Marrow
 from hoimg.segment.morphology import (
     close_mm,
     dilate_mm,
@@ -24,10 +23,10 @@ from hoimg.segment.morphology import (
     remove_small,
 )
 from hoimg.segment.parts import basin_parts, joined_parts, lump_parts
-from hoimg.segment.shells import Basins, Shells
+from hoimg.segment.shells import Shells
+from hoimg.segment.survey import Survey
 from hoimg.segment.symmetry import Mirror
 from hoimg.segment.working import Working
-from hoimg.settings import SegmentSettings
 
 Bool = NDArray[np.bool_]
 
@@ -40,128 +39,78 @@ SAME = 0.85
 """Two candidates that share this much (over their union) are one."""
 
 
-def propose(
-    working: Working,
-    division: Division,
-    marrow: Marrow,
-    mirror: Mirror | None,
-    body: Bool,
-    metal: Bool,
-    streaks: Bool,
-    closed: Shells,
-    parted: Basins,
-    settings: SegmentSettings,
-) -> list[Candidate]:
-    """Propose candidates by every route; overlapping ones are all given.
-
-    Args:
-        working: The working grid.
-        division: Dense voxels, divided.
-        marrow: Native bone by its marrow.
-        mirror: The mirrored skeleton, or None.
-        body: The patient.
-        metal: Metal.
-        streaks: Its streak zone.
-        closed: Closed shells.
-        parted: Basins of the scan.
-        settings: Section ``segment``.
-    """
-    spacing = working.spacing_zyx_mm
+def propose(maps: Survey) -> list[Candidate]:
+    """Propose candidates by every route; overlapping ones are all given."""
+    working, division, closed = maps.working, maps.division, maps.closed
+    spacing, group_mm = working.spacing_zyx_mm, maps.settings.group_mm
     shelled = closed.labels > 0
     near_kept = dilate_mm(division.kept, max(spacing), spacing)
     # What lies on a shell's surface is its blur and its crumbs.
     off_shell = ~dilate_mm(shelled, 2.0, spacing)
-    wall = metal | division.solid | division.kept
     sure = division.kept & ~division.loose
     with ThreadPoolExecutor(1) as beside:
-        outgrown = beside.submit(
-            _outgrown, division, marrow, mirror, wall, off_shell, working, settings
-        )
-        parts = beside.submit(
-            _cut_out, division, marrow, mirror, shelled, parted, near_kept, working, settings
-        )
-        floccules = _floccules(division, marrow, sure, body, metal | streaks, working, settings)
+        outgrown = beside.submit(_outgrown, maps, off_shell)
+        parts = beside.submit(_cut_out, maps, shelled, near_kept)
+        floccules = _floccules(maps, sure)
         by_marrow, by_mirror = outgrown.result()
         out = list(_shelled(closed, division, near_kept, spacing))
         for grown in by_marrow:
             out += _pieces(grown, "marrow", near_kept, working)
         out += _pieces(by_mirror, "mirror", near_kept, working)
         standing = np.logical_or.reduce([*by_marrow, by_mirror])
-        hard = sure | metal | shelled
+        hard = sure | maps.metal | shelled
         for faint in floccules:
             free = remove_small((division.free | faint) & off_shell, 20.0 / working.voxel_mm3)
-            grouped = _grouped(free, hard, settings.group_mm, spacing)
+            grouped = _grouped(free, hard, group_mm, spacing)
             out += _pieces(grouped, "free", near_kept, working)
             # Floccules beside an outgrowth belong to it; or they do not.
             if standing.any():
-                every = _grouped(free | standing, hard, settings.group_mm, spacing)
+                every = _grouped(free | standing, hard, group_mm, spacing)
                 out += _pieces(every & off_shell, "joined", near_kept, working)
         return _distinct(out + parts.result())
 
 
-def _outgrown(
-    division: Division,
-    marrow: Marrow,
-    mirror: Mirror | None,
-    wall: Bool,
-    off_shell: Bool,
-    working: Working,
-    settings: SegmentSettings,
-) -> tuple[list[Bool], Bool]:
+def _outgrown(maps: Survey, off_shell: Bool) -> tuple[list[Bool], Bool]:
     """What stands out from bone: beyond its cortex, by each opening, and off mirrored bone."""
+    division = maps.division
     by_marrow = []
     for radius in OPENED_MM:
         # A lump on a bone whose marrow was not seen comes off only at a wider opening.
-        seeds = open_mm(division.marrow_suspects, radius, working.spacing_zyx_mm)
-        by_marrow.append(_grown(seeds, division, marrow, None, wall, working, settings) & off_shell)
-    suspects = division.mirror_suspects
-    apart = _grown(suspects, division, marrow, mirror, wall, working, settings)
-    return by_marrow, apart & off_shell
+        seeds = open_mm(division.marrow_suspects, radius, maps.working.spacing_zyx_mm)
+        by_marrow.append(_grown(seeds, maps, None) & off_shell)
+    return by_marrow, _grown(division.mirror_suspects, maps, maps.mirror) & off_shell
 
 
-def _floccules(
-    division: Division,
-    marrow: Marrow,
-    sure: Bool,
-    body: Bool,
-    barred: Bool,
-    working: Working,
-    settings: SegmentSettings,
-) -> list[Bool]:
+def _floccules(maps: Survey, sure: Bool) -> list[Bool]:
     """Faint mineral away from bone and from the blur of what is dense, at each limit."""
+    working, division = maps.working, maps.division
     spacing = working.spacing_zyx_mm
     halo = max(2.0, 1.2 * max(spacing))  # partial volume of cortex
-    near_bone = dilate_mm(marrow.inside | open_mm(sure, 0.6, spacing), halo, spacing)
+    near_bone = dilate_mm(maps.marrow.inside | open_mm(sure, 0.6, spacing), halo, spacing)
     dense_ones = division.free | division.marrow_suspects | division.mirror_suspects
     # The blur around a dense body is no floccule, and would bridge two lesions side by side.
     blur = dilate_mm(dense_ones & (working.hu > BRIGHT_HU), 3.5, spacing)
     clear = ~(blur | near_bone)
-    found = faint_mineral(working, body, near_bone | barred, settings, FAINT)
+    barred = near_bone | maps.metal | maps.streaks
+    found = faint_mineral(working, maps.body, barred, maps.settings, FAINT)
     return [faint & clear for faint in found]
 
 
-def _cut_out(
-    division: Division,
-    marrow: Marrow,
-    mirror: Mirror | None,
-    shelled: Bool,
-    parted: Basins,
-    near_kept: Bool,
-    working: Working,
-    settings: SegmentSettings,
-) -> list[Candidate]:
+def _cut_out(maps: Survey, shelled: Bool, near_kept: Bool) -> list[Candidate]:
     """Parts of bone by form, for what looks like a bone's marrow or has no marrow beside it."""
+    working, division = maps.working, maps.division
     spacing = working.spacing_zyx_mm
     off: Bool | None = None
     if division.provider == "given":
-        off = marrow.distance_mm > max(settings.given_tolerance_mm, max(spacing))
-    elif mirror is not None:
-        off = mirror.distance_mm > mirror.known_to_mm(settings, spacing)
-    basins = basin_parts(parted, shelled, off, working)
+        known_to_mm = max(maps.settings.given_tolerance_mm, max(spacing))
+        off = maps.marrow.distance_mm > known_to_mm
+    elif maps.mirror is not None:
+        off = maps.mirror.distance_mm > maps.mirror.known_to_mm(maps.settings, spacing)
+    basins = basin_parts(maps.parted, shelled, off, working)
     every = [("basin", basins)]
     if off is not None:
         # Where nothing is known to be native, every bone would be lumps of its own length.
-        lumps = lump_parts(division, marrow, shelled, off, working)
+        lumps = lump_parts(maps.bone_depth, off, working)
         joined = joined_parts(basins + lumps, off, division.bone, working)
         every += [("lump", lumps), ("parts", list(joined))]
     return [
@@ -177,24 +126,18 @@ def _grouped(mask: Bool, wall: Bool, group_mm: float, spacing: tuple[float, floa
     return fill_holes(joined) & ~wall
 
 
-def _grown(
-    seeds: Bool,
-    division: Division,
-    marrow: Marrow,
-    mirror: Mirror | None,
-    wall: Bool,
-    working: Working,
-    settings: SegmentSettings,
-) -> Bool:
+def _grown(seeds: Bool, maps: Survey, mirror: Mirror | None) -> Bool:
     """Suspects grown back to the native surface that they stand on, and their cores filled."""
     if not seeds.any():
         return seeds
-    spacing = working.spacing_zyx_mm
+    division, marrow = maps.division, maps.marrow
+    spacing = maps.working.spacing_zyx_mm
+    wall = maps.metal | division.solid | division.kept
     native = ~marrow.beyond(SURFACE_MM) & np.isfinite(marrow.cortex_mm)
     if mirror is not None:
         native |= mirror.distance_mm <= 0.5
     reach = division.dense & dilate_mm(seeds, GROW_BACK_MM, spacing) & ~native
-    grown = close_mm(seeds | reach, settings.group_mm / 2, spacing)
+    grown = close_mm(seeds | reach, maps.settings.group_mm / 2, spacing)
     # Lesion and native bone together close the envelope of a fused lesion's marrow core.
     hard = (wall & ~grown) | native
     filled = fill_holes(grown | hard) & ~hard

@@ -7,6 +7,7 @@ over is listed with the reason why it was not called.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,11 +15,10 @@ from numpy.typing import NDArray
 
 from hoimg.geometry import Box, margin_voxels
 from hoimg.segment.candidates import Candidate
-from hoimg.segment.classifier import Opinion, opinion
+from hoimg.segment.classifier import Opinion, opinions
 from hoimg.segment.exclude import Place, hard_exclusion, likely_reason
 from hoimg.segment.features import Features
 from hoimg.segment.routes import propose, shared_voxels
-from hoimg.segment.shells import Basins, Shells
 from hoimg.segment.survey import Survey
 from hoimg.settings import SegmentSettings
 
@@ -64,9 +64,6 @@ class _Judged:
 
 def search(
     maps: Survey,
-    metal: Bool,
-    closed: Shells,
-    parted: Basins,
     wanted: Callable[[Candidate], bool] | None = None,
     points_zyx: Sequence[NDArray[np.int64]] = (),
 ) -> Found:
@@ -74,27 +71,11 @@ def search(
 
     Args:
         maps: The exam's maps.
-        metal: Metal.
-        closed: Closed shells.
-        parted: Basins of the scan.
         wanted: Guided use: whether a candidate lies where the reader points; such ones are called
             whatever they may be, others are not. None: everything is judged.
         points_zyx: A reader's points, voxels of the working grid.
     """
-    proposed = propose(
-        maps.working,
-        maps.division,
-        maps.marrow,
-        maps.mirror,
-        maps.body,
-        metal,
-        maps.streaks,
-        closed,
-        parted,
-        maps.settings,
-    )
-    judged = [_judged(maps, candidate) for candidate in proposed]
-    judged.sort(key=lambda j: -j.said.probability)
+    judged = sorted(_judged(maps, propose(maps)), key=lambda j: -j.said.probability)
     called: list[Candidate] = []
     left: list[Left] = []
     refused: list[_Judged] = []
@@ -141,10 +122,15 @@ def _holding(
     return None
 
 
-def _judged(maps: Survey, candidate: Candidate) -> _Judged:
-    features, place, around = maps.of(candidate)
-    hard = hard_exclusion(features, place, maps.settings)
-    return _Judged(candidate, features, place, opinion(features, place, around), hard)
+def _judged(maps: Survey, proposed: Sequence[Candidate]) -> list[_Judged]:
+    with ThreadPoolExecutor(2) as both:
+        described = list(both.map(maps.of, proposed))
+    return [
+        _Judged(candidate, features, place, said, hard_exclusion(features, place, maps.settings))
+        for candidate, (features, place, _), said in zip(
+            proposed, described, opinions(described), strict=True
+        )
+    ]
 
 
 def _is_lesion(one: _Judged, maps: Survey) -> bool:

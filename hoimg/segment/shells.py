@@ -9,6 +9,7 @@ side and no registration. After the second trial in ``docs/methods/segment.md``.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -200,8 +201,10 @@ def _basins(
     # Only the neighbourhood of dense voxels is flooded, with every cavity that they enclose.
     near = fill_holes(dilate_mm(hu > DENSE_HU, 4.0, working.spacing_zyx_mm))
     steps = np.rint(np.clip(hu, FLOOR_HU, CEILING_HU) / STEP_HU).astype(np.int16)
-    basins = flooded(steps, near)
-    open_air = _open(hu, settings.shell_max_mm3 / working.voxel_mm3)
+    with ThreadPoolExecutor(1) as beside:
+        opening = beside.submit(_open, hu, settings.shell_max_mm3 / working.voxel_mm3)
+        basins = flooded(steps, near)
+        open_air = opening.result()
     background = np.zeros(int(basins.max()) + 1, dtype=bool)
     background[basins[open_air]] = True
     background[0] = True

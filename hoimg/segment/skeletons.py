@@ -31,7 +31,7 @@ class ProvidedSkeleton:
     Attributes:
         provider: Its name in words, with its agreement.
         mask: Where it has native bone with marrow, bool, working grid.
-        confidence: float32, 0 to 1, how sure it is that a voxel is native bone.
+        confidence: float16, 0 to 1, how sure it is that a voxel is native bone.
         agreement: The fraction of the scan's bone that it explains; None where it is not measured.
         why: Why it is not to be used on this scan (its own failure check); None where it is.
         findings: For the reader.
@@ -39,7 +39,7 @@ class ProvidedSkeleton:
 
     provider: str
     mask: Bool
-    confidence: NDArray[np.float32]
+    confidence: NDArray[np.float16]
     agreement: float | None = None
     why: str | None = None
     findings: tuple[Finding, ...] = ()
@@ -71,7 +71,9 @@ def by_distance(
         why: See there.
         known: Where it knows anything; None for everywhere.
     """
-    confidence = np.clip(1 - distance / (2 * tolerance_mm), 0, 1).astype(np.float32)
+    sure = distance / np.float32(-2 * tolerance_mm)
+    sure += 1
+    confidence = np.clip(sure, 0, 1, out=sure).astype(np.float16)
     mask = distance <= 0.5
     if known is not None:
         confidence[~known] = UNKNOWN
@@ -85,8 +87,8 @@ def by_mask(provider: str, mask: Bool, spacing_zyx_mm: Sequence[float]) -> Provi
     Its confidence is 1 on the bone, one half a voxel beside it and 0 farther away.
     """
     beside = dilate_mm(mask, max(spacing_zyx_mm), spacing_zyx_mm)
-    confidence = beside.astype(np.float32)
-    confidence *= UNKNOWN
+    confidence = np.zeros(mask.shape, dtype=np.float16)
+    confidence[beside] = UNKNOWN
     confidence[mask] = 1.0
     return ProvidedSkeleton(provider, mask, confidence)
 
@@ -96,10 +98,11 @@ def combined(provided: Sequence[ProvidedSkeleton]) -> NDArray[np.uint8] | None:
     usable = [p for p in provided if p.usable]
     if not usable:
         return None
-    total = usable[0].confidence.copy()
+    total = usable[0].confidence.astype(np.float32)
     for each in usable[1:]:
         total += each.confidence
-    return np.rint(100 * total / len(usable)).astype(np.uint8)
+    total *= np.float32(100 / len(usable))
+    return np.rint(total, out=total).astype(np.uint8)
 
 
 def in_words(provided: Sequence[ProvidedSkeleton]) -> str:
@@ -115,4 +118,4 @@ def disputed(provided: Sequence[ProvidedSkeleton], lesion: Bool, box: tuple[slic
         lesion: Boolean array of the box's shape.
         box: Its place in the working array.
     """
-    return any(p.usable and float(p.confidence[box][lesion].mean()) > UNKNOWN for p in provided)
+    return any(p.usable and p.confidence[box][lesion].mean(dtype=float) > UNKNOWN for p in provided)

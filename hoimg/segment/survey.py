@@ -16,6 +16,9 @@ from hoimg.segment.exclude import Place
 from hoimg.segment.features import Features, features_of
 from hoimg.segment.marrow import Marrow
 from hoimg.segment.morphology import dilate_mm, distance_mm
+from hoimg.segment.parts import BoneDepth
+from hoimg.segment.scene import Scene
+from hoimg.segment.shells import Basins, Shells
 from hoimg.segment.symmetry import Mirror
 from hoimg.segment.working import Working
 from hoimg.settings import SegmentSettings
@@ -30,13 +33,16 @@ METAL_MM = 5.0
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """The maps of one exam on its working grid that candidates are judged by.
+    """The maps of one exam on its working grid that candidates come from and are judged by.
 
     Attributes:
         working: The working grid.
-        body: The patient.
+        body: The patient, and what a region holds outside of the patient.
         streaks: Streak zone of metal.
         metal: Metal.
+        parted: Basins of the scan.
+        closed: Closed shells.
+        bone_depth: How deep in bone each voxel lies.
         near_lumen: Within 3 mm of an enhanced lumen.
         division: Dense voxels, divided.
         marrow: Native bone by its marrow.
@@ -52,6 +58,9 @@ class Survey:
     body: Bool
     streaks: Bool
     metal: Bool
+    parted: Basins
+    closed: Shells
+    bone_depth: BoneDepth
     near_lumen: Bool
     division: Division
     marrow: Marrow
@@ -74,10 +83,10 @@ class Survey:
         box, mask, at = candidate.box, candidate.mask, candidate.at
         spacing = self.working.spacing_zyx_mm
         step = spacing[0]
-        slices = np.flatnonzero(mask.any(axis=(1, 2))) + box[0].start
+        first, end = int(at[0][0]), int(at[0][-1])  # its slices come in order
         last = self.working.hu.shape[0] - 1
-        from_start, from_end = slices[0] * step, (last - slices[-1]) * step
-        inward = slices[-1] * step if from_start <= from_end else (last - slices[0]) * step
+        from_start, from_end = first * step, (last - end) * step
+        inward = end * step if from_start <= from_end else (last - first) * step
         nan = float("nan")
         mirror_mm, mirrored, agreed, faint, agreement, unpaired = nan, 0.0, 1.0, nan, nan, nan
         if self.mirror is not None:
@@ -120,27 +129,31 @@ class Survey:
 
 
 def survey(
-    working: Working,
+    scene: Scene,
+    settings: SegmentSettings,
+    *,
     body: Bool,
-    metal: Bool,
-    streaks: Bool,
-    lumen: Bool,
-    division: Division,
+    closed: Shells,
     marrow: Marrow,
     mirror: Mirror | None,
+    bone_depth: BoneDepth,
+    division: Division,
     given: Bool | None,
     fresh: Bool,
     contrast: bool,
-    settings: SegmentSettings,
 ) -> Survey:
     """Prepare the maps of one exam; see :class:`Survey` for what goes in."""
+    working = scene.working
     spacing = working.spacing_zyx_mm
     return Survey(
         working=working,
         body=body,
-        streaks=streaks,
-        metal=metal,
-        near_lumen=dilate_mm(lumen, 3.0, spacing),
+        streaks=scene.streaks,
+        metal=scene.metal,
+        parted=scene.parted,
+        closed=closed,
+        bone_depth=bone_depth,
+        near_lumen=dilate_mm(scene.lumen, 3.0, spacing),
         division=division,
         marrow=marrow,
         mirror=mirror,
@@ -160,6 +173,8 @@ def metal_near_mm(metal: Bool, mask: Bool, spacing_zyx_mm: Sequence[float]) -> f
         mask: The candidate, at least one voxel, in the same box.
         spacing_zyx_mm: Spacing.
     """
+    if not metal.any():  # as in most boxes
+        return float("inf")
     near = bounding_box(mask, margin_voxels(METAL_MM, spacing_zyx_mm))
     if near is None or not metal[near].any():
         return float("inf")

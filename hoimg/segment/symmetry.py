@@ -9,6 +9,7 @@ bone farther than 3 mm from its partner, against 4.1 % with all intensities.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,20 +116,21 @@ def _mirrored(fine, full, axis: int, start: str) -> Mirror | None:  # type: igno
     both = sitk.CompositeTransform([affine, warp])  # applied last to first: warp, then affine
     partner = sitk.GetArrayFromImage(sitk.Resample(flipped, fine, both, sitk.sitkLinear, -1000.0))
     step = tuple(fine.GetSpacing()[::-1])
-    solid = fill_holes(close_mm(partner > BONE_HU, 3.0, step), per_slice=True)
-    faint = smooth_mm(partner, 2.0, step) > 90
-    own = sitk.GetArrayFromImage(fine) > 250
-    to_solid = distance_mm(solid, step)
-    if not own.any() or not solid.any():
-        return None
-    agreement = float((to_solid[own] <= 4.0).mean())
-    if _reach_mm(own, fine, affine, axis) < MIN_REACH_MM:
-        return None
-    return Mirror(
-        _onto(to_solid, fine, full),
-        _onto(distance_mm(faint, step), fine, full),
-        agreement,
-    )
+
+    def to_faint() -> NDArray[np.float32]:
+        return _onto(distance_mm(smooth_mm(partner, 2.0, step) > 90, step), fine, full)
+
+    with ThreadPoolExecutor(1) as beside:
+        faint_distance = beside.submit(to_faint)
+        solid = fill_holes(close_mm(partner > BONE_HU, 3.0, step), per_slice=True)
+        own = sitk.GetArrayFromImage(fine) > 250
+        to_solid = distance_mm(solid, step)
+        if not own.any() or not solid.any():
+            return None
+        agreement = float((to_solid[own] <= 4.0).mean())
+        if _reach_mm(own, fine, affine, axis) < MIN_REACH_MM:
+            return None
+        return Mirror(_onto(to_solid, fine, full), faint_distance.result(), agreement)
 
 
 def _reach_mm(own: NDArray[np.bool_], image, affine, axis: int) -> float:  # type: ignore[no-untyped-def]

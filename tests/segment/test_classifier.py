@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hoimg.segment.around import Around
-from hoimg.segment.classifier import FEATURES, opinion, vector
+from hoimg.segment.classifier import FEATURES, opinions, vector
 from hoimg.segment.exclude import Place
 from hoimg.segment.features import Features
 from hoimg.settings import SegmentSettings
@@ -69,7 +69,7 @@ candidates = st.composite(lambda draw: (features_from(draw), place_from(draw), a
 @given(candidates())
 @settings(max_examples=60, deadline=None)
 def test_the_weights_add_up_to_the_log_odds_and_nothing_is_undefined(one):
-    said = opinion(*one)
+    (said,) = opinions([one])
     assert 0.0 < said.probability < 1.0
     stored = json.loads(files("hoimg.segment").joinpath("classifier.json").read_text())
     start = stored["start"] + sum(tree["value"][0] for tree in stored["trees"])
@@ -88,11 +88,13 @@ def test_the_weights_add_up_to_the_log_odds_and_nothing_is_undefined(one):
 )
 def test_where_physics_says_which_way_the_score_never_goes_the_other(name, sign, one, a, b):
     low, high = sorted((a, b))
-    first, second = (
-        opinion(*(replace(p, **{name: value}) if hasattr(p, name) else p for p in one)).probability
-        for value in (low, high)
+    first, second = opinions(
+        [
+            tuple(replace(p, **{name: value}) if hasattr(p, name) else p for p in one)
+            for value in (low, high)
+        ]
     )
-    assert sign * (second - first) >= -1e-12
+    assert sign * (second.probability - first.probability) >= -1e-12
 
 
 def lesion():
@@ -143,11 +145,11 @@ def lesion():
 
 def test_a_textbook_lesion_scores_high_and_a_piece_of_rib_low():
     f, p, a = lesion()
-    assert opinion(f, p, a).probability > 0.6
+    assert opinions([(f, p, a)])[0].probability > 0.6
     rib = replace(f, length_mm=70, breadth_mm=11, thickness_mm=8, inscribed_mm=3, bone_wide=0.2)
     beside = replace(p, shell=False, attached=True, contact=0.2, mirror_mm=0.5, mirrored=1.0)
     by_lung = replace(a, wide_gas=0.3, wide_muscle=0.3, wide_bone=0.1)
-    said = opinion(rib, replace(beside, faint_partner=1.0), by_lung)
+    (said,) = opinions([(rib, replace(beside, faint_partner=1.0), by_lung)])
     assert said.probability < SegmentSettings().attached_score
     assert said.words().startswith(f"score {said.probability:.2f}: ")
 

@@ -15,8 +15,11 @@ from hoimg.segment.contrast import enhanced_lumen, wall_calcium
 from hoimg.segment.division import divide_unaided, standing_out
 from hoimg.segment.given import divide_by_given
 from hoimg.segment.marrow import Marrow
+from hoimg.segment.parts import bone_depth
 from hoimg.segment.routes import propose
+from hoimg.segment.scene import Scene
 from hoimg.segment.shells import Shells, find_basins
+from hoimg.segment.survey import survey
 from hoimg.segment.symmetry import Mirror, mirror_skeleton
 from hoimg.segment.working import make_working
 from hoimg.settings import SegmentSettings
@@ -168,11 +171,23 @@ def candidates_of(dense, given):
     working = working_of(dense)
     none = np.zeros(SHAPE, bool)
     parts = given_parts(dense, given)
-    closed = Shells.named(none)
-    parted = find_basins(working, SMALL)
-    every = propose(
-        working, parts.division, parts.marrow, None, ~none, none, none, closed, parted, SMALL
+    looked = Scene(
+        working, ~none, none, none, none, none, dense, parted=find_basins(working, SMALL)
     )
+    maps = survey(
+        looked,
+        SMALL,
+        body=~none,
+        closed=Shells.named(none),
+        marrow=parts.marrow,
+        mirror=None,
+        bone_depth=bone_depth(parts.division.bone, parts.marrow, none, working),
+        division=parts.division,
+        given=given,
+        fresh=none,
+        contrast=False,
+    )
+    every = propose(maps)
     return [c for c in every if c.route not in ("basin", "lump", "parts")]  # see test_parts
 
 

@@ -7,7 +7,7 @@ from body_phantoms import axes, ball, limbs, paint, volume
 from hoimg.segment.division import divide_unaided, standing_out
 from hoimg.segment.marrow import native_marrow
 from hoimg.segment.morphology import distance_mm, smooth_mm
-from hoimg.segment.parts import basin_parts, joined_parts, lump_parts
+from hoimg.segment.parts import basin_parts, bone_depth, joined_parts, lump_parts
 from hoimg.segment.shells import closed_shells, find_basins, join_shallow
 from hoimg.segment.working import make_working
 from hoimg.settings import SegmentSettings
@@ -59,7 +59,7 @@ def test_what_is_known_to_be_native_is_not_proposed():
     solid_ball_on_shaft(hu)
     working, basins, shells, marrow, division = parted_scan(hu)
     off = off_what_is_known(division.bone | marrow.inside, working)
-    assert lump_parts(division, marrow, shells, off, working) == []
+    assert lump_parts(bone_depth(division.bone, marrow, shells, working), off, working) == []
     assert basin_parts(basins, shells, off, working) == []
     assert list(joined_parts([], off, division.bone, working)) == []
 
@@ -71,7 +71,7 @@ def test_where_the_native_bone_is_known_the_ball_is_proposed_and_the_shaft_is_no
     truth = lps_ball((-70.0, -26.0, 30.0), 11.0)
     native = (division.bone | marrow.inside) & ~lps_ball((-70.0, -26.0, 30.0), 12.5)
     off = off_what_is_known(native, working)
-    parts = lump_parts(division, marrow, shells, off, working)
+    parts = lump_parts(bone_depth(division.bone, marrow, shells, working), off, working)
     assert parts
     assert best(parts, truth & ~native) > 0.7  # the neck's cut goes a little into the shaft
     joined = list(joined_parts(parts, off, division.bone, working))
