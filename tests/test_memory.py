@@ -4,6 +4,7 @@ import platform
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from hoimg import memory
@@ -31,6 +32,41 @@ def test_freed_maps_stay_until_they_are_given_back() -> None:
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True
     )
     assert float(run.stdout) > 100
+
+
+SPARSE = """
+import numpy as np
+from hoimg.memory import sparse_zeros
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 / 2**20
+
+before = resident()
+labels = sparse_zeros((256, 512, 512), np.uint16)  # 128 MiB
+labels[::16, 100:104, 200:300] = 7
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pages are Linux's")
+def test_a_sparse_label_map_takes_the_pages_that_are_written() -> None:
+    run = subprocess.run([sys.executable, "-c", SPARSE], capture_output=True, text=True, check=True)
+    assert float(run.stdout) < 4
+
+
+@pytest.mark.parametrize("system", ["linux", "darwin"])
+@pytest.mark.parametrize("shape", [(0, 4, 5), (1, 1, 1), (3, 700, 9)])
+def test_sparse_zeros_are_an_array_like_any_other(
+    system: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if system == "darwin" or sys.platform == "linux":
+        monkeypatch.setattr(sys, "platform", system)
+    made = memory.sparse_zeros(shape, np.uint16)
+    assert made.shape == shape
+    assert made.dtype == np.uint16
+    assert not made.any()
+    made[:] = 65535
+    assert made.sum(dtype=int) == 65535 * made.size
 
 
 @pytest.mark.parametrize("system", ["darwin", "win32"])

@@ -80,6 +80,13 @@ def test_the_weights_add_up_to_the_log_odds_and_nothing_is_undefined(one):
     assert sizes == sorted(sizes, reverse=True)
 
 
+@given(st.lists(candidates(), max_size=5))
+@settings(max_examples=30, deadline=None)
+def test_candidates_are_scored_each_as_if_it_were_alone(many):
+    alone = [opinions([one])[0] for one in many]
+    assert repr(opinions(many)) == repr(alone)  # nan is not equal to nan
+
+
 @given(candidates(), st.floats(0, 1), st.floats(0, 1))
 @settings(max_examples=60, deadline=None)
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from body_phantoms import index_of, patient
 from scipy import ndimage
 
 from hoimg.image import CTVolume
-from hoimg.segment import symmetry
+from hoimg.segment import candidates, symmetry
 from hoimg.segment.body import body_mask
 from hoimg.segment.candidates import faint_mineral, muscle_hu, noise_hu
 from hoimg.segment.contrast import enhanced_lumen, wall_calcium
@@ -251,6 +251,21 @@ def test_clumps_denser_than_muscle_are_found_and_an_even_body_is_not():
     assert found[clumps].mean() > 0.5
     assert not (found & ~ndimage.binary_dilation(clumps, iterations=2)).any()
     assert not faint_mineral(working, body, clumps, SegmentSettings())[0][clumps].any()
+
+
+@pytest.mark.parametrize("slab", [1, 7, 20, 39])
+def test_floccules_are_the_same_however_many_slices_are_looked_at_in_one_go(slab, monkeypatch):
+    hu, body, avoid = soft_tissue(6.0)
+    z, y, x = (g * 1.5 for g in np.indices(SHAPE))
+    patchy = ndimage.gaussian_filter(np.random.default_rng(3).normal(0, 1500, SHAPE), 1.2)
+    hu = np.where(np.hypot(y - 37 + 0 * z, x - 40) < 30, 130 + patchy, hu)  # much near the limits
+    avoid[:, 20:24, 20:24] = True
+    working = make_working(CTVolume.from_array(hu, CUBE), 1.5)
+    whole = faint_mineral(working, body, avoid, SegmentSettings(), (1.0, 0.65))
+    assert 0.05 < whole[0].mean() < whole[1].mean() < 0.5
+    monkeypatch.setattr(candidates, "SLAB", slab)
+    parts = faint_mineral(working, body, avoid, SegmentSettings(), (1.0, 0.65))
+    np.testing.assert_array_equal(parts, whole)
 
 
 def test_an_even_tube_is_a_lumen_and_uneven_marrow_and_a_thin_vessel_are_not():
