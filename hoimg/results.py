@@ -126,30 +126,39 @@ class Observation(_Model):
     threshold_volume_mm3: float | None = Field(
         default=None, description="V_min: volume at or above 150 HU (120 kVp equivalent), mm3."
     )
+    threshold_volume_ci95_mm3: tuple[float, float] | None = None
     mineral_mass_hu_mm3: float | None = Field(
         default=None, description="Integrated excess attenuation over local background, HU mm3."
     )
+    mineral_mass_ci95_hu_mm3: tuple[float, float] | None = None
     mineral_mass_mg: float | None = Field(
         default=None, description="Mineral mass in mg hydroxyapatite; only when calibrated."
     )
     mean_hu: float | None = Field(default=None, description="D_min: mean of mineral voxels, HU.")
+    mean_ci95_hu: tuple[float, float] | None = None
     sd_hu: float | None = None
     median_hu: float | None = None
     p95_hu: float | None = None
     rim_fraction: float | None = Field(
         default=None, description="RIM: fraction of the surface with a cortex-like peak, 0 to 1."
     )
+    rim_fraction_ci95: tuple[float, float] | None = None
     edge_ratio: float | None = Field(
         default=None, description="EDGE: 10-90 % edge width over that of the patient's own cortex."
     )
+    edge_ratio_ci95: tuple[float, float] | None = None
     zone_contrast_hu: float | None = Field(
         default=None, description="ZONE: mean of the shell minus mean of the core, HU."
     )
+    zone_contrast_ci95_hu: tuple[float, float] | None = None
     core_marrow_fraction: float | None = Field(
         default=None, description="CORE: fraction of the core that is marrow-like, 0 to 1."
     )
+    core_marrow_fraction_ci95: tuple[float, float] | None = None
     max_diameter_mm: float | None = None
+    max_diameter_ci95_mm: tuple[float, float] | None = None
     surface_area_mm2: float | None = None
+    surface_area_ci95_mm2: tuple[float, float] | None = None
     sphericity: float | None = None
     centroid_lps_mm: tuple[float, float, float] | None = None
     distance_to_bone_mm: float | None = None

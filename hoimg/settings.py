@@ -803,17 +803,31 @@ class MeasureSettings(_Section):
         status="default",
     )
     boundary_sd_fraction: float = threshold(
-        0.12,
+        0.02,
         unit="fraction of the point spread",
         meaning="SD of the boundary's place where the image shows it.",
-        source="engineering choice",
+        source="240 bodies of known volume (benchmarks/physics_objects.py, tuning seeds)",
+        status="default",
+    )
+    correction_sd_fraction: float = threshold(
+        0.4,
+        unit="fraction",
+        meaning="SD of what is taken back for blur at thin rims and curved surfaces, of its size.",
+        source="240 bodies of known volume (benchmarks/physics_objects.py, tuning seeds)",
         status="default",
     )
     segmentation_sd_voxels: float = threshold(
         0.5,
         unit="voxels",
-        meaning="SD of the boundary's place where only the mask gives it (at bone, or no edge).",
-        source="engineering choice",
+        meaning="SD of the boundary's place where only the mask gives it (no edge, scan's end).",
+        source="planted lesions of the tuning seeds",
+        status="default",
+    )
+    contact_sd_mm: float = threshold(
+        2.0,
+        unit="mm",
+        meaning="SD of the boundary's place where the lesion lies on bone.",
+        source="67 planted lesions on bone of the tuning seeds",
         status="default",
     )
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hoimg.measure.density import DepthMap
 from hoimg.measure.profiles import DISTANCES_MM, STEP_MM
 from hoimg.measure.size import Envelope
+from hoimg.measure.uncertainty import Interval, Uncertainty
 from hoimg.settings import MeasureSettings
 
 Floats = NDArray[np.float64]
@@ -28,8 +29,11 @@ class Features:
         edge_ratio: EDGE, median 10-90 % width over that of the own cortex.
         zone_contrast_hu: ZONE, mean of the outer zone minus mean of the core, HU.
         core_marrow_fraction: CORE, marrow-like share of the enclosed core.
-        profiles: Number of profiles behind RIM and EDGE.
-        edge_width_mm: Median 10-90 % width, mm.
+        rim_ci95: Interval of RIM.
+        edge_ci95: Interval of EDGE.
+        zone_ci95: Interval of ZONE, HU.
+        core_ci95: Interval of CORE.
+        profiles: Number of profiles behind RIM, EDGE and the outer zone.
         flags: Reasons.
     """
 
@@ -37,16 +41,18 @@ class Features:
     edge_ratio: float | None
     zone_contrast_hu: float | None
     core_marrow_fraction: float | None
+    rim_ci95: Interval | None
+    edge_ci95: Interval | None
+    zone_ci95: Interval | None
+    core_ci95: Interval | None
     profiles: int
-    edge_width_mm: float | None
     flags: tuple[str, ...]
 
 
 def features_of(
-    envelope: Envelope,
+    sure: Uncertainty,
     depths: DepthMap,
     voxel_mm3: float,
-    settings: MeasureSettings,
     *,
     slice_mm: float,
     cortex_peak_hu: float | None,
@@ -55,20 +61,20 @@ def features_of(
     """Measure RIM, EDGE, ZONE and CORE.
 
     Args:
-        envelope: The lesion's surface and the profiles across it.
+        sure: The lesion's surface with the profiles across it, and what its intervals rest on.
         depths: Its voxels with their depth.
         voxel_mm3: Volume of a voxel.
-        settings: Named thresholds.
         slice_mm: Effective slice thickness (the larger of thickness and distance).
         cortex_peak_hu: Own cortex at matched thickness; None when there is none in view.
         cortex_width_mm: Its 10-90 % outer width; None likewise.
     """
+    envelope, settings = sure.envelope, sure.settings
     flags: list[str] = []
     rated = envelope.free & np.isfinite(envelope.edges.peak_hu)
     count = int(np.count_nonzero(rated))
     rim: float | None = None
     edge: float | None = None
-    width: float | None = None
+    edge_ci: Interval | None = None
     too_thick = slice_mm > settings.rim_max_slice_mm + 1e-3
     if too_thick:
         flags.append("rim_unrated_slice_thickness")
@@ -78,23 +84,37 @@ def features_of(
         if cortex_peak_hu is None:
             flags.append("rim_without_cortex_reference")
         rim = rim_fraction(envelope, rim_threshold(settings, cortex_peak_hu))
-        width = edge_width(envelope, settings)
         if cortex_width_mm is None:
             flags.append("edge_unrated_no_cortex")
         else:
-            edge = width / cortex_width_mm
-    zone, core_flags = zone_contrast(envelope, depths, voxel_mm3, settings)
-    flags += core_flags
+            widths = edge_widths(envelope, settings) / cortex_width_mm
+            low, edge, high = np.quantile(widths, sure.median_ranks(sure.independent_profiles))
+            edge_ci = (float(low), float(high))
+    zone = zone_contrast(sure, depths, voxel_mm3)
     core: float | None = None
-    if not core_flags:
-        if rim is None:
-            flags.append("core_unrated_without_rim")
-        elif rim < settings.core_enclosed_rim:
-            core = 0.0
-            flags.append("core_not_enclosed")
-        else:
-            core = marrow_fraction(depths, settings)
-    return Features(rim, edge, zone, core, count, width, tuple(flags))
+    core_ci: Interval | None = None
+    if isinstance(zone, str):
+        flags.append(zone)
+    elif rim is None:
+        flags.append("core_unrated_without_rim")
+    elif rim < settings.core_enclosed_rim:
+        core = 0.0
+        flags.append("core_not_enclosed")
+    else:
+        core, mm3 = marrow_fraction(depths, voxel_mm3, settings)
+        core_ci = sure.fraction(core, mm3 / sure.grain_mm3)
+    return Features(
+        rim_fraction=rim,
+        edge_ratio=None if edge is None else float(edge),
+        zone_contrast_hu=None if isinstance(zone, str) else zone[0],
+        core_marrow_fraction=core,
+        rim_ci95=None if rim is None else sure.fraction(rim, sure.independent_profiles),
+        edge_ci95=edge_ci,
+        zone_ci95=None if isinstance(zone, str) else zone[1],
+        core_ci95=core_ci,
+        profiles=count,
+        flags=tuple(flags),
+    )
 
 
 def rim_threshold(settings: MeasureSettings, cortex_peak_hu: float | None) -> float:
@@ -113,8 +133,8 @@ def rim_fraction(envelope: Envelope, threshold_hu: float) -> float:
     return float(area[hit].sum() / area[rated].sum())
 
 
-def edge_width(envelope: Envelope, settings: MeasureSettings) -> float:
-    """Median 10-90 % width of the free surface's profiles, mm.
+def edge_widths(envelope: Envelope, settings: MeasureSettings) -> Floats:
+    """10-90 % widths of the free surface's profiles, mm.
 
     A profile that rises less than ``edge_min_contrast_hu`` above soft tissue, or that never falls
     to a tenth of its height, has no margin: it counts with ``edge_wide_mm``. Profiles cut short by
@@ -127,26 +147,29 @@ def edge_width(envelope: Envelope, settings: MeasureSettings) -> float:
     no_edge = ~np.isfinite(edges.width_mm) | (contrast < settings.edge_min_contrast_hu)
     width = np.where(no_edge, settings.edge_wide_mm, edges.width_mm)
     use = rated & ~(beside & ~np.isfinite(edges.width_mm))
-    chosen = np.minimum(width[use if use.any() else rated], settings.edge_wide_mm)
-    return float(np.median(chosen))
+    return np.minimum(width[use if use.any() else rated], settings.edge_wide_mm)
 
 
 def zone_contrast(
-    envelope: Envelope, depths: DepthMap, voxel_mm3: float, settings: MeasureSettings
-) -> tuple[float | None, list[str]]:
-    """Mean of the outer zone minus mean of the core, HU.
+    sure: Uncertainty, depths: DepthMap, voxel_mm3: float
+) -> tuple[float, Interval] | str:
+    """Mean of the outer zone minus mean of the core, HU, with its interval.
 
     What blur carries out across the boundary is added back to the outer zone: its mean is the
     integral of the profile's excess from two sigma outside to ``rim_depth_mm`` inside, over that
     depth. Otherwise every sharp, solid lesion would seem darker outside than inside.
+
+    Returns:
+        Or the reason why it is not rated.
     """
-    core = _core(depths, settings)
-    if np.count_nonzero(core) * voxel_mm3 < settings.core_min_mm3:
-        return None, ["core_too_small"]
+    envelope, settings = sure.envelope, sure.settings
+    core = depths.hu[_core(depths, settings)]
+    if core.size * voxel_mm3 < settings.core_min_mm3:
+        return "core_too_small"
     edges = envelope.edges
     rated = envelope.free & np.isfinite(edges.half_mm)
     if np.count_nonzero(rated) < settings.rim_min_profiles:
-        return None, ["zone_unrated_few_profiles"]
+        return "zone_unrated_few_profiles"
     s = DISTANCES_MM[None, :]
     # The true surface in the frame of the profiles: where the final mesh's vertex lies.
     moved = np.einsum(
@@ -156,17 +179,23 @@ def zone_contrast(
     inside = relative >= -settings.rim_depth_mm
     spilled = (relative <= (2.0 * envelope.sigma_mm + STEP_MM)[:, None]) & ~envelope.foreign
     excess = (envelope.profiles - edges.base_hu[:, None]) * (inside & spilled)
-    shell = edges.base_hu + excess.sum(axis=1) * STEP_MM / settings.rim_depth_mm
-    area = envelope.mesh.vertex_area
-    mean_shell = float((shell * area)[rated].sum() / area[rated].sum())
-    return mean_shell - float(depths.hu[core].mean()), []
+    shell = (edges.base_hu + excess.sum(axis=1) * STEP_MM / settings.rim_depth_mm)[rated]
+    mean_shell = float(np.average(shell, weights=envelope.mesh.vertex_area[rated]))
+    contrast = mean_shell - float(core.mean())
+    return contrast, sure.difference(
+        contrast,
+        (float(shell.std()), sure.independent_profiles),
+        (float(core.std()), core.size * voxel_mm3 / sure.grain_mm3),
+    )
 
 
-def marrow_fraction(depths: DepthMap, settings: MeasureSettings) -> float:
-    """Share of core voxels between ``core_marrow_low_hu`` and ``core_marrow_high_hu``."""
+def marrow_fraction(
+    depths: DepthMap, voxel_mm3: float, settings: MeasureSettings
+) -> tuple[float, float]:
+    """Share of core voxels that are as dense as marrow (by the settings), and the core in mm3."""
     hu = depths.hu[_core(depths, settings)]
     like = (hu >= settings.core_marrow_low_hu) & (hu <= settings.core_marrow_high_hu)
-    return float(like.mean())
+    return float(like.mean()), hu.size * voxel_mm3
 
 
 def _core(depths: DepthMap, settings: MeasureSettings) -> NDArray[np.bool_]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,12 +29,9 @@ from hoimg.measure.relation import (
 from hoimg.measure.shape import shape_of
 from hoimg.measure.size import half_maximum_envelope
 from hoimg.measure.surface import mesh_of_mask
-from hoimg.measure.uncertainty import volume_interval
+from hoimg.measure.uncertainty import Uncertainty
 from hoimg.measure.view import LesionView
 from hoimg.settings import MeasureSettings
-
-USUAL_BACKGROUND_HU = 40.0
-"""Muscle with some fat, where no soft tissue can be read round a lesion; always flagged."""
 
 USUAL_NOISE_HU = 15.0
 
@@ -147,30 +144,27 @@ def measure_lesion(
     envelope = half_maximum_envelope(
         view,
         start,
-        background_hu=USUAL_BACKGROUND_HU if background is None else background,
+        background_hu=background.hu,
         fwhm_zyx_mm=references.fwhm_zyx_mm,
         contact_distance_mm=contact_distance,
         contact_mm=settings.contact_mm,
         rim_material_hu=references.rim_material_hu,
         noise_hu=noise,
     )
-    if background is None:
+    if not background.measured:
         flags.append("background_not_measurable")
-        base = USUAL_BACKGROUND_HU
-    else:
-        base = background
     depths = depth_map(view, envelope.mesh, envelope.sigma_mm)
     density = density_of(
-        depths, view.voxel_mm3, background_hu=base, threshold_hu=references.threshold_hu
+        depths, view.voxel_mm3, background_hu=background.hu, threshold_hu=references.threshold_hu
     )
     if density.mean_hu is None:
         flags.append("no_mineral_voxels")
     cortex = references.cortex
+    sure = Uncertainty(envelope, spacing, references.fwhm_zyx_mm, noise, background, settings)
     features = features_of(
-        envelope,
+        sure,
         depths,
         view.voxel_mm3,
-        settings,
         slice_mm=references.slice_mm,
         cortex_peak_hu=None if cortex is None else cortex.matched_peak_hu,
         cortex_width_mm=None if cortex is None else cortex.width_mm,
@@ -210,30 +204,39 @@ def measure_lesion(
         flags.append("crosses_gap")
     if not envelope.seen.any():
         flags.append("boundary_from_mask_only")
-    interval = volume_interval(
-        envelope,
-        spacing_zyx_mm=spacing,
-        fwhm_zyx_mm=references.fwhm_zyx_mm,
-        noise_hu=noise,
-        boundary_sd_fraction=settings.boundary_sd_fraction,
-        segmentation_sd_voxels=settings.segmentation_sd_voxels,
-    )
+    voxel, threshold = view.voxel_mm3, references.threshold_hu
+    mass = density.mass_hu_mm3 if background.measured else None
     values: dict[str, Any] = {
         "volume_mm3": shape.volume_mm3,
-        "volume_ci95_mm3": interval,
+        "volume_ci95_mm3": sure.volume_mm3,
         "threshold_volume_mm3": density.threshold_volume_mm3,
-        "mineral_mass_hu_mm3": None if background is None else density.mass_hu_mm3,
+        "threshold_volume_ci95_mm3": sure.threshold_volume_mm3(
+            density.threshold_volume_mm3, depths, voxel, threshold_hu=threshold
+        ),
+        "mineral_mass_hu_mm3": mass,
+        "mineral_mass_ci95_hu_mm3": _unless_none(
+            mass, lambda m: sure.mineral_mass_hu_mm3(m, depths, voxel)
+        ),
         "mineral_mass_mg": None,
         "mean_hu": density.mean_hu,
+        "mean_ci95_hu": _unless_none(
+            density.mean_hu, lambda m: sure.mean_hu(m, depths, voxel, threshold_hu=threshold)
+        ),
         "sd_hu": density.sd_hu,
         "median_hu": density.median_hu,
         "p95_hu": density.p95_hu,
         "rim_fraction": features.rim_fraction,
+        "rim_fraction_ci95": features.rim_ci95,
         "edge_ratio": features.edge_ratio,
+        "edge_ratio_ci95": features.edge_ci95,
         "zone_contrast_hu": features.zone_contrast_hu,
+        "zone_contrast_ci95_hu": features.zone_ci95,
         "core_marrow_fraction": features.core_marrow_fraction,
+        "core_marrow_fraction_ci95": features.core_ci95,
         "max_diameter_mm": shape.max_diameter_mm,
+        "max_diameter_ci95_mm": sure.max_diameter_mm(shape.max_diameter_mm),
         "surface_area_mm2": shape.surface_area_mm2,
+        "surface_area_ci95_mm2": sure.surface_area_mm2,
         "sphericity": min(shape.sphericity, 1.0),
         "distance_to_bone_mm": 0.0 if in_contact else bone.value_mm,
         "touches_bone": in_contact,
@@ -241,7 +244,14 @@ def measure_lesion(
         "bridges_bones": contact.bridges,
         "touches_fov": at_end,
         "distance_to_metal_mm": metal.value_mm,
-        "background_hu": background,
+        "background_hu": background.hu if background.measured else None,
         "rim_profiles": features.profiles,
     }
     return LesionNumbers(values, shape.centroid_mm, contact.contacts, tuple(flags))
+
+
+def _unless_none(
+    value: float | None, interval: Callable[[float], tuple[float, float]]
+) -> tuple[float, float] | None:
+    """What is not measured has no interval."""
+    return None if value is None else interval(value)

@@ -70,6 +70,7 @@ class Envelope:
         foreign: ``(n, k)``, samples in bone, other lesions, metal or air.
         sigma_mm: Blur along each vertex's normal, mm.
         contact: Vertices on native bone.
+        corrected_mm: How far each vertex was moved to take the effects of blur back, mm, unsigned.
     """
 
     mesh: Mesh
@@ -81,6 +82,7 @@ class Envelope:
     foreign: Bools
     sigma_mm: Floats
     contact: Bools
+    corrected_mm: Floats
 
     @property
     def volume_mm3(self) -> float:
@@ -144,6 +146,7 @@ def half_maximum_envelope(
     back = mesh.average(np.where(seen, back, 0.0), times) / np.maximum(weight, 0.5)
     curved = np.clip(sigma**2 * mesh.mean_curvature, -0.5, 0.5) * np.minimum(weight * 2.0, 1.0)
     final = mesh.moved(np.where(marked, move - back + curved, 0.0))
+    corrected = np.where(marked, np.hypot(back, curved), 0.0)
     return Envelope(
         mesh=final,
         edges=edges,
@@ -154,6 +157,7 @@ def half_maximum_envelope(
         foreign=last.foreign,
         sigma_mm=sigma,
         contact=contact,
+        corrected_mm=corrected,
     )
 
 
@@ -246,12 +250,16 @@ def _shift(reading: _Reading, mesh: Mesh, free: Bools, noise_floor: float) -> Fl
 
 
 def _bounded(sigma_mm: Floats, edges: Edges, seen: Bools) -> Floats:
-    """Blur no wider than the sharpest quarter of this lesion's own edges allows."""
-    widths = edges.width_mm[seen & np.isfinite(edges.width_mm)]
-    if widths.size < 20:
+    """Blur no wider than the sharpest quarter of this lesion's own edges allows.
+
+    Each edge is held against the blur along its own normal: in thick slices the sharp edges of the
+    plane say nothing of the blur along z.
+    """
+    read = seen & np.isfinite(edges.width_mm)
+    if np.count_nonzero(read) < 20:
         return sigma_mm
-    limit = float(np.percentile(widths, 25)) / FLANK_PER_SIGMA
-    return np.minimum(sigma_mm, limit)
+    part = float(np.percentile(edges.width_mm[read] / sigma_mm[read], 25)) / FLANK_PER_SIGMA
+    return sigma_mm * min(part, 1.0)
 
 
 def _at_the_end(view: LesionView, mesh: Mesh) -> Bools:

@@ -17,16 +17,18 @@ from hoimg.results import Change, ExamImages, Lesion, Observation, Report
 
 LIBRARIES = ("numpy", "scipy", "scikit-image", "SimpleITK", "pydicom", "highdicom")
 
+_INTERVALS = tuple(name for name in Observation.model_fields if "_ci95" in name)
 _SCALARS = tuple(
     name
     for name in Observation.model_fields
-    if name not in {"exam_id", "volume_ci95_mm3", "centroid_lps_mm", "bone_contacts", "flags"}
+    if name not in {"exam_id", *_INTERVALS, "centroid_lps_mm", "bone_contacts", "flags"}
 )
 _CHANGE = tuple(name for name in Change.model_fields if name not in {"to_exam", "parents", "flags"})
 
 CSV_COLUMNS: tuple[str, ...] = (
     "patient_key", "lesion_id", "tracking_uid", "exam_id", "modality", "days_from_baseline",
-    "series_instance_uid", *_SCALARS, "volume_ci95_low_mm3", "volume_ci95_high_mm3",
+    "series_instance_uid", *_SCALARS,
+    *(name.replace("_ci95", f"_ci95_{end}") for name in _INTERVALS for end in ("low", "high")),
     "centroid_left_lps_mm", "centroid_posterior_lps_mm", "centroid_superior_lps_mm", "flags",
     *(f"change_{name}" if not name.startswith(("volume_", "mass_", "density_")) else name
       for name in _CHANGE),
@@ -128,11 +130,13 @@ def change_into(lesion: Lesion, exam_id: str) -> Change | None:
 
 
 def _triples(seen: Observation) -> dict[str, float | None]:
-    ci = seen.volume_ci95_mm3 or (None, None)
+    ends: dict[str, float | None] = {}
+    for name in _INTERVALS:
+        for end, value in zip(("low", "high"), getattr(seen, name) or (None, None), strict=True):
+            ends[name.replace("_ci95", f"_ci95_{end}")] = value
     left, back, up = seen.centroid_lps_mm or (None, None, None)
     return {
-        "volume_ci95_low_mm3": ci[0],
-        "volume_ci95_high_mm3": ci[1],
+        **ends,
         "centroid_left_lps_mm": left,
         "centroid_posterior_lps_mm": back,
         "centroid_superior_lps_mm": up,
