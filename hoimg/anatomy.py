@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hoimg.image import Mask
+from hoimg.memory import sparse_filled
 
 BODY, SKELETON, METAL = 1, 2, 4
 """Bits of a voxel in ``anatomy.nii.gz``."""
@@ -46,6 +47,12 @@ def unpacked(bits: Mask) -> Anatomy:
         bits: Map of any unsigned type; bits without a meaning are passed over.
     """
     body, skeleton, metal = (
-        Mask((bits.array & bit) != 0, bits.grid) for bit in (BODY, SKELETON, METAL)
+        Mask(
+            sparse_filled(
+                bits.array.shape, bool, ((plane & np.uint8(bit)) != 0 for plane in bits.array)
+            ),
+            bits.grid,
+        )
+        for bit in (BODY, SKELETON, METAL)
     )
     return Anatomy(body, skeleton, metal)

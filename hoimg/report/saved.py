@@ -12,6 +12,7 @@ from hoimg.edits import Edits, read_edits
 from hoimg.errors import InputRefused, UsageError
 from hoimg.geometry import Grid
 from hoimg.image import Mask, read_grid, read_mask
+from hoimg.memory import sparse_filled
 from hoimg.report.files import sha256
 from hoimg.report.writer import read_manifest
 from hoimg.results import Exam, Report
@@ -59,7 +60,7 @@ class SavedReport:
 
     def excluded(self, exam_id: str) -> Mask:
         """Label map of what was left out, uint16; the same errors."""
-        return read_mask(self._written(exam_id, "excluded_labelmap"))
+        return _sparse(read_mask(self._written(exam_id, "excluded_labelmap")))
 
     def lesions(self, exam_id: str) -> Mask:
         """Label map of the lesions, uint16, as it is now: a reader may have redrawn it.
@@ -75,7 +76,7 @@ class SavedReport:
                 "spacing and position, as it was written",
                 "labelmap_other_grid",
             )
-        return found
+        return _sparse(found)
 
     def _written(self, exam_id: str, what: str) -> Path:
         """A file of an exam that must be as the run wrote it."""
@@ -87,6 +88,12 @@ class SavedReport:
             )
         _check_written(self.folder, [named])
         return self.folder / str(named)
+
+
+def _sparse(labels: Mask) -> Mask:
+    """The same label map; what is empty takes no memory, since all exams' maps stay to the end."""
+    array = labels.array
+    return Mask(sparse_filled(array.shape, array.dtype, array), labels.grid)
 
 
 def read_report(path: Path) -> Report:
