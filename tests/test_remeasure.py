@@ -183,7 +183,13 @@ def test_untouched_label_maps_give_the_same_report_byte_for_byte(
 
 def test_what_a_reader_gave_to_the_run_is_kept(made, tmp_path, monkeypatch):
     """Edits, flags of guidance, a foreign tracking UID, settings: all of them come back."""
-    settings = Settings.model_validate({"measure": {"contact_mm": 1.25}})
+    settings = Settings.model_validate(
+        {
+            "measure": {"threshold_hu_120kvp": 300.0},
+            "serial": {"rc_volume_floor_pct": 33.0},
+            "maturity": {"rim_pass": 0.9},
+        }
+    )
     patient = hoimg.read_patient(made.scans, settings)
     exam_id = made.ids[1]
     rim = (SECOND[0], SECOND[1] + 6.5, SECOND[2])
