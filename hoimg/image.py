@@ -129,8 +129,8 @@ def to_sitk(array_zyx: NDArray[Any], grid: Grid) -> sitk.Image:
     return image
 
 
-def grid_of_sitk(image: sitk.Image) -> Grid:
-    """The grid of a 3D SimpleITK image."""
+def grid_of_sitk(image: sitk.Image | sitk.ImageFileReader) -> Grid:
+    """The grid of a 3D SimpleITK image, or of a file whose header a reader has read."""
     x, y, z = image.GetSize()
     sx, sy, sz = image.GetSpacing()
     flat = image.GetDirection()
@@ -217,10 +217,33 @@ def read_mask(path: Path) -> Mask:
             f"{path}: cannot be read as a 3D mask; give a .nii.gz or .nrrd label map",
             "mask_unreadable",
         ) from error
-    rounded = np.rint(array)
-    if array.min() < 0 or array.max() > 65535 or not np.array_equal(rounded, array):
+    whole = array.dtype.kind in "iu"  # rounding would make another copy, four bytes a voxel
+    rounded = array if whole else np.rint(array)
+    if array.min() < 0 or array.max() > 65535 or not (whole or np.array_equal(rounded, array)):
         raise InputRefused(
             f"{path}: is no label map (values are not whole numbers from 0 to 65535)",
             "mask_not_labels",
         )
-    return Mask(rounded.astype(np.uint16), grid)
+    return Mask(rounded.astype(np.uint16, copy=False), grid)
+
+
+def read_grid(path: Path) -> Grid:
+    """The grid of a NIfTI, NRRD or MetaImage file; only its header is read.
+
+    Raises:
+        InputRefused: when the file cannot be read or is not 3D.
+    """
+    import SimpleITK as sitk
+
+    from hoimg.errors import InputRefused
+
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+        return grid_of_sitk(reader)
+    except (RuntimeError, ValueError) as error:
+        raise InputRefused(
+            f"{path}: cannot be read as a 3D mask; give a .nii.gz or .nrrd label map",
+            "mask_unreadable",
+        ) from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import mmap
 import sys
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -57,6 +58,23 @@ def sparse_zeros(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         return np.zeros(shape, dtype=dtype)
     pages = mmap.mmap(-1, count * np.dtype(dtype).itemsize, flags=mmap.MAP_PRIVATE)
     return np.frombuffer(pages, dtype=dtype).reshape(shape)
+
+
+def sparse_filled(
+    shape: tuple[int, ...], dtype: DTypeLike, planes: Iterable[NDArray[Any]]
+) -> NDArray[Any]:
+    """An array of which only rows with something in them take memory.
+
+    Args:
+        shape: Shape of the array, ``[z, y, x]``.
+        dtype: Its type.
+        planes: Its planes along z, in order, ``[y, x]`` each; made one at a time.
+    """
+    array = sparse_zeros(shape, dtype)
+    for plane, given in zip(array, planes, strict=True):
+        rows = given.any(axis=1)
+        plane[rows] = given[rows]
+    return array
 
 
 @cache

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
 import hoimg
+from hoimg.anatomy import Anatomy
 from hoimg.earlier import EarlierScans
 from hoimg.editing import all_edits, check_no_edits, edited, strangers
 from hoimg.edits import Edit, Edits, for_exams
@@ -16,6 +18,7 @@ from hoimg.errors import InputRefused, UsageError
 from hoimg.guidance import Guidance, place_guidance
 from hoimg.image import CTVolume, Mask
 from hoimg.model_skeleton import model_skeleton
+from hoimg.outlines import outlines_of
 from hoimg.results import (
     Exam as ExamResult,
 )
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 
     from hoimg.dicom import Exam, Patient
     from hoimg.measure import ExamMeasurements
+    from hoimg.report.saved import SavedReport
     from hoimg.segment import Segmentation
     from hoimg.segment.prior import PriorScan
     from hoimg.serial import Registration, Track
@@ -93,18 +97,13 @@ def analyze_exam(
             speak of this exam.
         UsageError: when corrections are given beside a mask of lesions, which nothing corrects.
     """
-    from hoimg.dicom import check_volume, load_volume
-    from hoimg.measure import measure_exam
     from hoimg.segment import segment_exam
 
     settings = settings or Settings()
     guidance = guidance or Guidance()
     if guidance.mask is not None:
         check_no_edits(edits)
-    volume = load_volume(exam, children=children)
-    found = check_volume(volume, settings.intake)
-    if any(f.level == "error" for f in found):
-        raise _refused(exam, found)
+    volume, found = _pixels(exam, settings, children)
     prior = None if earlier is None else earlier(volume)
     placed = place_guidance(
         guidance,
@@ -133,7 +132,49 @@ def analyze_exam(
     if placed.mask is not None:
         segmentation = _with_mask(segmentation, placed.mask, placed.lesion_flags)
     segmentation = replace(segmentation, findings=[*placed.findings, *told, *segmentation.findings])
-    measurements = measure_exam(
+    measurements = _measured(exam, volume, segmentation, settings)
+    return ExamAnalysis(exam, volume, segmentation, measurements, placed.tracking_uids, found, done)
+
+
+def remeasure_exam(exam: Exam, saved: SavedReport, *, children: int | None = None) -> ExamAnalysis:
+    """Measure one exam of an existing report again, by its label maps.
+
+    Args:
+        exam: From :func:`hoimg.dicom.again.read_again`.
+        saved: The report that it is an exam of.
+        children: Processes that decode compressed pixels; None for two (one with one core).
+
+    Raises:
+        InputRefused: when the pixels cannot be read or fail their checks, or the report's maps are
+            unreadable or no longer lie on the exam's voxels.
+    """
+    from hoimg.remeasure import segmented_before
+
+    volume, _ = _pixels(exam, saved.settings, children)  # their findings stand in the report
+    before = segmented_before(saved, exam.exam_id, volume.grid)
+    measurements = _measured(exam, volume, before.segmentation, saved.settings)
+    return ExamAnalysis(exam, volume, before.segmentation, measurements, before.tracking_uids)
+
+
+def _pixels(
+    exam: Exam, settings: Settings, children: int | None
+) -> tuple[CTVolume, tuple[Finding, ...]]:
+    """An exam's pixels with what their checks say; refused where that is an error."""
+    from hoimg.dicom import check_volume, load_volume
+
+    volume = load_volume(exam, children=children)
+    found = check_volume(volume, settings.intake)
+    if any(f.level == "error" for f in found):
+        raise _refused(exam, found)
+    return volume, found
+
+
+def _measured(
+    exam: Exam, volume: CTVolume, segmentation: Segmentation, settings: Settings
+) -> ExamMeasurements:
+    from hoimg.measure import measure_exam
+
+    return measure_exam(
         exam.exam_id,
         volume,
         segmentation.lesions,
@@ -144,7 +185,6 @@ def analyze_exam(
         acquisition=exam.acquisition.model_copy(update={"native_skeleton": segmentation.provider}),
         flags=segmentation.lesion_flags,
     )
-    return ExamAnalysis(exam, volume, segmentation, measurements, placed.tracking_uids, found, done)
 
 
 def _refused(exam: Exam, found: Sequence[Finding]) -> InputRefused:
@@ -189,8 +229,6 @@ def analyze_patient(
         UsageError: when guidance or a correction is given for a patient with several exams
             without naming one, or both a mask of lesions and a correction of the same exam.
     """
-    from hoimg.maturity import assess
-
     settings = settings or Settings()
     say = on_step or (lambda _words: None)
     guided = _guided_exam(patient, guidance)
@@ -243,57 +281,167 @@ def analyze_patient(
             analyses.append(outcome)
     if not analyses:
         raise next(refusals[e.exam_id] for e in patient.exams)
-    registrations = _register_all(analyses, settings, say)
-    tracks = _track(patient.patient_key, analyses, registrations, settings)
-    days = {exam.exam_id: exam.days_from_baseline for exam in patient.exams}
     onset_day = None
     if onset is not None and patient.baseline_date is not None:
         onset_day = (onset - patient.baseline_date).days
-    acquisitions = {a.exam.exam_id: a.measurements.acquisition for a in analyses}
-    given_uids = _given_uids(tracks, analyses)
-    lesions = []
-    for track in tracks:
-        observations = _complete(track.observations, patient, unread)
-        lesions.append(
-            Lesion(
-                lesion_id=track.lesion_id,
-                tracking_uid=given_uids.get(track.lesion_id, track.tracking_uid),
-                observations=observations,
-                changes=track.changes,
-                maturity=assess(
-                    track.observations,
-                    track.changes,
-                    acquisitions,
-                    days,
-                    settings.maturity,
-                    baseline_date=patient.baseline_date,
-                    onset_day=onset_day,
-                ),
-            )
-        )
+    course = _Course(
+        patient.patient_key,
+        {exam.exam_id: exam.days_from_baseline for exam in patient.exams},
+        patient.baseline_date,
+        onset_day,
+    )
+    lesions, registrations = _followed(analyses, course, unread, settings, say)
     report = Report(
         software=f"hoimg {hoimg.__version__}",
         config_sha256=settings.sha256,
         patient_key=patient.patient_key,
+        onset_day=onset_day,
         exams=[
             _exam_result(exam, patient, analyses, unread, strangers(strange))
             for exam in patient.exams
         ],
         lesions=lesions,
         excluded=[item for a in analyses for item in _excluded(a)],
-        registrations=[
-            RegistrationSummary(
-                from_exam=fixed,
-                to_exam=moving,
-                accepted=found.accepted,
-                bone_overlap=found.bone_overlap,
-                residual_mm=found.residual_mm,
-                reason=found.reason,
-            )
-            for (fixed, moving), found in registrations.items()
-        ],
+        registrations=registrations,
     )
-    images = {
+    return PatientResult(
+        report,
+        _images(analyses),
+        settings.to_toml(),
+        all_edits(corrections, strange, [e for a in analyses for e in a.edits]),
+    )
+
+
+def remeasure_patient(
+    saved: SavedReport, exams: Sequence[Exam], *, on_step: Step | None = None
+) -> PatientResult:
+    """Compute every number of an existing report again from its label maps; nothing is segmented.
+
+    With untouched label maps and the same version of hoimg the result is that of the run which
+    wrote the report. Outlines that a reader redrew since then are measured as they are now, and
+    what follows from them (changes, labels) is new. An exam whose pixels that run could not read
+    stays as it is.
+
+    Args:
+        saved: From :func:`hoimg.report.saved.read_saved`.
+        exams: Every exam of the report that has a label map, from
+            :func:`hoimg.dicom.again.read_again`.
+        on_step: Called with a few words when a step starts.
+
+    Returns:
+        Everything that :func:`hoimg.write_report` writes.
+
+    Raises:
+        InputRefused: as :func:`remeasure_exam`; no exam is left out in silence.
+    """
+    from hoimg.remeasure import remeasured_exam
+
+    say = on_step or (lambda _words: None)
+    children = 1 if len(exams) > 1 else None
+
+    def one(exam: Exam) -> ExamAnalysis:
+        say(f"{exam.exam_id}: measuring")
+        return remeasure_exam(exam, saved, children=children)
+
+    analyses = _each(one, exams)
+    before = saved.report
+    measured = {a.exam.exam_id: a for a in analyses}
+    starts = [e.date - timedelta(e.days_from_baseline) for e in exams if e.date is not None]
+    course = _Course(
+        before.patient_key,
+        {exam.exam_id: exam.days_from_baseline for exam in before.exams},
+        min(starts, default=None),
+        before.onset_day,
+    )
+    unread = [exam.exam_id for exam in before.exams if exam.exam_id not in measured]
+    lesions, registrations = _followed(analyses, course, unread, saved.settings, say)
+    report = before.model_copy(
+        update={
+            "software": f"hoimg {hoimg.__version__}",
+            "config_sha256": saved.settings.sha256,
+            "exams": [
+                exam
+                if exam.exam_id in unread
+                else remeasured_exam(
+                    exam,
+                    measured[exam.exam_id].measurements.acquisition,
+                    measured[exam.exam_id].segmentation,
+                )
+                for exam in before.exams
+            ],
+            "lesions": lesions,
+            "excluded": [item for a in analyses for item in _excluded(a)],
+            "registrations": registrations,
+        }
+    )
+    return PatientResult(report, _images(analyses), saved.settings.to_toml(), saved.edits)
+
+
+@dataclass(frozen=True)
+class _Course:
+    """When one patient's exams were made.
+
+    Attributes:
+        patient_key: Keyed hash of the patient.
+        days: Days from baseline by exam_id, exams in date order.
+        baseline_date: Date of the first exam, if known.
+        onset_day: Given onset in days from baseline.
+    """
+
+    patient_key: str
+    days: Mapping[str, int]
+    baseline_date: date | None
+    onset_day: int | None
+
+
+def _followed(
+    analyses: Sequence[ExamAnalysis],
+    course: _Course,
+    unread: Collection[str],
+    settings: Settings,
+    say: Step,
+) -> tuple[list[Lesion], list[RegistrationSummary]]:
+    """The lesions of all exams, each followed and labelled, and how the exams were placed."""
+    from hoimg.maturity import assess
+
+    registrations = _register_all(analyses, settings, say)
+    tracks = _track(course.patient_key, analyses, registrations, settings)
+    acquisitions = {a.exam.exam_id: a.measurements.acquisition for a in analyses}
+    given_uids = _given_uids(tracks, analyses)
+    lesions = [
+        Lesion(
+            lesion_id=track.lesion_id,
+            tracking_uid=given_uids.get(track.lesion_id, track.tracking_uid),
+            observations=_complete(track.observations, course.days, unread),
+            changes=track.changes,
+            maturity=assess(
+                track.observations,
+                track.changes,
+                acquisitions,
+                course.days,
+                settings.maturity,
+                baseline_date=course.baseline_date,
+                onset_day=course.onset_day,
+            ),
+        )
+        for track in tracks
+    ]
+    summaries = [
+        RegistrationSummary(
+            from_exam=fixed,
+            to_exam=moving,
+            accepted=found.accepted,
+            bone_overlap=found.bone_overlap,
+            residual_mm=found.residual_mm,
+            reason=found.reason,
+        )
+        for (fixed, moving), found in registrations.items()
+    ]
+    return lesions, summaries
+
+
+def _images(analyses: Sequence[ExamAnalysis]) -> dict[str, ExamImages]:
+    return {
         a.exam.exam_id: ExamImages(
             a.exam.exam_id,
             a.volume,
@@ -301,15 +449,14 @@ def analyze_patient(
             a.segmentation.excluded,
             a.exam.series.files if a.exam.series.source == "dicom" else (),
             resampled=a.exam.series.stack is not None and not a.exam.series.stack.regular,
+            anatomy=Anatomy(
+                body=a.segmentation.body,
+                skeleton=a.segmentation.skeleton,
+                metal=a.segmentation.metal,
+            ),
         )
         for a in analyses
     }
-    return PatientResult(
-        report,
-        images,
-        settings.to_toml(),
-        all_edits(corrections, strange, [e for a in analyses for e in a.edits]),
-    )
 
 
 def _guided_exam(patient: Patient, guidance: Guidance | None) -> str | None:
@@ -432,7 +579,7 @@ def _track(
 
 
 def _complete(
-    observations: Sequence[Observation], patient: Patient, unread: dict[str, Finding]
+    observations: Sequence[Observation], exam_ids: Iterable[str], unread: Collection[str]
 ) -> list[Observation]:
     """One observation per exam, those included whose pixels could not be read."""
     known = {o.exam_id: o for o in observations}
@@ -440,7 +587,7 @@ def _complete(
         known[exam_id] = Observation(
             exam_id=exam_id, status="not_measurable", flags=["exam_unreadable"]
         )
-    return [known[e.exam_id] for e in patient.exams if e.exam_id in known]
+    return [known[exam_id] for exam_id in exam_ids if exam_id in known]
 
 
 def _exam_result(
@@ -469,6 +616,9 @@ def _exam_result(
         days_from_baseline=exam.days_from_baseline,
         acquisition=acquisition,
         findings=findings,
+        outlines=[]
+        if analysis is None
+        else outlines_of(analysis.segmentation.lesions, analysis.segmentation.lesion_flags),
     )
 
 

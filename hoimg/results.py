@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from hoimg.image import CTVolume, Mask
 
 if TYPE_CHECKING:
+    from hoimg.anatomy import Anatomy
     from hoimg.edits import Edits
 
 SCHEMA_VERSION = "1.0.0"
@@ -87,6 +88,16 @@ class Acquisition(_Model):
     )
 
 
+class Outline(_Model):
+    """One label of an exam's label map, as it was written."""
+
+    label: int
+    flags: list[str] = Field(
+        default_factory=list, description="What segmentation says of it; observations repeat it."
+    )
+    sha256: str = Field(description="Of its voxels: whether it was redrawn since shows by it.")
+
+
 class Exam(_Model):
     """One exam (a study at a date) as analysed."""
 
@@ -101,6 +112,12 @@ class Exam(_Model):
     excluded_labelmap: str | None = Field(
         default=None, description="Path relative to the report folder."
     )
+    anatomy: str | None = Field(
+        default=None,
+        description="Path relative to the report folder of the map of body (bit 1), native "
+        "skeleton (2) and metal (4).",
+    )
+    outlines: list[Outline] = Field(default_factory=list)
 
 
 class BoneContact(_Model):
@@ -297,6 +314,10 @@ class Report(_Model):
     baseline_date: date | None = Field(
         default=None, description="Date of the first exam; null unless identity is shown."
     )
+    onset_day: int | None = Field(
+        default=None,
+        description="Given day of injury or first symptom, in days from baseline; null if unknown.",
+    )
     exams: list[Exam]
     lesions: list[Lesion]
     excluded: list[Excluded]
@@ -316,6 +337,7 @@ class ExamImages:
             z axis; empty when it came from an array.
         resampled: Whether slices were moved onto the volume's grid (tilt, gaps, uneven steps), so
             that its planes are not the files' own.
+        anatomy: Body, native skeleton and metal; None where nothing is to be measured again.
     """
 
     exam_id: str
@@ -324,6 +346,7 @@ class ExamImages:
     excluded: Mask
     source_files: tuple[Path, ...] = ()
     resampled: bool = False
+    anatomy: Anatomy | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,6 +28,7 @@ DAYS = [0, 90, 190, 290]
 PER_EXAM = {
     "lesions.nii.gz",
     "excluded.nii.gz",
+    "anatomy.nii.gz",
     "lesions.seg.dcm",
     "measurements.sr.dcm",
     "summary.sc.dcm",
@@ -293,6 +294,24 @@ def test_dicom_objects_point_to_the_exam(sample: Sample) -> None:
             made = pydicom.dcmread(folder / name, stop_before_pixels=True)
             assert made.StudyInstanceUID == exam["study_instance_uid"]
             assert made.SeriesInstanceUID != exam["series_instance_uid"]
+
+
+def test_the_report_measured_again_is_the_same_byte_for_byte(
+    sample: Sample, sample_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["measure", str(sample.folder), str(sample_data / "patient"), "-o", str(tmp_path / "m")]
+    assert run(words) == 0
+    files = sorted(p.relative_to(sample.folder) for p in sample.folder.rglob("*") if p.is_file())
+    assert files == sorted(
+        p.relative_to(tmp_path / "m") for p in (tmp_path / "m").rglob("*") if p.is_file()
+    )
+    differing = [
+        str(f)
+        for f in files
+        if (sample.folder / f).read_bytes() != (tmp_path / "m" / f).read_bytes()
+    ]
+    assert differing == []
+    assert "mature" in capsys.readouterr().out
 
 
 def test_the_page_answers_first_and_says_what_it_is_not(sample: Sample) -> None:

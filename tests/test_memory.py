@@ -54,6 +54,24 @@ def test_a_sparse_label_map_takes_the_pages_that_are_written() -> None:
     assert float(run.stdout) < 4
 
 
+FILLED = SPARSE.replace(
+    "print(resident() - before)",
+    """print(resident() - before)
+from hoimg.memory import sparse_filled
+dense = np.zeros((256, 512, 512), np.uint16)
+dense[:] = labels  # every page of it is real
+before = resident()
+copy = sparse_filled(dense.shape, dense.dtype, dense)
+print(resident() - before)""",
+)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pages are Linux's")
+def test_a_map_filled_plane_by_plane_takes_the_rows_with_something_in_them() -> None:
+    run = subprocess.run([sys.executable, "-c", FILLED], capture_output=True, text=True, check=True)
+    assert float(run.stdout.split()[-1]) < 8
+
+
 @pytest.mark.parametrize("system", ["linux", "darwin"])
 @pytest.mark.parametrize("shape", [(0, 4, 5), (1, 1, 1), (3, 700, 9)])
 def test_sparse_zeros_are_an_array_like_any_other(
@@ -81,3 +99,16 @@ def test_elsewhere_nothing_is_asked(system: str, monkeypatch: pytest.MonkeyPatch
     finally:
         memory._glibc.cache_clear()
         memory.keep_freed_memory.cache_clear()
+
+
+def test_an_array_filled_plane_by_plane_holds_what_it_was_given():
+    given = np.random.default_rng(3).integers(0, 4, (5, 6, 7)).astype(np.uint16)
+    given[:, 2:4] = 0
+    given[1] = 0
+    made = memory.sparse_filled(given.shape, np.uint16, iter(given))
+    assert made.dtype == np.uint16
+    assert np.array_equal(made, given)
+    made[0, 2, 3] = 9  # it is the caller's own
+    assert given[0, 2, 3] == 0
+    with pytest.raises(ValueError, match=r"shorter|longer"):
+        memory.sparse_filled((4, 6, 7), np.uint16, given)

@@ -36,39 +36,12 @@ def explain(
       hoimg explain report/ L1
       hoimg explain report/ excluded
     """
+    from hoimg.report.saved import read_report
+
     found = read_report(report)
     lines = excluded_lines(found) if lesion.lower() == "excluded" else explain_lines(found, lesion)
     for line in lines:
         typer.echo(line)
-
-
-def read_report(path: Path) -> Report:
-    """Read ``report.json`` (or the one in a folder) and check it against the schema.
-
-    Raises:
-        UsageError: when there is none, or it is no report of this version.
-    """
-    from pydantic import ValidationError
-
-    from hoimg.errors import UsageError
-    from hoimg.results import Report
-
-    file = path / "report.json" if path.is_dir() else path
-    try:
-        text = file.read_bytes()
-    except OSError as error:
-        raise UsageError(
-            f"{file}: no report can be read there ({error.strerror}); "
-            "name a folder that hoimg report has written"
-        ) from error
-    try:
-        return Report.model_validate_json(text)
-    except ValidationError as error:
-        where = ".".join(str(part) for part in error.errors()[0]["loc"]) or "the file"
-        raise UsageError(
-            f"{file}: is no hoimg report that this version can read (first fault: {where}); "
-            "make it again with hoimg report"
-        ) from error
 
 
 def explain_lines(report: Report, lesion_id: str) -> list[str]:

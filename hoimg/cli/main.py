@@ -19,7 +19,7 @@ import hoimg
 from hoimg.cli.console import Console, logging_to
 from hoimg.errors import HoimgError
 
-COMMANDS = ("report", "info", "explain", "simulate", "validate", "schema", "doctor")
+COMMANDS = ("report", "info", "explain", "measure", "simulate", "validate", "schema", "doctor")
 """Subcommands in the order of the help page; each is a function in a module of its own name."""
 
 QUIET = frozenset({"-q", "--quiet"})
@@ -34,6 +34,7 @@ Examples:
   hoimg info scans/                     what is there, and what would be analysed
   hoimg report scans/ -o report/        find, measure, follow and stage: open report/report.html
   hoimg explain report/ L1              every number behind one lesion's label
+  hoimg measure report/ scans/ -o new/  all numbers again from the report's label maps
 
 -q and -v may also follow the subcommand. Exit codes: 0 done, 1 failure, 2 usage,
 3 input refused by its checks, 4 batch finished with failures.

@@ -148,7 +148,7 @@ def report(
     with console.progress("Writing") as step:
         step("report")
         page = write_report(result, output)
-    _print_table(result, page, console)
+    print_table(result, page, console)
 
 
 def _point(text: str) -> tuple[float, float, float]:
@@ -179,7 +179,7 @@ def _date(text: str) -> datetime.date:
         raise UsageError(f"--onset {text}: give a date as YYYY-MM-DD") from error
 
 
-def _print_table(result: PatientResult, page: Path, console: Console) -> None:
+def print_table(result: PatientResult, page: Path, console: Console) -> None:
     """The answer per lesion on standard output, and where the report lies."""
     report = result.report
     days = {e.exam_id: e.days_from_baseline for e in report.exams}

@@ -43,17 +43,24 @@ def add_labelmaps(report: Report, images: Mapping[str, ExamImages]) -> Report:
             update={
                 "labelmap": f"exams/{exam.exam_id}/lesions.nii.gz",
                 "excluded_labelmap": f"exams/{exam.exam_id}/excluded.nii.gz",
+                "anatomy": None
+                if images[exam.exam_id].anatomy is None
+                else f"exams/{exam.exam_id}/anatomy.nii.gz",
             }
         )
         if exam.exam_id in images
-        else exam.model_copy(update={"labelmap": None, "excluded_labelmap": None})
+        else exam.model_copy(update={"labelmap": None, "excluded_labelmap": None, "anatomy": None})
         for exam in report.exams
     ]
     return report.model_copy(update={"exams": exams})
 
 
 def write_labelmaps(images: Mapping[str, ExamImages], folder: Path) -> None:
-    """Write ``lesions.nii.gz`` and ``excluded.nii.gz`` per exam on the exam's own grid, uint16."""
+    """Write the maps of each exam on the exam's own grid.
+
+    ``lesions.nii.gz`` and ``excluded.nii.gz`` are uint16, ``anatomy.nii.gz`` uint8
+    (:mod:`hoimg.anatomy`); the last is left away where the exam has none.
+    """
     import numpy as np
 
     from hoimg.image import write_nifti
@@ -64,6 +71,9 @@ def write_labelmaps(images: Mapping[str, ExamImages], folder: Path) -> None:
         for name, mask in (("lesions", exam.lesions), ("excluded", exam.excluded)):
             array = mask.array.astype(np.uint16, copy=False)
             write_nifti(target / f"{name}.nii.gz", array, mask.grid)
+        if exam.anatomy is not None:
+            bits = exam.anatomy.packed()
+            write_nifti(target / "anatomy.nii.gz", bits.array, bits.grid)
 
 
 def report_json(report: Report) -> str:

@@ -15,6 +15,7 @@ FLAGS: dict[str, str] = {
     "no_mineral_voxels": "no voxel above the mineral threshold",
     "boundary_from_mask_only": "boundary taken from the mask: too faint for the half-maximum one",
     "outline_given": "outline was given, not found",
+    "outline_edited": "outline was redrawn by a reader",
     "outline_resampled": "given outline was resampled onto the exam's voxels",
     "rim_unrated_slice_thickness": "rim and margin not rated: slices too thick",
     "rim_unrated_few_profiles": "rim and margin not rated: too little free surface",

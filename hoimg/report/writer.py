@@ -15,6 +15,7 @@ from hoimg.errors import InputRefused, UsageError
 from hoimg.report import files
 from hoimg.results import Finding, PatientResult, Report
 
+_NOT_WRITTEN = "SEG, SR and summary image were not written."
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
@@ -22,8 +23,8 @@ def write_report(result: PatientResult, folder: Path) -> Path:
     """Write everything a report consists of.
 
     The files are ``report.json``, ``report.html``, ``lesions.csv``, ``settings.toml``,
-    ``edits.json``, per exam with pixels ``exams/<exam_id>/lesions.nii.gz`` and
-    ``excluded.nii.gz``, per exam read from DICOM files the objects of
+    ``edits.json``, per exam with pixels ``exams/<exam_id>/lesions.nii.gz``, ``excluded.nii.gz``
+    and ``anatomy.nii.gz``, per exam read from DICOM files the objects of
     :func:`~hoimg.report.dicom_objects.write_dicom_objects`, and last ``manifest.json``. Everything
     is made in a staging folder inside ``folder`` first: a failure on the way leaves an earlier
     report untouched. Files of others stay; nothing is deleted.
@@ -90,13 +91,16 @@ def _write_dicom(result: PatientResult, staged: Path) -> Report:
     for exam in result.report.exams:
         images = result.images.get(exam.exam_id)
         if images is not None and images.source_files:
+            # A report that was read back may say so already, of its first writing.
+            kept = [f for f in exam.findings if not f.message.startswith(_NOT_WRITTEN)]
+            exam = exam.model_copy(update={"findings": kept})
             try:
                 write_dicom_objects(replace(result, images={exam.exam_id: images}), staged)
             except InputRefused as error:
                 told = Finding(
                     code=error.code,
                     level="warning",
-                    message=f"SEG, SR and summary image were not written. {error}",
+                    message=f"{_NOT_WRITTEN} {error}",
                 )
                 exam = exam.model_copy(update={"findings": [*exam.findings, told]})
         exams.append(exam)

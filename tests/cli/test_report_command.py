@@ -71,7 +71,7 @@ def lesion(name: str, label: str, *observations: Observation) -> Lesion:
 def table(report: Report, tmp_path, capsys, verbosity: int = 0) -> tuple[str, str]:
     stream = io.StringIO()
     console = Console(verbosity, stream)
-    module._print_table(PatientResult(report, {}), tmp_path / "report.html", console)
+    module.print_table(PatientResult(report, {}), tmp_path / "report.html", console)
     return capsys.readouterr().out, stream.getvalue()
 
 

@@ -2,9 +2,10 @@
 
 import pytest
 
-from hoimg.cli.explain import explain, explain_lines, read_report
+from hoimg.cli.explain import explain, explain_lines
 from hoimg.errors import UsageError
 from hoimg.maturity import assess
+from hoimg.report.saved import read_report
 from hoimg.results import Acquisition, Change, Exam, Lesion, Observation, Report
 
 THIN = Acquisition(slice_thickness_mm=1.0)

@@ -1,0 +1,79 @@
+"""The outlines of an exam, each with a fingerprint: whether a reader redrew one shows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hoimg.image import Mask
+from hoimg.results import Outline
+
+
+@dataclass(frozen=True)
+class Redrawn:
+    """How a label map differs from the outlines of a report; labels, sorted.
+
+    Attributes:
+        changed: Labels with other voxels than before.
+        new: Labels that were not there.
+        removed: Labels that are not there any more.
+    """
+
+    changed: tuple[int, ...] = ()
+    new: tuple[int, ...] = ()
+    removed: tuple[int, ...] = ()
+
+    @property
+    def drawn(self) -> tuple[int, ...]:
+        """Labels whose voxels are the reader's."""
+        return tuple(sorted((*self.changed, *self.new)))
+
+    def __bool__(self) -> bool:
+        return bool(self.changed or self.new or self.removed)
+
+
+def outlines_of(lesions: Mask, flags: Mapping[int, Sequence[str]]) -> list[Outline]:
+    """Every outline of a label map, by label.
+
+    Args:
+        lesions: Label map of one exam.
+        flags: What segmentation says of each label.
+    """
+    return [
+        Outline(label=label, flags=list(flags.get(label, ())), sha256=digest)
+        for label, digest in _fingerprints(lesions).items()
+    ]
+
+
+def redrawn(before: Sequence[Outline], lesions: Mask) -> Redrawn:
+    """What a reader changed in a label map since its report was written.
+
+    Args:
+        before: The outlines of the report.
+        lesions: The label map as it is now, on the same grid.
+    """
+    then = {outline.label: outline.sha256 for outline in before}
+    now = _fingerprints(lesions)
+    return Redrawn(
+        changed=tuple(sorted(k for k in then.keys() & now.keys() if then[k] != now[k])),
+        new=tuple(sorted(now.keys() - then.keys())),
+        removed=tuple(sorted(then.keys() - now.keys())),
+    )
+
+
+def _fingerprints(lesions: Mask) -> dict[int, str]:
+    """Label to SHA-256 of where its box begins, the box's size, and its voxels as bits."""
+    from scipy.ndimage import find_objects
+
+    array = lesions.array.astype(np.uint8) if lesions.array.dtype == bool else lesions.array
+    found: dict[int, str] = {}
+    for label, box in enumerate(find_objects(array), start=1):
+        if box is not None:
+            inside = array[box] == label
+            place = ",".join(f"{s.start}:{s.stop}" for s in box)
+            bits = np.packbits(inside).tobytes()
+            found[label] = hashlib.sha256(place.encode() + b"|" + bits).hexdigest()
+    return found

@@ -1,0 +1,161 @@
+"""A report folder read back: its numbers, settings, edits and the maps of each exam."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from hoimg.anatomy import Anatomy, unpacked
+from hoimg.edits import Edits, read_edits
+from hoimg.errors import InputRefused, UsageError
+from hoimg.geometry import Grid
+from hoimg.image import Mask, read_grid, read_mask
+from hoimg.memory import sparse_filled
+from hoimg.report.files import sha256
+from hoimg.report.writer import read_manifest
+from hoimg.results import Exam, Report
+from hoimg.settings import Settings, read_settings
+
+
+@dataclass(frozen=True)
+class SavedReport:
+    """A report as it lies in a folder. Its label maps are read exam by exam.
+
+    Attributes:
+        folder: Where it lies.
+        report: Its numbers.
+        settings: Every setting of the run that wrote it.
+        edits: The reader's corrections of that run.
+    """
+
+    folder: Path
+    report: Report
+    settings: Settings
+    edits: Edits
+
+    @property
+    def measured(self) -> tuple[Exam, ...]:
+        """The exams that have a label map; the others could not be read."""
+        return tuple(exam for exam in self.report.exams if exam.labelmap is not None)
+
+    def exam(self, exam_id: str) -> Exam:
+        """An exam by its name."""
+        return next(exam for exam in self.report.exams if exam.exam_id == exam_id)
+
+    def grid(self, exam_id: str) -> Grid:
+        """The exam's own voxels, as its maps were written.
+
+        Raises:
+            UsageError: when the report does not hold what it takes to measure it again, or that
+                was changed.
+            InputRefused: when the file cannot be read.
+        """
+        return read_grid(self._written(exam_id, "anatomy"))
+
+    def anatomy(self, exam_id: str) -> Anatomy:
+        """Body, native skeleton and metal of an exam; the same errors."""
+        return unpacked(read_mask(self._written(exam_id, "anatomy")))
+
+    def excluded(self, exam_id: str) -> Mask:
+        """Label map of what was left out, uint16; the same errors."""
+        return _sparse(read_mask(self._written(exam_id, "excluded_labelmap")))
+
+    def lesions(self, exam_id: str) -> Mask:
+        """Label map of the lesions, uint16, as it is now: a reader may have redrawn it.
+
+        Raises:
+            InputRefused: when it cannot be read, or lies on other voxels than the exam's.
+        """
+        path = self.folder / (self.exam(exam_id).labelmap or "")
+        found = read_mask(path)
+        if not found.grid.same_as(self.grid(exam_id)):
+            raise InputRefused(
+                f"{path}: lies on other voxels than the exam; save it with the exam's own size, "
+                "spacing and position, as it was written",
+                "labelmap_other_grid",
+            )
+        return _sparse(found)
+
+    def _written(self, exam_id: str, what: str) -> Path:
+        """A file of an exam that must be as the run wrote it."""
+        named = getattr(self.exam(exam_id), what)
+        if named is None:
+            raise UsageError(
+                f"{self.folder}: an earlier version of hoimg wrote it, without the anatomy of "
+                f"{exam_id}; make it again with hoimg report"
+            )
+        _check_written(self.folder, [named])
+        return self.folder / str(named)
+
+
+def _sparse(labels: Mask) -> Mask:
+    """The same label map; what is empty takes no memory, since all exams' maps stay to the end."""
+    array = labels.array
+    return Mask(sparse_filled(array.shape, array.dtype, array), labels.grid)
+
+
+def read_report(path: Path) -> Report:
+    """Read ``report.json`` (or the one in a folder) and check it against the schema.
+
+    Raises:
+        UsageError: when there is none, or it is no report of this version.
+    """
+    file = path / "report.json" if path.is_dir() else path
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"{file}: no report can be read there ({error.strerror}); "
+            "name a folder that hoimg report has written"
+        ) from error
+    try:
+        return Report.model_validate_json(text)
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"]) or "the file"
+        raise UsageError(
+            f"{file}: is no hoimg report that this version can read (first fault: {where}); "
+            "make it again with hoimg report"
+        ) from error
+
+
+def read_saved(path: Path) -> SavedReport:
+    """Read a whole report back, to measure it again.
+
+    Args:
+        path: Its folder, or the ``report.json`` in it.
+
+    Raises:
+        UsageError: when it is no whole report of this version, or a file other than a label map of
+            lesions was changed since it was written.
+    """
+    report = read_report(path)
+    folder = path if path.is_dir() else path.parent
+    _check_written(folder, ["report.json", "settings.toml", "edits.json"])
+    settings = read_settings(folder / "settings.toml")
+    return SavedReport(folder, report, settings, read_edits(folder / "edits.json"))
+
+
+def _check_written(folder: Path, names: list[str]) -> None:
+    """Refuse files that are not what the manifest says.
+
+    Raises:
+        UsageError: one is missing or was changed, or there is no manifest.
+    """
+    entries = read_manifest(folder).get("files")
+    if not isinstance(entries, list):
+        raise UsageError(
+            f"{folder}: has no manifest.json that can be read, so the report is not whole; "
+            "make it again with hoimg report"
+        )
+    known = {e.get("path"): e.get("sha256") for e in entries if isinstance(e, dict)}
+    for name in names:
+        file = folder / name
+        if not file.is_file():
+            raise UsageError(f"{file}: is missing; make the report again with hoimg report")
+        if sha256(file) != known.get(name):
+            raise UsageError(
+                f"{file}: was changed since the report was written; only lesions.nii.gz may be "
+                "redrawn. Put it back, or make the report again with hoimg report"
+            )
