@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -87,10 +88,9 @@ def measure_exam(
         settings,
         acquisition,
     )
-    observations: dict[int, Observation] = {}
-    for label, box in enumerate(ndimage.find_objects(labels), start=1):
-        if box is None:
-            continue
+
+    def measured(found: tuple[int, Box]) -> Observation:
+        label, box = found
         scene = _Scene(volume, labels, skeleton.array, metal.array, label, box)
         numbers = measure_lesion(
             scene.view(CROP_MARGIN_MM),
@@ -99,9 +99,12 @@ def measure_exam(
             bone_within=partial(scene.mask_within, "skeleton"),
             metal_within=partial(scene.mask_within, "metal"),
         )
-        observations[label] = _observation(
-            exam_id, label, numbers, volume, list((flags or {}).get(label, []))
-        )
+        return _observation(exam_id, label, numbers, volume, list((flags or {}).get(label, [])))
+
+    boxes = ndimage.find_objects(labels)
+    found = [(label, box) for label, box in enumerate(boxes, start=1) if box is not None]
+    with ThreadPoolExecutor(2) as both:  # what takes time runs outside of Python's lock
+        observations = {o.label: o for o in both.map(measured, found) if o.label is not None}
     filled = acquisition.model_copy(
         update={
             "noise_hu": references.noise_hu,

@@ -175,8 +175,9 @@ def mesh_of_mask(
     smooth = ndimage.gaussian_filter(
         np.pad(mask, pad).astype(np.float32), STAIR_SIGMA_VOXELS, truncate=3.0
     )
-    ranked = np.partition(smooth.ravel(), smooth.size - count)
-    level = float(np.clip(ranked[smooth.size - count], 0.05, 0.95))
+    reached = smooth[smooth > 0]  # all of the mask, and few of the many zeros round it
+    ranked = np.partition(reached, reached.size - count)
+    level = float(np.clip(ranked[reached.size - count], 0.05, 0.95))
     diameter = (6.0 * count * float(spacing.prod()) / np.pi) ** (1 / 3)
     step = float(np.clip(diameter / 18.0, *MESH_STEP_MM))
     shape = np.ceil((np.asarray(smooth.shape) - 1) * spacing / step).astype(int) + 1
