@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,17 +18,34 @@ REACH_MM = 7.0
 """Farther away lies other tissue than the one displaced."""
 
 MIN_VOXELS = 40
+MIN_OCTANTS = 3
 
 
-def local_background(view: LesionView) -> float | None:
-    """Mean HU of soft tissue 2.5 to 7 mm outside the lesion.
+@dataclass(frozen=True)
+class Background:
+    """The soft tissue around a lesion.
+
+    Attributes:
+        hu: Its mean, HU.
+        se_hu: Standard error of the mean, HU: the SD of the means of the eight octants around the
+            lesion over the root of their number, since fat and muscle lie in patches and a
+            voxel's neighbours say the same as it does; with fewer than three octants in view the
+            voxels' SD itself.
+    """
+
+    hu: float
+    se_hu: float
+
+
+def local_background(view: LesionView) -> Background | None:
+    """Mean HU, and its error, of soft tissue 2.5 to 7 mm outside the lesion.
 
     The mean of everything between fat and muscle, not a median: a lesion between both displaces
     both, and a median would jump from one to the other as their shares change. Tissue within 2 mm
     of native bone, other lesions, metal and air is left out.
 
     Returns:
-        HU, or None where fewer than 40 such voxels are in view.
+        None where fewer than 40 such voxels are in view.
     """
     near = view.narrow(REACH_MM)
     gap = _grow(near.lesion, GAP_MM, near)
@@ -35,7 +55,17 @@ def local_background(view: LesionView) -> float | None:
     values = near.hu[use]
     if values.size < MIN_VOXELS:
         return None
-    return float(values.mean(dtype=np.float64))
+    mean = float(values.mean(dtype=np.float64))
+    index = np.argwhere(use)
+    side = index > np.argwhere(near.lesion).mean(axis=0)
+    octant = side @ np.array([4, 2, 1])
+    counts = np.bincount(octant, minlength=8)
+    sums = np.bincount(octant, weights=values.astype(np.float64), minlength=8)
+    full = counts >= MIN_VOXELS // 8
+    if np.count_nonzero(full) < MIN_OCTANTS:
+        return Background(mean, float(values.std(dtype=np.float64)))
+    means = sums[full] / counts[full]
+    return Background(mean, float(means.std(ddof=1)) / math.sqrt(means.size))
 
 
 def _grow(mask: NDArray[np.bool_], by_mm: float, view: LesionView) -> NDArray[np.bool_]:

@@ -43,6 +43,7 @@ class Density:
         p95_hu: Their 95th percentile.
         threshold_volume_mm3: Volume of voxels at or above the threshold, blur included.
         mass_hu_mm3: Integrated excess over the background, HU mm3.
+        region_mm3: Volume that the excess was summed over, mm3.
     """
 
     mean_hu: float | None
@@ -51,6 +52,7 @@ class Density:
     p95_hu: float | None
     threshold_volume_mm3: float
     mass_hu_mm3: float
+    region_mm3: float
 
 
 DEEP_MM = 6.0
@@ -126,4 +128,5 @@ def density_of(
         p95_hu=float(np.percentile(mineral, 95)) if some else None,
         threshold_volume_mm3=float(np.count_nonzero(hu >= threshold_hu) * voxel_mm3),
         mass_hu_mm3=float((hu - background_hu).sum() * voxel_mm3),
+        region_mm3=float(hu.size * voxel_mm3),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +12,11 @@ from numpy.typing import NDArray
 
 from hoimg.attenuation import hu_at_kvp
 from hoimg.geometry import Triple
-from hoimg.measure.background import local_background
+from hoimg.measure.background import Background, local_background
+from hoimg.measure.calibration import NOT_TRIED, Refusal, mineral_mass
 from hoimg.measure.contact import BoneContact, Contact, bone_contact
 from hoimg.measure.cortex import Cortex
-from hoimg.measure.density import density_of, depth_map
+from hoimg.measure.density import Density, density_of, depth_map
 from hoimg.measure.features import features_of
 from hoimg.measure.psf import fallback_fwhm
 from hoimg.measure.relation import (
@@ -26,11 +28,13 @@ from hoimg.measure.relation import (
     touches,
     touches_scan_end,
 )
+from hoimg.measure.rods import GRAIN_VOXELS
 from hoimg.measure.shape import shape_of
 from hoimg.measure.size import half_maximum_envelope
 from hoimg.measure.surface import mesh_of_mask
 from hoimg.measure.uncertainty import volume_interval
 from hoimg.measure.view import LesionView
+from hoimg.results import Calibration
 from hoimg.settings import MeasureSettings
 
 USUAL_BACKGROUND_HU = 40.0
@@ -54,6 +58,9 @@ class References:
         rim_material_hu: Density of compact rim at this tube voltage.
         has_bone: Whether the exam holds native bone.
         has_metal: Whether the exam holds metal.
+        muscle_hu: The patient's own muscle, HU, or None.
+        fat_hu: The same of fat.
+        calibration: How HU become milligrams, or why they do not.
     """
 
     noise_hu: float | None
@@ -66,6 +73,9 @@ class References:
     rim_material_hu: float
     has_bone: bool
     has_metal: bool
+    muscle_hu: float | None = None
+    fat_hu: float | None = None
+    calibration: Calibration | Refusal = NOT_TRIED
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +104,7 @@ def plain_references(
     kvp: float | None = None,
     noise_hu: float | None = None,
     cortex: Cortex | None = None,
+    calibration: Calibration | None = None,
 ) -> References:
     """References for scripts that measure a single lesion without an exam around it."""
     chosen = settings or MeasureSettings()
@@ -109,6 +120,7 @@ def plain_references(
         rim_material_hu=hu_at_kvp(chosen.rim_material_hu, kvp),
         has_bone=False,
         has_metal=False,
+        calibration=calibration or NOT_TRIED,
     )
 
 
@@ -135,7 +147,7 @@ def measure_lesion(
     Raises:
         ValueError: when the view holds no voxel of the lesion.
     """
-    flags: list[str] = ["not_calibrated"]
+    flags: list[str] = []
     spacing = view.spacing_mm
     noise = USUAL_NOISE_HU if references.noise_hu is None else references.noise_hu
     background = local_background(view)
@@ -147,7 +159,7 @@ def measure_lesion(
     envelope = half_maximum_envelope(
         view,
         start,
-        background_hu=USUAL_BACKGROUND_HU if background is None else background,
+        background_hu=USUAL_BACKGROUND_HU if background is None else background.hu,
         fwhm_zyx_mm=references.fwhm_zyx_mm,
         contact_distance_mm=contact_distance,
         contact_mm=settings.contact_mm,
@@ -158,14 +170,18 @@ def measure_lesion(
         flags.append("background_not_measurable")
         base = USUAL_BACKGROUND_HU
     else:
-        base = background
+        base = background.hu
     depths = depth_map(view, envelope.mesh, envelope.sigma_mm)
     density = density_of(
         depths, view.voxel_mm3, background_hu=base, threshold_hu=references.threshold_hu
     )
     if density.mean_hu is None:
         flags.append("no_mineral_voxels")
+    milligrams, told = _milligrams(references.calibration, density, background, noise, view)
+    flags += told
     cortex = references.cortex
+    if cortex is None:
+        flags.append("cortex_not_measurable")
     features = features_of(
         envelope,
         depths,
@@ -223,8 +239,11 @@ def measure_lesion(
         "volume_ci95_mm3": interval,
         "threshold_volume_mm3": density.threshold_volume_mm3,
         "mineral_mass_hu_mm3": None if background is None else density.mass_hu_mm3,
-        "mineral_mass_mg": None,
+        **milligrams,
         "mean_hu": density.mean_hu,
+        "mean_over_cortex": None
+        if cortex is None or density.mean_hu is None
+        else density.mean_hu / cortex.peak_hu,
         "sd_hu": density.sd_hu,
         "median_hu": density.median_hu,
         "p95_hu": density.p95_hu,
@@ -241,7 +260,43 @@ def measure_lesion(
         "bridges_bones": contact.bridges,
         "touches_fov": at_end,
         "distance_to_metal_mm": metal.value_mm,
-        "background_hu": background,
+        "background_hu": None if background is None else background.hu,
         "rim_profiles": features.profiles,
     }
     return LesionNumbers(values, shape.centroid_mm, contact.contacts, tuple(flags))
+
+
+def _milligrams(
+    calibration: Calibration | Refusal,
+    density: Density,
+    background: Background | None,
+    noise_hu: float,
+    view: LesionView,
+) -> tuple[dict[str, Any], list[str]]:
+    """The fields in milligrams, each under its own material, and the flags about them."""
+    if isinstance(calibration, Refusal):
+        return {}, list(calibration.flags)
+    flags = []
+    if calibration.method == "phantomless":
+        flags.append("calibration_phantomless")
+    if calibration.material != "HA":
+        flags.append("calibrated_in_k2hpo4")
+    if background is None:
+        return {}, flags
+    voxels = density.region_mm3 / view.voxel_mm3
+    mass = mineral_mass(
+        calibration,
+        mass_hu_mm3=density.mass_hu_mm3,
+        region_mm3=density.region_mm3,
+        mean_hu=density.mean_hu,
+        background_hu=background.hu,
+        background_se_hu=background.se_hu,
+        noise_sd_hu_mm3=noise_hu * view.voxel_mm3 * math.sqrt(voxels * GRAIN_VOXELS),
+    )
+    name = "" if calibration.material == "HA" else "_k2hpo4"
+    values = {
+        f"mineral_mass{name}_mg": mass.mass_mg,
+        f"mineral_mass{name}_ci95_mg": mass.ci95_mg,
+        f"mean{name}_mg_cm3": mass.mean_mg_cm3,
+    }
+    return values, flags

@@ -7,7 +7,8 @@ from scipy import ndimage
 from hoimg.geometry import Grid
 from hoimg.image import CTVolume, Mask
 from hoimg.measure import measure_exam
-from hoimg.measure.psf import muscle_noise, skin_fwhm
+from hoimg.measure.psf import skin_fwhm
+from hoimg.measure.tissue import own_tissues
 from hoimg.results import Acquisition
 from hoimg.settings import MeasureSettings
 
@@ -317,4 +318,6 @@ def test_point_spread_from_skin(fwhm):
 def test_noise_of_muscle():
     rng = np.random.default_rng(5)
     hu = rng.normal(55, 17, (12, 90, 90)).astype(np.float32)
-    assert muscle_noise(hu, (1.0, 0.8, 0.8), np.ones(hu.shape, bool)) == pytest.approx(17, rel=0.12)
+    assert own_tissues(hu, (1.0, 0.8, 0.8), np.ones(hu.shape, bool)).noise_hu == pytest.approx(
+        17, rel=0.12
+    )
