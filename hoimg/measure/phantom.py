@@ -97,10 +97,10 @@ def found_phantom(volume: CTVolume, settings: MeasureSettings) -> Calibration | 
 
 
 def windows(slices: int, step_mm: float) -> Iterator[tuple[int, int]]:
-    """Windows of 60 mm, from the middle of the scan outwards, half overlapping."""
+    """Windows of 60 mm, from the middle of the scan outwards, a quarter apart."""
     length = max(round(WINDOW_MM / step_mm), SLABS)
     starts = sorted(
-        range(0, slices - length + 1, max(length // 2, 1)),
+        range(0, slices - length + 1, max(length // 4, 1)),
         key=lambda first: abs(2 * first + length - slices),
     )
     for first in starts:

@@ -17,16 +17,19 @@ from hoimg.results import Change, ExamImages, Lesion, Observation, Report
 
 LIBRARIES = ("numpy", "scipy", "scikit-image", "SimpleITK", "pydicom", "highdicom")
 
+_INTERVALS = ("volume_ci95_mm3", "mineral_mass_ci95_mg", "mineral_mass_k2hpo4_ci95_mg")
 _SCALARS = tuple(
     name
     for name in Observation.model_fields
-    if name not in {"exam_id", "volume_ci95_mm3", "centroid_lps_mm", "bone_contacts", "flags"}
+    if name not in {"exam_id", *_INTERVALS, "centroid_lps_mm", "bone_contacts", "flags"}
 )
 _CHANGE = tuple(name for name in Change.model_fields if name not in {"to_exam", "parents", "flags"})
 
 CSV_COLUMNS: tuple[str, ...] = (
     "patient_key", "lesion_id", "tracking_uid", "exam_id", "modality", "days_from_baseline",
     "series_instance_uid", *_SCALARS, "volume_ci95_low_mm3", "volume_ci95_high_mm3",
+    "mineral_mass_ci95_low_mg", "mineral_mass_ci95_high_mg",
+    "mineral_mass_k2hpo4_ci95_low_mg", "mineral_mass_k2hpo4_ci95_high_mg",
     "centroid_left_lps_mm", "centroid_posterior_lps_mm", "centroid_superior_lps_mm", "flags",
     *(f"change_{name}" if not name.startswith(("volume_", "mass_", "density_")) else name
       for name in _CHANGE),
@@ -128,11 +131,14 @@ def change_into(lesion: Lesion, exam_id: str) -> Change | None:
 
 
 def _triples(seen: Observation) -> dict[str, float | None]:
-    ci = seen.volume_ci95_mm3 or (None, None)
     left, back, up = seen.centroid_lps_mm or (None, None, None)
+    limits: dict[str, float | None] = {}
+    for name in _INTERVALS:
+        low, high = getattr(seen, name) or (None, None)
+        limits[name.replace("ci95", "ci95_low")] = low
+        limits[name.replace("ci95", "ci95_high")] = high
     return {
-        "volume_ci95_low_mm3": ci[0],
-        "volume_ci95_high_mm3": ci[1],
+        **limits,
         "centroid_left_lps_mm": left,
         "centroid_posterior_lps_mm": back,
         "centroid_superior_lps_mm": up,

@@ -91,6 +91,9 @@ def test_label_maps_lie_where_the_lesions_are(written):
         assert found == pytest.approx((10.0, 30.0, 30.0), abs=0.6)
 
 
+INTERVALS = [("volume", "mm3"), ("mineral_mass", "mg"), ("mineral_mass_k2hpo4", "mg")]
+
+
 def test_csv_holds_what_the_json_holds(written):
     content = load(written)
     with (written / "lesions.csv").open(encoding="utf-8", newline="") as file:
@@ -102,7 +105,7 @@ def test_csv_holds_what_the_json_holds(written):
         assert row["lesion_id"] == lesion["lesion_id"]
         assert int(row["days_from_baseline"]) == days[seen["exam_id"]]
         for name, value in seen.items():
-            if name in ("flags", "volume_ci95_mm3", "centroid_lps_mm", "bone_contacts"):
+            if name in ("flags", "centroid_lps_mm", "bone_contacts") or "ci95" in name:
                 continue
             if value is None:
                 assert row[name] == "", name
@@ -113,10 +116,11 @@ def test_csv_holds_what_the_json_holds(written):
             else:
                 assert row[name] == value
         assert row["flags"] == ";".join(seen["flags"])
-        ci = seen["volume_ci95_mm3"] or (None, None)
-        for end, value in zip(("low", "high"), ci, strict=True):
-            cell = row[f"volume_ci95_{end}_mm3"]
-            assert (float(cell) if cell else None) == value
+        for name, unit in INTERVALS:
+            ci = seen[f"{name}_ci95_{unit}"] or (None, None)
+            for end, value in zip(("low", "high"), ci, strict=True):
+                cell = row[f"{name}_ci95_{end}_{unit}"]
+                assert (float(cell) if cell else None) == value
         place = [row[f"centroid_{d}_lps_mm"] for d in ("left", "posterior", "superior")]
         assert [float(v) for v in place if v] == (seen["centroid_lps_mm"] or [])
         change = next((c for c in lesion["changes"] if c["to_exam"] == seen["exam_id"]), None)
