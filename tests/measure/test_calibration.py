@@ -11,7 +11,8 @@ from scipy import ndimage
 
 from hoimg.geometry import Grid
 from hoimg.image import CTVolume, Mask
-from hoimg.measure import measure_exam
+from hoimg.measure import measure_exam, view_of_arrays
+from hoimg.measure.background import local_background
 from hoimg.measure.calibration import mineral_mass
 from hoimg.measure.coefficients import hydroxyapatite_slope, tissue_hu
 from hoimg.measure.phantomless import phantomless
@@ -138,11 +139,12 @@ def test_the_interval_adds_its_errors_in_quadrature():
     )  # fmt: skip
     found = mineral_mass(
         made, mass_hu_mm3=125_000.0, region_mm3=2500.0, mean_hu=None, background_hu=0.0,
-        background_se_hu=2.0, noise_sd_hu_mm3=0.0,
+        background_se_hu=2.0, noise_sd_hu_mm3=15_000.0,
     )  # fmt: skip
-    # 100 mg: 3 mg by the slope; 2 HU x 2500 mm3 = 5000 HU mm3 = 4 mg by the soft tissue.
+    # 100 mg: 3 mg by the slope; 2 HU x 2500 mm3 = 5000 HU mm3 = 4 mg by the soft tissue; 12 by
+    # noise.
     assert found.mass_mg == pytest.approx(100.0)
-    assert found.ci95_mg == pytest.approx((100 - 1.96 * 5, 100 + 1.96 * 5))
+    assert found.ci95_mg == pytest.approx((100 - 1.96 * 13, 100 + 1.96 * 13))
     assert found.mean_mg_cm3 is None
 
 
@@ -292,3 +294,20 @@ def test_without_soft_tissue_there_are_no_milligrams(usual):
     assert seen.mineral_mass_mg is None
     assert "background_not_measurable" in seen.flags
     assert "not_calibrated" not in seen.flags
+
+
+def test_soft_tissue_of_two_kinds_is_less_certain():
+    shape, spacing = (40, 60, 60), (1.0, 1.0, 1.0)
+    lesion = np.zeros(shape, bool)
+    lesion[15:25, 25:35, 25:35] = True
+    noise = np.random.default_rng(4).normal(0.0, 8.0, shape)
+    muscle = np.full(shape, 50.0) + noise
+    half = muscle.copy()
+    half[:, :, 30:] -= 150.0
+    alike = local_background(view_of_arrays(muscle, spacing, lesion))
+    mixed = local_background(view_of_arrays(half, spacing, lesion))
+    assert alike.hu == pytest.approx(50.0, abs=0.5)
+    assert alike.se_hu < 0.5
+    assert mixed.hu == pytest.approx(-25.0, abs=3.0)
+    # Four octants at 50 HU and four at -100: SD 80.2 HU, over the root of eight.
+    assert mixed.se_hu == pytest.approx(80.2 / np.sqrt(8), rel=0.05)

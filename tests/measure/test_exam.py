@@ -88,9 +88,23 @@ def test_status_and_flags(exam):
     first = exam[1].observations[1]
     assert (first.exam_id, first.status, first.label) == ("day0000_ct_0", "measured", 1)
     assert first.flags[0] == "given_by_segmentation"
-    assert {"not_calibrated", "no_metal_in_view"} <= set(first.flags)
+    # No fat in this limb, so nothing to calibrate by.
+    assert {"not_calibrated", "calibration_refused_no_tissue", "no_metal_in_view"} <= set(
+        first.flags
+    )
     assert first.mineral_mass_mg is None
     assert first.distance_to_metal_mm is None
+
+
+def test_density_over_own_cortex(exam):
+    cortex = exam[1].acquisition.cortex_hu
+    for seen in (exam[1].observations[i] for i in (1, 3)):
+        assert seen.mean_over_cortex == pytest.approx(seen.mean_hu / cortex)
+    hu, labels, bone, body = exam[0]
+    bare = run(hu, labels, np.zeros_like(bone), body).observations[1]
+    assert bare.mean_hu is not None
+    assert bare.mean_over_cortex is None
+    assert "cortex_not_measurable" in bare.flags
 
 
 def test_relation_to_bone(exam):
