@@ -216,12 +216,12 @@ def test_own_muscle_and_fat(usual):
 def test_fat_is_not_pulled_up_by_what_lies_in_it():
     rng = np.random.default_rng(5)
     hu = rng.normal(-100.0, 6.0, (12, 160, 160))
-    # Two fifths of the fat hold more and more septa and muscle.
-    hu[:, :64] += np.linspace(0.0, 50.0, 64)[:, None]
+    # Two thirds of it hold more and more septa and muscle.
+    hu[:, :110] += np.linspace(0.0, 80.0, 110)[:, None]
     found = own_tissues(hu, (3.0, 1.0, 1.0), np.ones(hu.shape, bool)).fat_hu
-    assert found == pytest.approx(-100.0, abs=1.0)
-    # The median alone would not do.
-    assert np.median(hu) > -96.0
+    assert found == pytest.approx(-100.0, abs=1.5)
+    # The median of what can be fat would not do.
+    assert np.median(hu[hu < -50.0]) > -94.0
 
 
 def test_phantomless_holds_the_truth_and_is_marked(usual):

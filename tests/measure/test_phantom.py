@@ -84,6 +84,8 @@ def test_a_phantom_in_a_part_of_the_scan_is_enough():
         ({}, (10.0, 20.0, 40.0), "calibration_rods_implausible"),
         ({}, (100.0, 390.0, 400.0), "calibration_rods_implausible"),
         ({"bend": 0.3}, (100.0, 200.0, 400.0), "calibration_phantom_not_found"),
+        ({"slab": -1000.0}, (100.0, 200.0, 400.0), "calibration_phantom_not_found"),  # tubes
+        ({"slab": 800.0}, (100.0, 200.0, 400.0), "calibration_phantom_not_found"),  # marrow
         ({"rows": slice(0, 12)}, (100.0, 200.0, 400.0), "calibration_phantom_not_found"),
     ],
 )
