@@ -18,6 +18,7 @@ from hoimg.measure.contact import BoneContact, Contact, bone_contact
 from hoimg.measure.cortex import Cortex
 from hoimg.measure.density import Density, density_of, depth_map
 from hoimg.measure.features import features_of
+from hoimg.measure.partial import start_surface
 from hoimg.measure.psf import fallback_fwhm
 from hoimg.measure.relation import (
     MaskWithin,
@@ -31,7 +32,6 @@ from hoimg.measure.relation import (
 from hoimg.measure.rods import GRAIN_VOXELS
 from hoimg.measure.shape import shape_of
 from hoimg.measure.size import half_maximum_envelope
-from hoimg.measure.surface import mesh_of_mask
 from hoimg.measure.uncertainty import volume_interval
 from hoimg.measure.view import LesionView
 from hoimg.results import Calibration
@@ -151,7 +151,7 @@ def measure_lesion(
     spacing = view.spacing_mm
     noise = USUAL_NOISE_HU if references.noise_hu is None else references.noise_hu
     background = local_background(view)
-    start = mesh_of_mask(view.lesion, spacing, view.start)
+    start = start_surface(view, None if background is None else background.hu)
     if start is None:
         raise ValueError("the view holds no voxel of the lesion: there is nothing to measure")
     bone_points = surface_points(view.bone, spacing, view.start)

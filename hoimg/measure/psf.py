@@ -15,6 +15,10 @@ Bools = NDArray[np.bool_]
 SLABS = 10
 POINTS_PER_SLAB = 120
 MIN_EDGES = 60
+PADDING_HU = -1100.0
+"""Nothing reads lower: scanners write -2000 and less where they reconstructed nothing, and a body
+cut off there ends in a step sharper than any scanner's."""
+
 FWHM_PER_STEP_WIDTH = 2.3548 / 2.5631
 """FWHM of a Gaussian over the 10-90 % width of a step edge blurred by it."""
 
@@ -104,6 +108,7 @@ def _skin_widths(
     edges = read_edges(profiles, air, np.zeros(len(points)), depth_mm=3.0, reach_mm=2.0)
     good = (
         (air < -900.0)
+        & (air > PADDING_HU)
         & (edges.peak_hu > -200.0)
         & (edges.peak_hu < 150.0)
         & np.isfinite(edges.width_mm)

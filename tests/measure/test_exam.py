@@ -214,6 +214,15 @@ def test_the_edge_of_the_field_of_view_is_no_skin(exam):
     assert skin_fwhm(hu, SPACING, body, slice_mm=1.0, valid=body) is None
 
 
+def test_padding_beyond_a_body_is_no_air(exam):
+    hu, _, _, body = exam[0]
+    true = skin_fwhm(hu, SPACING, body, slice_mm=1.0)
+    cut = hu.copy()
+    cut[:, :, :45] = cut[:, :, 105:] = -2048
+    found = skin_fwhm(cut, SPACING, body & (cut > -2000), slice_mm=1.0)
+    assert found[1] == pytest.approx(true[1], rel=0.1)
+
+
 @pytest.mark.parametrize(
     ("gap", "crossed"),
     [(35, True), (27, True), (43, True), (26, False), (44, False)],
