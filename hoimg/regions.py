@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.errors import InputRefused, UsageError
-from hoimg.geometry import Grid, Triple
+from hoimg.geometry import Box, Grid, Triple
 from hoimg.image import Mask
 
 FORMS = "box:X0,Y0,Z0,X1,Y1,Z1 or sphere:X,Y,Z,R, in LPS mm"
@@ -85,8 +85,12 @@ class SphereRegion:
 Region = BoxRegion | SphereRegion
 
 
-def parse_region(text: str) -> Region | None:
+def parse_region(text: str, named: str = "--roi") -> Region | None:
     """Read ``box:...`` or ``sphere:...``; None where the text is neither (a file's name).
+
+    Args:
+        text: The words.
+        named: The option or setting that they were given with, for messages.
 
     Raises:
         UsageError: the wrong number of numbers, an infinite one, a box without volume or a radius
@@ -99,18 +103,36 @@ def parse_region(text: str) -> Region | None:
     try:
         numbers = [float(part) for part in rest.split(",")]
     except ValueError as error:
-        raise UsageError(f"--roi {text}: give {FORMS}") from error
+        raise UsageError(f"{named} {text}: give {FORMS}") from error
     if len(numbers) != (6 if kind == "box" else 4) or not all(map(math.isfinite, numbers)):
-        raise UsageError(f"--roi {text}: give {FORMS}")
+        raise UsageError(f"{named} {text}: give {FORMS}")
     if kind == "sphere":
         x, y, z, radius = numbers
         if radius <= 0:
-            raise UsageError(f"--roi {text}: the radius must be above 0 mm")
+            raise UsageError(f"{named} {text}: the radius must be above 0 mm")
         return SphereRegion((x, y, z), radius)
     (x0, x1), (y0, y1), (z0, z1) = (sorted(numbers[axis::3]) for axis in range(3))
     if x0 == x1 or y0 == y1 or z0 == z1:
-        raise UsageError(f"--roi {text}: the box has no volume; give two opposite corners")
+        raise UsageError(f"{named} {text}: the box has no volume; give two opposite corners")
     return BoxRegion((x0, y0, z0), (x1, y1, z1))
+
+
+def parse_rod(text: str) -> tuple[float, Region]:
+    """Read ``DENSITY=REGION``: a calibration rod's density in mg/cm3 and where it lies.
+
+    Raises:
+        UsageError: no such form, a density that is no number, or a bad region.
+    """
+    named = "calibration_rods"
+    density, equals, place = text.partition("=")
+    region = parse_region(place, named) if equals else None
+    try:
+        value = float(density)
+    except ValueError:
+        value = math.nan
+    if region is None or not math.isfinite(value):
+        raise UsageError(f"{named} {text}: give MG_PER_CM3={FORMS}")
+    return value, region
 
 
 def on_grid(regions: Sequence[Region], grid: Grid) -> Mask:
@@ -137,6 +159,28 @@ def on_grid(regions: Sequence[Region], grid: Grid) -> Mask:
                 "mask_elsewhere",
             )
     return Mask(inside, grid)
+
+
+def inside_box(region: Region, grid: Grid) -> tuple[Box, NDArray[np.bool_]] | None:
+    """A region that lies wholly in the grid: its box of voxels, and which of them it holds.
+
+    Args:
+        region: A box or a sphere.
+        grid: Any spacing and direction.
+
+    Returns:
+        Index slices zyx, and a boolean array of that shape; None for a region that reaches beyond
+        the grid or holds no voxel's centre.
+    """
+    corners = grid.to_index_zyx(list(itertools.product(*zip(*region.bounds_lps_mm, strict=True))))
+    low = np.ceil(corners.min(axis=0) - 1e-9).astype(int)
+    high = np.floor(corners.max(axis=0) + 1e-9).astype(int)
+    if (low < 0).any() or (high >= np.asarray(grid.size_zyx)).any() or (low > high).any():
+        return None
+    z, y, x = (slice(int(a), int(b) + 1) for a, b in zip(low, high, strict=True))
+    cut = grid.crop((z, y, x))
+    held = region.holds(cut.to_lps_mm(np.moveaxis(np.indices(cut.size_zyx), 0, -1)))
+    return ((z, y, x), held) if held.any() else None
 
 
 def _draw(region: Region, grid: Grid, inside: NDArray[np.bool_]) -> bool:

@@ -51,6 +51,27 @@ class Finding(_Model):
     fix: str | None = Field(default=None, description="What the user can do about it.")
 
 
+class Calibration(_Model):
+    """How the HU of one exam were turned into milligrams of mineral."""
+
+    method: Literal["given", "rod", "phantomless"] = Field(
+        description="given: a slope from the settings; rod: rods of known density in the scan; "
+        "phantomless: tube voltage and the patient's own fat and muscle."
+    )
+    material: Literal["HA", "K2HPO4"] = Field(
+        description="What the milligrams are of; hydroxyapatite and K2HPO4 are different units."
+    )
+    slope_hu_per_mg_cm3: float = Field(
+        gt=0, description="HU that 1 mg/cm3 adds to what reads intercept_hu, in its place."
+    )
+    intercept_hu: float = Field(description="HU without mineral.")
+    slope_error: float = Field(ge=0, description="Standard error of the slope, a fraction of it.")
+    effective_kev: float | None = Field(
+        default=None, description="phantomless: effective photon energy, keV."
+    )
+    source: str = Field(description="What it was read from, in words.")
+
+
 class Acquisition(_Model):
     """How an exam was made, as far as the numbers depend on it."""
 
@@ -85,6 +106,15 @@ class Acquisition(_Model):
     )
     cortex_hu: float | None = Field(
         default=None, description="The patient's own normal cortex: typical peak of the shell, HU."
+    )
+    muscle_hu: float | None = Field(
+        default=None, description="The patient's own muscle: median of even squares of 7 mm, HU."
+    )
+    fat_hu: float | None = Field(
+        default=None, description="The patient's own fat, in the same way, HU."
+    )
+    calibration: Calibration | None = Field(
+        default=None, description="Null: HU were not turned into milligrams; see the flags."
     )
 
 
@@ -151,8 +181,25 @@ class Observation(_Model):
     mineral_mass_mg: float | None = Field(
         default=None, description="Mineral mass in mg hydroxyapatite; only when calibrated."
     )
+    mineral_mass_ci95_mg: tuple[float, float] | None = Field(
+        default=None, description="Its 95 % interval: slope, soft tissue and noise."
+    )
+    mean_mg_cm3: float | None = Field(
+        default=None,
+        description="Mean of mineral voxels over the soft tissue, mg hydroxyapatite per cm3.",
+    )
+    mineral_mass_k2hpo4_mg: float | None = Field(
+        default=None,
+        description="Mineral mass where the calibration is one of K2HPO4, in mg K2HPO4; never "
+        "converted to hydroxyapatite.",
+    )
+    mineral_mass_k2hpo4_ci95_mg: tuple[float, float] | None = None
+    mean_k2hpo4_mg_cm3: float | None = None
     mean_hu: float | None = Field(default=None, description="D_min: mean of mineral voxels, HU.")
     mean_ci95_hu: tuple[float, float] | None = None
+    mean_over_cortex: float | None = Field(
+        default=None, description="mean_hu over the patient's own cortex (cortex_hu) in that exam."
+    )
     sd_hu: float | None = None
     median_hu: float | None = None
     p95_hu: float | None = None

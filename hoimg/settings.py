@@ -13,7 +13,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hoimg.errors import UsageError
 
@@ -830,6 +830,134 @@ class MeasureSettings(_Section):
         source="67 planted lesions on bone of the tuning seeds",
         status="default",
     )
+    calibration_material: Literal["HA", "K2HPO4"] = threshold(
+        "HA",
+        unit="",
+        meaning="What the given slope, rods or phantom are of: hydroxyapatite or K2HPO4.",
+        source="the site's phantom",
+        status="default",
+    )
+    calibration_slope_hu: float | None = threshold(
+        None,
+        unit="HU per mg/cm3",
+        meaning="Slope of the site's own phantom at calibration_kvp; unset: none is given.",
+        source="the site's phantom",
+        status="default",
+        gt=0,
+    )
+    calibration_intercept_hu: float = threshold(
+        0.0,
+        unit="HU",
+        meaning="HU without mineral that goes with calibration_slope_hu.",
+        source="water reads 0 HU",
+        status="default",
+    )
+    calibration_kvp: float | None = threshold(
+        None,
+        unit="kV",
+        meaning="Tube voltage at which calibration_slope_hu was measured; an exam at another one "
+        "is not calibrated by it.",
+        source="the site's phantom",
+        status="default",
+        gt=0,
+    )
+    calibration_rods: tuple[str, ...] = threshold(
+        (),
+        unit="mg/cm3=region in LPS mm",
+        meaning="Rods of known density in the scan, such as 200=sphere:X,Y,Z,R and 0=sphere:... "
+        "for water; with one rod alone water is taken as 0 HU.",
+        source="the site's phantom",
+        status="default",
+    )
+    calibration_phantom_mg_cm3: tuple[float, ...] = threshold(
+        (),
+        unit="mg/cm3",
+        meaning="Densities of the rods of the phantom below the patient that stand out from its "
+        "body, two at least; as many rods are looked for outside of the patient.",
+        source="the site's phantom",
+        status="default",
+    )
+    calibration_error: float = threshold(
+        0.05,
+        unit="fraction of the slope, 1 SD",
+        meaning="Error of a given slope or of rods besides noise: another place in the beam.",
+        source="engineering choice",
+        status="default",
+        ge=0,
+        lt=1,
+    )
+    calibration_water_sd_hu: float = threshold(
+        15.0,
+        unit="HU",
+        meaning="SD of water's HU where one rod is read against water at 0 HU.",
+        source="engineering choice; a water insert read 33 HU in one real phantom scan",
+        status="default",
+        ge=0,
+    )
+    phantomless: bool = threshold(
+        True,
+        unit="",
+        meaning="Without a given slope, rods or phantom, milligrams are estimated from the tube "
+        "voltage and the patient's own fat and muscle, and marked as such.",
+        source="after Michalski 2020",
+        status="borrowed",
+    )
+    phantomless_slope_120kvp: float = threshold(
+        1.4,
+        unit="HU per mg/cm3 at 120 kVp",
+        meaning="Usual slope of hydroxyapatite, from which phantomless calibration starts.",
+        source="1.2-1.7 at 120 kVp (calculated); other tube voltages by published factors",
+        status="borrowed",
+        gt=0,
+    )
+    phantomless_slope_sd: float = threshold(
+        0.09,
+        unit="SD of the slope's logarithm",
+        meaning="How far scanners and patients lie from the usual slope.",
+        source="1.2 to 1.7 taken as a 95 % range",
+        status="borrowed",
+        gt=0,
+    )
+    fat_sd_hu: float = threshold(
+        20.0,
+        unit="HU",
+        meaning="SD of fat's HU about the tabulated composition.",
+        source="adipose tissue with 1 SD less and more lipid than the mean (Woodard and White "
+        "1986) reads 22 HU more and less at 70 keV",
+        status="borrowed",
+        gt=0,
+    )
+    muscle_sd_hu: float = threshold(
+        10.0,
+        unit="HU",
+        meaning="SD of muscle's HU about the tabulated composition; 3 SD off is refused.",
+        source="engineering choice",
+        status="default",
+        gt=0,
+    )
+
+    @model_validator(mode="after")
+    def _one_calibration(self) -> MeasureSettings:
+        """One way to calibrate at the most, and complete."""
+        ways = (self.calibration_slope_hu, self.calibration_rods, self.calibration_phantom_mg_cm3)
+        if sum(way not in (None, ()) for way in ways) > 1:
+            raise ValueError(
+                "give one of calibration_slope_hu, calibration_rods, calibration_phantom_mg_cm3"
+            )
+        if self.calibration_slope_hu is not None and self.calibration_kvp is None:
+            raise ValueError("calibration_slope_hu needs calibration_kvp")
+        if len(set(self.calibration_phantom_mg_cm3)) == 1:
+            raise ValueError("calibration_phantom_mg_cm3 needs two different densities")
+        if self.calibration_rods:
+            from hoimg.regions import parse_rod
+
+            try:
+                densities = {parse_rod(text)[0] for text in self.calibration_rods}
+            except UsageError as error:
+                raise ValueError(str(error)) from error
+            if densities == {0.0}:
+                raise ValueError("calibration_rods needs a rod with mineral")
+        return self
 
 
 class SerialSettings(_Section):
@@ -1054,7 +1182,8 @@ class Settings(_Section):
         lines: list[str] = []
         for name, section in self.model_dump(mode="json").items():
             lines.append(f"[{name}]")
-            lines += [f"{key} = {json.dumps(value)}" for key, value in section.items()]
+            # TOML has no null: a setting that is unset is left out.
+            lines += [f"{k} = {json.dumps(v)}" for k, v in section.items() if v is not None]
             lines.append("")
         return "\n".join(lines)
 

@@ -12,7 +12,14 @@ from hoimg.errors import InputRefused, UsageError
 from hoimg.geometry import Grid
 from hoimg.guidance import Guidance, place_guidance
 from hoimg.image import Mask
-from hoimg.regions import BoxRegion, SphereRegion, on_grid, parse_region
+from hoimg.regions import (
+    BoxRegion,
+    SphereRegion,
+    inside_box,
+    on_grid,
+    parse_region,
+    parse_rod,
+)
 
 UPRIGHT = Grid((40, 50, 60), (1.0, 0.5, 0.5), (-10.0, -20.0, 100.0))
 
@@ -142,3 +149,28 @@ def test_several_regions_and_a_mask_are_one_region():
     parts = own | on_grid([first], UPRIGHT).array | on_grid([second], UPRIGHT).array
     assert placed.roi is not None
     assert np.array_equal(placed.roi.array, parts)
+
+
+def test_a_rod_is_a_density_and_a_region():
+    assert parse_rod("-51.8=sphere:1,-2,3,4") == (-51.8, SphereRegion((1.0, -2.0, 3.0), 4.0))
+    for text in ("sphere:1,2,3,4", "x=sphere:1,2,3,4", "nan=sphere:1,2,3,4", "200=mask.nii"):
+        with pytest.raises(UsageError, match="calibration_rods"):
+            parse_rod(text)
+
+
+def test_a_region_wholly_in_the_grid_holds_what_its_mask_holds():
+    c, s = np.cos(0.3), np.sin(0.3)
+    grid = Grid(
+        (20, 30, 40),
+        (2.0, 0.7, 0.9),
+        (-5.0, 8.0, 3.0),
+        ((c, -s, 0.0), (s, c, 0.0), (0.0, 0.0, 1.0)),
+    )
+    for region in (SphereRegion((6.0, 18.0, 20.0), 5.0), BoxRegion((4, 16, 15), (8, 20, 25))):
+        box, held = inside_box(region, grid)
+        drawn = np.zeros(grid.size_zyx, bool)
+        drawn[box] = held
+        assert drawn.any()
+        np.testing.assert_array_equal(drawn, on_grid([region], grid).array)
+    # Two millimetres of the sphere lie below the first slice.
+    assert inside_box(SphereRegion((6.0, 18.0, 6.0), 5.0), grid) is None

@@ -39,6 +39,20 @@ def test_toml_out_and_in_gives_equal_settings(tmp_path):
     assert again.sha256 == Settings().sha256
 
 
+def test_what_is_unset_is_left_out_of_the_toml_and_what_is_set_comes_back(tmp_path):
+    assert "calibration_slope_hu" not in Settings().to_toml()
+    path = tmp_path / "s.toml"
+    path.write_text(
+        "[measure]\ncalibration_rods = ['200=sphere:1,2,3,4', '0=box:0,0,0,9,9,9']\n"
+        "calibration_material = 'K2HPO4'\n"
+    )
+    given = read_settings(path)
+    assert given.measure.calibration_rods == ("200=sphere:1,2,3,4", "0=box:0,0,0,9,9,9")
+    again = tmp_path / "again.toml"
+    again.write_text(given.to_toml())
+    assert read_settings(again) == given
+
+
 def test_one_value_changes_the_hash_and_leaves_the_rest(tmp_path):
     path = tmp_path / "s.toml"
     path.write_text("[segment]\nmineral_hu_120kvp = 200.0\n")
@@ -77,6 +91,18 @@ def test_any_legal_values_survive_the_round_trip(hu, slices):
         ("[intake]\nmin_slices = 1\n", "intake.min_slices"),
         ("[intake\n", "no TOML"),
         ("segment = 3\n", "segment"),
+        ("[measure]\ncalibration_slope_hu = 1.3\n", "calibration_kvp"),
+        ("[measure]\ncalibration_slope_hu = 0\ncalibration_kvp = 120\n", "calibration_slope_hu"),
+        ("[measure]\ncalibration_rods = ['0=sphere:1,2,3,4']\n", "with mineral"),
+        ("[measure]\ncalibration_rods = ['sphere:1,2,3,4']\n", "calibration_rods sphere"),
+        ("[measure]\ncalibration_rods = ['200=sphere:1,2,3']\n", "calibration_rods sphere:1,2,3"),
+        ("[measure]\ncalibration_phantom_mg_cm3 = [200]\n", "two different"),
+        (
+            "[measure]\ncalibration_phantom_mg_cm3 = [0, 200]\n"
+            "calibration_rods = ['200=sphere:1,2,3,4']\n",
+            "one of",
+        ),
+        ("[measure]\ncalibration_material = 'CaCO3'\n", "calibration_material"),
     ],
 )
 def test_a_bad_file_is_a_usage_error_that_names_file_and_place(tmp_path, text, words):

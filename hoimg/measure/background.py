@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +18,7 @@ REACH_MM = 7.0
 """Farther away lies other tissue than the one displaced."""
 
 MIN_VOXELS = 40
-
-PATCH_MM = 3.0
-"""Tissue of a kind comes in patches of about this size, which one reading speaks for."""
+MIN_OCTANTS = 3
 
 USUAL_HU, USUAL_SD_HU = 40.0, 40.0
 """Muscle with some fat, where no soft tissue can be read round a lesion; always flagged."""
@@ -27,12 +26,15 @@ USUAL_HU, USUAL_SD_HU = 40.0, 40.0
 
 @dataclass(frozen=True)
 class Background:
-    """Soft tissue round a lesion.
+    """The soft tissue around a lesion.
 
     Attributes:
         hu: Its mean, HU.
-        sd_hu: SD of the error of that mean, HU.
-        measured: Whether it was read round the lesion.
+        sd_hu: SD of the error of that mean, HU: the SD of the means of the eight octants around the
+            lesion over the root of their number, since fat and muscle lie in patches and a
+            voxel's neighbours say the same as it does; with fewer than three octants in view the
+            voxels' SD itself.
+        measured: Whether it was read round the lesion; else it is ``USUAL_HU``.
     """
 
     hu: float
@@ -41,17 +43,14 @@ class Background:
 
 
 def local_background(view: LesionView) -> Background:
-    """Mean HU of soft tissue 2.5 to 7 mm outside the lesion.
+    """Mean HU, and its error, of soft tissue 2.5 to 7 mm outside the lesion.
 
     The mean of everything between fat and muscle, not a median: a lesion between both displaces
     both, and a median would jump from one to the other as their shares change. Tissue within 2 mm
     of native bone, other lesions, metal and air is left out.
 
-    Its error is the spread of these voxels over the root of the patches of ``PATCH_MM`` among them:
-    which of the tissues round about the lesion has displaced is not known better.
-
     Returns:
-        The mean and its error; ``USUAL_HU``, not measured, with fewer than 40 such voxels in view.
+        ``USUAL_HU``, not measured, where fewer than 40 such voxels are in view.
     """
     near = view.narrow(REACH_MM)
     gap = _grow(near.lesion, GAP_MM, near)
@@ -61,9 +60,17 @@ def local_background(view: LesionView) -> Background:
     values = near.hu[use]
     if values.size < MIN_VOXELS:
         return Background(USUAL_HU, USUAL_SD_HU, measured=False)
-    patches = max(values.size * view.voxel_mm3 / PATCH_MM**3, 1.0)
-    spread = float(values.std(dtype=np.float64))
-    return Background(float(values.mean(dtype=np.float64)), spread / patches**0.5, measured=True)
+    mean = float(values.mean(dtype=np.float64))
+    index = np.argwhere(use)
+    side = index > np.argwhere(near.lesion).mean(axis=0)
+    octant = side @ np.array([4, 2, 1])
+    counts = np.bincount(octant, minlength=8)
+    sums = np.bincount(octant, weights=values.astype(np.float64), minlength=8)
+    full = counts >= MIN_VOXELS // 8
+    if np.count_nonzero(full) < MIN_OCTANTS:
+        return Background(mean, float(values.std(dtype=np.float64)), measured=True)
+    means = sums[full] / counts[full]
+    return Background(mean, float(means.std(ddof=1)) / math.sqrt(means.size), measured=True)
 
 
 def _grow(mask: NDArray[np.bool_], by_mm: float, view: LesionView) -> NDArray[np.bool_]:

@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 from hoimg.attenuation import hu_at_kvp
 from hoimg.geometry import Box, Triple, margin_voxels
 from hoimg.image import CTVolume, Mask
+from hoimg.measure.calibrate import calibrate
+from hoimg.measure.calibration import Refusal
 from hoimg.measure.cortex import Cortex, own_cortex
 from hoimg.measure.lesion import LesionNumbers, References, measure_lesion
-from hoimg.measure.psf import fallback_fwhm, muscle_noise, skin_fwhm
+from hoimg.measure.psf import fallback_fwhm, skin_fwhm
+from hoimg.measure.tissue import own_tissues
 from hoimg.measure.view import LesionView
 from hoimg.results import Acquisition, BoneContact, Observation
 from hoimg.settings import MeasureSettings
@@ -30,7 +33,8 @@ class ExamMeasurements:
 
     Attributes:
         observations: By label value.
-        acquisition: The exam's acquisition with noise, point spread and own cortex filled in.
+        acquisition: The exam's acquisition with noise, point spread, the patient's own tissues and
+            the calibration filled in.
         references: What the numbers were measured against.
     """
 
@@ -110,6 +114,11 @@ def measure_exam(
             "noise_hu": references.noise_hu,
             "psf_fwhm_zyx_mm": references.measured_fwhm_zyx_mm,
             "cortex_hu": references.cortex.peak_hu if references.cortex else None,
+            "muscle_hu": references.muscle_hu,
+            "fat_hu": references.fat_hu,
+            "calibration": None
+            if isinstance(references.calibration, Refusal)
+            else references.calibration,
             "spacing_zyx_mm": acquisition.spacing_zyx_mm or spacing,
             "size_zyx": acquisition.size_zyx or volume.grid.size_zyx,
         }
@@ -126,7 +135,7 @@ def exam_references(
     settings: MeasureSettings,
     acquisition: Acquisition,
 ) -> References:
-    """Noise, point spread and own cortex of an exam, from a few slabs of it."""
+    """Noise, point spread, own tissues and calibration of an exam, from a few slabs of it."""
     spacing = volume.grid.spacing_zyx_mm
     slice_mm = max(acquisition.slice_thickness_mm or 0.0, spacing[0])
     has_metal = bool(metal.any())
@@ -141,8 +150,9 @@ def exam_references(
         matched_mm=settings.matched_cortex_mm,
         metal=metal if has_metal else None,
     )
+    tissues = own_tissues(volume.hu, spacing, body)
     return References(
-        noise_hu=muscle_noise(volume.hu, spacing, body),
+        noise_hu=tissues.noise_hu,
         fwhm_zyx_mm=fwhm,
         measured_fwhm_zyx_mm=measured,
         cortex=cortex,
@@ -152,6 +162,9 @@ def exam_references(
         rim_material_hu=hu_at_kvp(settings.rim_material_hu, acquisition.kvp),
         has_bone=bool(skeleton.any()),
         has_metal=has_metal,
+        muscle_hu=tissues.muscle_hu,
+        fat_hu=tissues.fat_hu,
+        calibration=calibrate(volume, acquisition, tissues, metal=has_metal, settings=settings),
     )
 
 

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from hoimg.attenuation import hu_at_kvp
 from hoimg.geometry import Triple
 from hoimg.measure.background import local_background
+from hoimg.measure.calibration import NOT_TRIED, Refusal, mineral_mass
 from hoimg.measure.contact import BoneContact, Contact, bone_contact
 from hoimg.measure.cortex import Cortex
-from hoimg.measure.density import density_of, depth_map
+from hoimg.measure.density import Density, DepthMap, density_of, depth_map
 from hoimg.measure.features import features_of
+from hoimg.measure.partial import start_surface
 from hoimg.measure.psf import fallback_fwhm
 from hoimg.measure.relation import (
     MaskWithin,
@@ -28,9 +30,9 @@ from hoimg.measure.relation import (
 )
 from hoimg.measure.shape import shape_of
 from hoimg.measure.size import half_maximum_envelope
-from hoimg.measure.surface import mesh_of_mask
 from hoimg.measure.uncertainty import Uncertainty
 from hoimg.measure.view import LesionView
+from hoimg.results import Calibration
 from hoimg.settings import MeasureSettings
 
 USUAL_NOISE_HU = 15.0
@@ -51,6 +53,9 @@ class References:
         rim_material_hu: Density of compact rim at this tube voltage.
         has_bone: Whether the exam holds native bone.
         has_metal: Whether the exam holds metal.
+        muscle_hu: The patient's own muscle, HU, or None.
+        fat_hu: The same of fat.
+        calibration: How HU become milligrams, or why they do not.
     """
 
     noise_hu: float | None
@@ -63,6 +68,9 @@ class References:
     rim_material_hu: float
     has_bone: bool
     has_metal: bool
+    muscle_hu: float | None = None
+    fat_hu: float | None = None
+    calibration: Calibration | Refusal = NOT_TRIED
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +99,7 @@ def plain_references(
     kvp: float | None = None,
     noise_hu: float | None = None,
     cortex: Cortex | None = None,
+    calibration: Calibration | None = None,
 ) -> References:
     """References for scripts that measure a single lesion without an exam around it."""
     chosen = settings or MeasureSettings()
@@ -106,6 +115,7 @@ def plain_references(
         rim_material_hu=hu_at_kvp(chosen.rim_material_hu, kvp),
         has_bone=False,
         has_metal=False,
+        calibration=calibration or NOT_TRIED,
     )
 
 
@@ -132,11 +142,11 @@ def measure_lesion(
     Raises:
         ValueError: when the view holds no voxel of the lesion.
     """
-    flags: list[str] = ["not_calibrated"]
+    flags: list[str] = []
     spacing = view.spacing_mm
     noise = USUAL_NOISE_HU if references.noise_hu is None else references.noise_hu
     background = local_background(view)
-    start = mesh_of_mask(view.lesion, spacing, view.start)
+    start = start_surface(view, background.hu if background.measured else None)
     if start is None:
         raise ValueError("the view holds no voxel of the lesion: there is nothing to measure")
     bone_points = surface_points(view.bone, spacing, view.start)
@@ -159,8 +169,12 @@ def measure_lesion(
     )
     if density.mean_hu is None:
         flags.append("no_mineral_voxels")
-    cortex = references.cortex
     sure = Uncertainty(envelope, spacing, references.fwhm_zyx_mm, noise, background, settings)
+    milligrams, told = _milligrams(references.calibration, density, sure, depths, view.voxel_mm3)
+    flags += told
+    cortex = references.cortex
+    if cortex is None:
+        flags.append("cortex_not_measurable")
     features = features_of(
         sure,
         depths,
@@ -217,11 +231,14 @@ def measure_lesion(
         "mineral_mass_ci95_hu_mm3": _unless_none(
             mass, lambda m: sure.mineral_mass_hu_mm3(m, depths, voxel)
         ),
-        "mineral_mass_mg": None,
+        **milligrams,
         "mean_hu": density.mean_hu,
         "mean_ci95_hu": _unless_none(
             density.mean_hu, lambda m: sure.mean_hu(m, depths, voxel, threshold_hu=threshold)
         ),
+        "mean_over_cortex": None
+        if cortex is None or density.mean_hu is None
+        else density.mean_hu / cortex.peak_hu,
         "sd_hu": density.sd_hu,
         "median_hu": density.median_hu,
         "p95_hu": density.p95_hu,
@@ -248,6 +265,39 @@ def measure_lesion(
         "rim_profiles": features.profiles,
     }
     return LesionNumbers(values, shape.centroid_mm, contact.contacts, tuple(flags))
+
+
+def _milligrams(
+    calibration: Calibration | Refusal,
+    density: Density,
+    sure: Uncertainty,
+    depths: DepthMap,
+    voxel_mm3: float,
+) -> tuple[dict[str, Any], list[str]]:
+    """The fields in milligrams, each under its own material, and the flags about them."""
+    if isinstance(calibration, Refusal):
+        return {}, list(calibration.flags)
+    flags = []
+    if calibration.method == "phantomless":
+        flags.append("calibration_phantomless")
+    if calibration.material != "HA":
+        flags.append("calibrated_in_k2hpo4")
+    if not sure.background.measured:
+        return {}, flags
+    mass = mineral_mass(
+        calibration,
+        mass_hu_mm3=density.mass_hu_mm3,
+        mass_sd_hu_mm3=sure.mass_sd_hu_mm3(density.mass_hu_mm3, depths, voxel_mm3),
+        mean_hu=density.mean_hu,
+        background_hu=sure.background.hu,
+    )
+    name = "" if calibration.material == "HA" else "_k2hpo4"
+    values = {
+        f"mineral_mass{name}_mg": mass.mass_mg,
+        f"mineral_mass{name}_ci95_mg": mass.ci95_mg,
+        f"mean{name}_mg_cm3": mass.mean_mg_cm3,
+    }
+    return values, flags
 
 
 def _unless_none(

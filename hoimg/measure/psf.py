@@ -1,4 +1,4 @@
-"""The scan's own blur and noise, read from its pixels."""
+"""The scan's own blur, read from its pixels."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ Bools = NDArray[np.bool_]
 SLABS = 10
 POINTS_PER_SLAB = 120
 MIN_EDGES = 60
+PADDING_HU = -1100.0
+"""Nothing reads lower: scanners write -2000 and less where they reconstructed nothing, and a body
+cut off there ends in a step sharper than any scanner's."""
+
 FWHM_PER_STEP_WIDTH = 2.3548 / 2.5631
 """FWHM of a Gaussian over the 10-90 % width of a step edge blurred by it."""
-
-MUSCLE_HU = (20.0, 90.0)
 
 
 def fallback_fwhm(spacing_mm: Triple, slice_mm: float) -> Triple:
@@ -106,6 +108,7 @@ def _skin_widths(
     edges = read_edges(profiles, air, np.zeros(len(points)), depth_mm=3.0, reach_mm=2.0)
     good = (
         (air < -900.0)
+        & (air > PADDING_HU)
         & (edges.peak_hu > -200.0)
         & (edges.peak_hu < 150.0)
         & np.isfinite(edges.width_mm)
@@ -114,41 +117,3 @@ def _skin_widths(
         good &= view.pick(valid[box], lines).all(axis=1)
     widths: Floats = edges.width_mm[good]
     return widths
-
-
-def muscle_noise(hu: NDArray[np.generic], spacing_mm: Triple, body: Bools) -> float | None:
-    """Noise SD of a voxel in muscle, HU.
-
-    In up to ten slices the SD within squares of about 7 mm is taken where their mean is
-    muscle-like and half of their pixels are; the value is the lower quartile's own centre, since
-    fat planes and vessels only add.
-
-    Returns:
-        HU, or None where no muscle-like square is in view.
-    """
-    from scipy import ndimage
-
-    rows = np.flatnonzero(body.any(axis=(1, 2)))
-    if rows.size == 0:
-        return None
-    size = tuple(max(round(7.0 / s) | 1, 3) for s in spacing_mm[1:])
-    found = []
-    for z in np.unique(rows[np.linspace(0, rows.size - 1, SLABS).round().astype(int)]):
-        plane = bounding_box(body[z : z + 1])
-        if plane is None:
-            continue
-        values = np.asarray(hu[z][plane[1], plane[2]], np.float64)
-        inside = ndimage.minimum_filter(
-            body[z][plane[1], plane[2]].astype(np.uint8), size, mode="constant"
-        )
-        mean = ndimage.uniform_filter(values, size)
-        square = ndimage.uniform_filter(values * values, size)
-        n = size[0] * size[1]
-        sd = np.sqrt(np.maximum(square - mean * mean, 0.0) * n / (n - 1))
-        use = (inside != 0) & (mean > MUSCLE_HU[0]) & (mean < MUSCLE_HU[1])
-        found.append(sd[use][::7])
-    values = np.concatenate(found) if found else np.empty(0)
-    if values.size < 30:
-        return None
-    low = float(np.percentile(values, 25))
-    return float(np.median(values[values <= 1.3 * low]))

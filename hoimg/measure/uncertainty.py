@@ -109,8 +109,8 @@ class Uncertainty:
         spread = Z95 * math.sqrt(2) * self.boundary_sd_mm
         return max(diameter_mm - spread, 0.0), diameter_mm + spread
 
-    def mineral_mass_hu_mm3(self, mass: float, depths: DepthMap, voxel_mm3: float) -> Interval:
-        """Of the integrated excess.
+    def mass_sd_hu_mm3(self, mass: float, depths: DepthMap, voxel_mm3: float) -> float:
+        """SD of the error of the integrated excess.
 
         Three independent errors: that of the background over all voxels summed; noise over
         independent voxels; and a boundary that may lie elsewhere where the image does not show it,
@@ -119,12 +119,16 @@ class Uncertainty:
         reach = depths.own & (depths.depth_mm >= -2.0 * depths.sigma_mm - 0.25)
         count = int(np.count_nonzero(reach))
         mesh = self.envelope.mesh
-        sd = math.hypot(
+        return math.hypot(
             self.background.sd_hu * count * voxel_mm3,
             self.noise_hu * voxel_mm3 * math.sqrt(count * self._correlated),
             self.outline_sd_mm * mesh.area_mm2 * mass / mesh.volume_mm3,
         )
-        return mass - Z95 * sd, mass + Z95 * sd
+
+    def mineral_mass_hu_mm3(self, mass: float, depths: DepthMap, voxel_mm3: float) -> Interval:
+        """Of the integrated excess."""
+        spread = Z95 * self.mass_sd_hu_mm3(mass, depths, voxel_mm3)
+        return mass - spread, mass + spread
 
     def mean_hu(
         self,

@@ -96,6 +96,15 @@ OBSERVATION_MEASURES: tuple[MeasureCode, ...] = (
     MeasureCode(
         "mineral_mass_mg", None, _own("HO-MASS-HA", "Mineral mass, hydroxyapatite equivalent"), MG
     ),
+    MeasureCode(
+        "mineral_mass_ci95_mg", 0, _own("HO-MASS-LOW", "Mineral mass, lower limit of 95 %"), MG
+    ),
+    MeasureCode(
+        "mineral_mass_ci95_mg", 1, _own("HO-MASS-HIGH", "Mineral mass, upper limit of 95 %"), MG
+    ),
+    MeasureCode(
+        "mineral_mass_k2hpo4_mg", None, _own("HO-MASS-K", "Mineral mass, K2HPO4 equivalent"), MG
+    ),
     MeasureCode("mean_hu", None, _ATTENUATION, HU, _MEAN),
     MeasureCode("sd_hu", None, _ATTENUATION, HU, _SD),
     MeasureCode("median_hu", None, _ATTENUATION, HU, _MEDIAN),

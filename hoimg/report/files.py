@@ -140,13 +140,14 @@ def change_into(lesion: Lesion, exam_id: str) -> Change | None:
 
 
 def _triples(seen: Observation) -> dict[str, float | None]:
-    ends: dict[str, float | None] = {}
-    for name in _INTERVALS:
-        for end, value in zip(("low", "high"), getattr(seen, name) or (None, None), strict=True):
-            ends[name.replace("_ci95", f"_ci95_{end}")] = value
     left, back, up = seen.centroid_lps_mm or (None, None, None)
+    limits: dict[str, float | None] = {}
+    for name in _INTERVALS:
+        low, high = getattr(seen, name) or (None, None)
+        limits[name.replace("ci95", "ci95_low")] = low
+        limits[name.replace("ci95", "ci95_high")] = high
     return {
-        **ends,
+        **limits,
         "centroid_left_lps_mm": left,
         "centroid_posterior_lps_mm": back,
         "centroid_superior_lps_mm": up,

@@ -62,6 +62,19 @@ def _mean(seen: Observation) -> str:
     return words.number(seen.mean_hu) + spread
 
 
+def _milligrams(material: str) -> Callable[[Observation], str]:
+    """``62.1 (51.9 to 72.3)``, and that it was estimated where no phantom stands behind it."""
+
+    def text(seen: Observation) -> str:
+        value = words.number(getattr(seen, f"mineral_mass{material}_mg"))
+        low, high = getattr(seen, f"mineral_mass{material}_ci95_mg") or (None, None)
+        if low is not None and high is not None:
+            value += f" ({words.number(low)} to {words.number(high)})"
+        return value + (", phantomless" if "calibration_phantomless" in seen.flags else "")
+
+    return text
+
+
 def _yes_no(field: str) -> Callable[[Observation], str]:
     return lambda seen: "yes" if getattr(seen, field) else "no"
 
@@ -81,8 +94,14 @@ ROWS: tuple[Row, ...] = (
         _plain("threshold_volume_mm3", scale=1e-3)),
     Row("Mineral mass, HU·cm³", ("mineral_mass_hu_mm3",),
         _plain("mineral_mass_hu_mm3", scale=1e-3)),
-    Row("Mineral mass, mg hydroxyapatite", ("mineral_mass_mg",), _plain("mineral_mass_mg"), True),
+    Row("Mineral mass, mg hydroxyapatite (95 % interval)", ("mineral_mass_mg",),
+        _milligrams(""), True),
+    Row("Mineral mass, mg K2HPO4 (95 % interval)", ("mineral_mass_k2hpo4_mg",),
+        _milligrams("_k2hpo4"), True),
+    Row("Density: mean of mineral, mg hydroxyapatite per cm³", ("mean_mg_cm3",),
+        _plain("mean_mg_cm3"), True),
     Row("Density: mean of mineral, HU", ("mean_hu",), _mean),
+    Row("Density: mean ÷ own cortex", ("mean_over_cortex",), _plain("mean_over_cortex", 2), True),
     Row("Density: median, HU", ("median_hu",), _plain("median_hu")),
     Row("Density: 95th percentile, HU", ("p95_hu",), _plain("p95_hu")),
     Row("Local background, HU", ("background_hu",), _plain("background_hu")),

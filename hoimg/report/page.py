@@ -11,7 +11,7 @@ from hoimg.edits import point_words
 from hoimg.report import words
 from hoimg.report.lesion_view import PictureMaker, lesion_view
 from hoimg.report.reasons import reason_text
-from hoimg.results import Exam, ExamImages, Report
+from hoimg.results import Calibration, Exam, ExamImages, Report
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -36,6 +36,9 @@ _ACQUISITION: tuple[tuple[str, str], ...] = (
     ("Noise SD, HU", "noise_hu"),
     ("Point spread z × y × x, mm FWHM", "psf_fwhm_zyx_mm"),
     ("Own normal cortex, HU", "cortex_hu"),
+    ("Own muscle, HU", "muscle_hu"),
+    ("Own fat, HU", "fat_hu"),
+    ("Calibration", "calibration"),
     ("Native skeleton decided by", "native_skeleton"),
     ("Why this series", "series_choice"),
 )
@@ -215,6 +218,11 @@ def _acquisition(exams: list[Exam]) -> list[dict[str, Any]]:
 def _value_text(value: Any) -> str:
     if value is None:
         return "not given"
+    if isinstance(value, Calibration):
+        return (
+            f"{value.method}: {value.slope_hu_per_mg_cm3:.3g} HU per mg {value.material}/cm³ "
+            f"± {100 * value.slope_error:.2g} % ({value.source})"
+        )
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):

@@ -11,6 +11,19 @@ FLAGS: dict[str, str] = {
     "touches_fov": "cut by the field of view: the true size is larger",
     "crosses_gap": "slices are missing in it or beside it: its size is a guess there",
     "not_calibrated": "no mg: the scan was not calibrated",
+    "calibration_phantomless": "mg estimated without a phantom, from tube voltage, fat and muscle",
+    "calibrated_in_k2hpo4": "calibrated in K2HPO4: no mg of hydroxyapatite",
+    "calibration_refused_contrast": "no phantomless mg: contrast agent",
+    "calibration_refused_metal": "no phantomless mg: metal in the body",
+    "calibration_refused_kvp_unknown": "no mg: tube voltage unknown",
+    "calibration_refused_kvp_differs": "no mg: the given calibration is for another tube voltage",
+    "calibration_refused_no_tissue": "no phantomless mg: too little fat or muscle in view",
+    "calibration_refused_tissue": "no phantomless mg: fat or muscle reads unlike fat or muscle",
+    "calibration_rod_not_in_view": "no mg: a calibration rod's region is not wholly in the scan",
+    "calibration_rod_uneven": "no mg: a calibration rod's region is uneven",
+    "calibration_rods_implausible": "no mg: the rods' HU do not fit their densities",
+    "calibration_phantom_not_found": "no mg: the calibration phantom was not found",
+    "cortex_not_measurable": "no normal cortex in view to compare with",
     "background_not_measurable": "too little soft tissue around for a local background",
     "no_mineral_voxels": "no voxel above the mineral threshold",
     "boundary_from_mask_only": "boundary taken from the mask: too faint for the half-maximum one",
@@ -64,7 +77,16 @@ _ABOUT: dict[str, tuple[str, ...]] = {
     "volume_mm3": ("volume", "size"),
     "threshold_volume_mm3": ("threshold", "volume"),
     "mineral_mass_hu_mm3": ("mass", "background"),
-    "mineral_mass_mg": ("calibrated",),
+    "mineral_mass_mg": ("calibrated", "calibration_r", "calibration_phantom_", "background"),
+    "mineral_mass_k2hpo4_mg": ("calibrated", "calibration_r", "background"),
+    "mean_mg_cm3": (
+        "calibrated",
+        "calibration_r",
+        "calibration_phantom_",
+        "background",
+        "no_mineral",
+    ),
+    "mean_over_cortex": ("cortex_not", "no_mineral"),
     "mean_hu": ("density", "mean", "mineral"),
     "median_hu": ("density", "mineral"),
     "p95_hu": ("density", "mineral"),
@@ -102,8 +124,8 @@ def missing_reason(field: str, seen: Observation) -> str:
     told = [flag for flag in seen.flags if any(word in flag.split(":")[0] for word in about)]
     if told:
         return "; ".join(reason_text(flag) for flag in told)
-    # "Not calibrated" explains milligrams and nothing else.
-    others = [flag for flag in seen.flags if flag != "not_calibrated"]
+    # What speaks of calibration explains milligrams and nothing else.
+    others = [flag for flag in seen.flags if "calibrat" not in flag]
     if len(others) > 1:
         return "see flags"
     return reason_text(others[0]) if others else ""

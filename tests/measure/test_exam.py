@@ -7,7 +7,8 @@ from scipy import ndimage
 from hoimg.geometry import Grid
 from hoimg.image import CTVolume, Mask
 from hoimg.measure import measure_exam
-from hoimg.measure.psf import muscle_noise, skin_fwhm
+from hoimg.measure.psf import skin_fwhm
+from hoimg.measure.tissue import own_tissues
 from hoimg.results import Acquisition
 from hoimg.settings import MeasureSettings
 
@@ -87,9 +88,23 @@ def test_status_and_flags(exam):
     first = exam[1].observations[1]
     assert (first.exam_id, first.status, first.label) == ("day0000_ct_0", "measured", 1)
     assert first.flags[0] == "given_by_segmentation"
-    assert {"not_calibrated", "no_metal_in_view"} <= set(first.flags)
+    # No fat in this limb, so nothing to calibrate by.
+    assert {"not_calibrated", "calibration_refused_no_tissue", "no_metal_in_view"} <= set(
+        first.flags
+    )
     assert first.mineral_mass_mg is None
     assert first.distance_to_metal_mm is None
+
+
+def test_density_over_own_cortex(exam):
+    cortex = exam[1].acquisition.cortex_hu
+    for seen in (exam[1].observations[i] for i in (1, 3)):
+        assert seen.mean_over_cortex == pytest.approx(seen.mean_hu / cortex)
+    hu, labels, bone, body = exam[0]
+    bare = run(hu, labels, np.zeros_like(bone), body).observations[1]
+    assert bare.mean_hu is not None
+    assert bare.mean_over_cortex is None
+    assert "cortex_not_measurable" in bare.flags
 
 
 def test_relation_to_bone(exam):
@@ -197,6 +212,16 @@ def test_the_edge_of_the_field_of_view_is_no_skin(exam):
     assert found[1] == pytest.approx(true[1], rel=0.1)
     # with nothing measured beyond the body there is no skin in view at all
     assert skin_fwhm(hu, SPACING, body, slice_mm=1.0, valid=body) is None
+
+
+def test_padding_beyond_a_body_is_no_air(exam):
+    hu, _, _, body = exam[0]
+    hu = np.where(hu > -1000, -1000 + (hu + 1000) * 0.85, hu)  # a limb of fat
+    true = skin_fwhm(hu, SPACING, body, slice_mm=1.0)
+    cut = hu.copy()
+    cut[:, :, :45] = cut[:, :, 105:] = -2048
+    found = skin_fwhm(cut, SPACING, body & (cut > -2000), slice_mm=1.0)
+    assert found[1] == pytest.approx(true[1], rel=0.1)
 
 
 @pytest.mark.parametrize(
@@ -317,4 +342,6 @@ def test_point_spread_from_skin(fwhm):
 def test_noise_of_muscle():
     rng = np.random.default_rng(5)
     hu = rng.normal(55, 17, (12, 90, 90)).astype(np.float32)
-    assert muscle_noise(hu, (1.0, 0.8, 0.8), np.ones(hu.shape, bool)) == pytest.approx(17, rel=0.12)
+    assert own_tissues(hu, (1.0, 0.8, 0.8), np.ones(hu.shape, bool)).noise_hu == pytest.approx(
+        17, rel=0.12
+    )

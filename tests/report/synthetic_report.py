@@ -94,6 +94,19 @@ def sphere_mm3(radius: float) -> float:
     return 4 / 3 * np.pi * radius**3
 
 
+def _milligrams(volume: float, exam: int) -> dict[str, object]:
+    """Exam 1 is calibrated in hydroxyapatite, exam 2 in K2HPO4, the others not at all."""
+    material = {1: "", 2: "_k2hpo4"}.get(exam)
+    if material is None:
+        return {}
+    mass = 0.31 * volume
+    return {
+        f"mineral_mass{material}_mg": mass,
+        f"mineral_mass{material}_ci95_mg": (0.8 * mass, 1.2 * mass),
+        f"mean{material}_mg_cm3": 300.0,
+    }
+
+
 def _observation(label: int, exam: int) -> Observation:
     radius = RADII[label][exam]
     if radius is None:
@@ -108,6 +121,7 @@ def _observation(label: int, exam: int) -> Observation:
         volume_ci95_mm3=(volume * 0.93, volume * 1.08),
         threshold_volume_mm3=volume * 1.15,
         mineral_mass_hu_mm3=volume * (250 + 120 * exam),
+        **_milligrams(volume, exam),
         mean_hu=330.0 + 140 * exam,
         sd_hu=88.0,
         median_hu=310.0 + 140 * exam,

@@ -91,6 +91,9 @@ def test_label_maps_lie_where_the_lesions_are(written):
         assert found == pytest.approx((10.0, 30.0, 30.0), abs=0.6)
 
 
+INTERVALS = [("volume", "mm3"), ("mineral_mass", "mg"), ("mineral_mass_k2hpo4", "mg")]
+
+
 def test_csv_holds_what_the_json_holds(written):
     content = load(written)
     with (written / "lesions.csv").open(encoding="utf-8", newline="") as file:

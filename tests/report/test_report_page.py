@@ -9,7 +9,7 @@ import pytest
 from synthetic_report import exam_ids, patient
 
 from hoimg.report import plots, reasons, words
-from hoimg.report.lesion_view import change_text, latest, volume_text
+from hoimg.report.lesion_view import ROWS, change_text, latest, volume_text
 from hoimg.report.page import context, page_html, place_text
 from hoimg.results import Observation
 
@@ -320,8 +320,35 @@ def test_reasons_in_words():
         exam_id="a", status="measured", flags=["not_calibrated", "no_mineral_voxels"]
     )
     assert reasons.missing_reason("sphericity", only) == "no voxel above the mineral threshold"
+    refused = Observation(
+        exam_id="a",
+        status="measured",
+        flags=["not_calibrated", "calibration_refused_contrast", "no_mineral_voxels"],
+    )
+    assert "contrast" in reasons.missing_reason("mineral_mass_mg", refused)
+    assert reasons.missing_reason("sphericity", refused) == "no voxel above the mineral threshold"
     none = Observation(exam_id="a", status="measured", flags=["not_calibrated"])
     assert reasons.missing_reason("sphericity", none) == ""
+
+
+def test_milligrams_carry_their_interval_material_and_method():
+    seen = Observation(
+        exam_id="a",
+        status="measured",
+        mineral_mass_mg=62.1,
+        mineral_mass_ci95_mg=(51.9, 72.3),
+        flags=["calibration_phantomless"],
+    )
+    rows = {row.title: row for row in ROWS}
+    shown = rows["Mineral mass, mg hydroxyapatite (95 % interval)"].text(seen)
+    assert shown == "62.1 (51.9 to 72.3), phantomless"
+    other = Observation(
+        exam_id="a",
+        status="measured",
+        mineral_mass_k2hpo4_mg=70.0,
+        mineral_mass_k2hpo4_ci95_mg=(60.0, 80.0),
+    )
+    assert rows["Mineral mass, mg K2HPO4 (95 % interval)"].text(other) == "70.0 (60.0 to 80.0)"
 
 
 def test_the_exam_shown_is_the_one_that_the_label_speaks_of(result):
