@@ -19,6 +19,10 @@ Interval = tuple[float, float]
 
 Z95 = 1.96
 
+SPILLED = 0.0085
+"""Of a step edge this part of sigma, times the step, lies more than two sigma outside: the normal
+distribution's density there less twice its tail."""
+
 
 @dataclass(frozen=True, eq=False)
 class Uncertainty:
@@ -112,17 +116,21 @@ class Uncertainty:
     def mass_sd_hu_mm3(self, mass: float, depths: DepthMap, voxel_mm3: float) -> float:
         """SD of the error of the integrated excess.
 
-        Three independent errors: that of the background over all voxels summed; noise over
-        independent voxels; and a boundary that may lie elsewhere where the image does not show it,
-        with the lesion's mean excess there. Where it does show it, the mass is not cut there.
+        Independent errors: that of the background over all voxels summed; noise over independent
+        voxels; a boundary that may lie elsewhere where the image does not show it, with the
+        lesion's mean excess there (where it does show it, the mass is not cut there); and what blur
+        carries farther out than is summed, ``SPILLED`` of its sigma.
         """
         reach = depths.own & (depths.depth_mm >= -2.0 * depths.sigma_mm - 0.25)
         count = int(np.count_nonzero(reach))
         mesh = self.envelope.mesh
+        weights = mesh.vertex_area
+        blur_mm = float((weights * self.envelope.sigma_mm).sum() / max(weights.sum(), 1e-9))
+        elsewhere_mm = math.hypot(self.outline_sd_mm, SPILLED * blur_mm)
         return math.hypot(
             self.background.sd_hu * count * voxel_mm3,
             self.noise_hu * voxel_mm3 * math.sqrt(count * self._correlated),
-            self.outline_sd_mm * mesh.area_mm2 * mass / mesh.volume_mm3,
+            elsewhere_mm * mesh.area_mm2 * mass / mesh.volume_mm3,
         )
 
     def mineral_mass_hu_mm3(self, mass: float, depths: DepthMap, voxel_mm3: float) -> Interval:
