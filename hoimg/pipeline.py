@@ -23,6 +23,7 @@ from hoimg.results import (
     ExamImages,
     Excluded,
     Finding,
+    Hip,
     Lesion,
     Observation,
     PatientResult,
@@ -276,7 +277,9 @@ def analyze_patient(
         config_sha256=settings.sha256,
         patient_key=patient.patient_key,
         exams=[
-            _exam_result(exam, patient, analyses, unread, strangers(strange))
+            _exam_result(exam, patient, analyses, unread, strangers(strange)).model_copy(
+                update={"hips": _hips(exam.exam_id, analyses, tracks, settings)}
+            )
             for exam in patient.exams
         ],
         lesions=lesions,
@@ -470,6 +473,25 @@ def _exam_result(
         acquisition=acquisition,
         findings=findings,
     )
+
+
+def _hips(
+    exam_id: str, analyses: Sequence[ExamAnalysis], tracks: Sequence[Track], settings: Settings
+) -> list[Hip]:
+    """The hips of an exam with their grades and the names of their lesions."""
+    from hoimg.maturity import grade_hip
+
+    names = {o.label: t.lesion_id for t in tracks for o in t.observations if o.exam_id == exam_id}
+    return [
+        grade_hip(
+            hip.model_copy(update={"lesions": [names[v] for v in hip.labels if v in names]}),
+            a.measurements.observations,
+            settings.maturity,
+        )
+        for a in analyses
+        if a.exam.exam_id == exam_id
+        for hip in a.measurements.hips
+    ]
 
 
 def _excluded(analysis: ExamAnalysis) -> list[Excluded]:

@@ -14,10 +14,11 @@ from hoimg.attenuation import hu_at_kvp
 from hoimg.geometry import Box, Triple, margin_voxels
 from hoimg.image import CTVolume, Mask
 from hoimg.measure.cortex import Cortex, own_cortex
+from hoimg.measure.hips import measure_hips
 from hoimg.measure.lesion import LesionNumbers, References, measure_lesion
 from hoimg.measure.psf import fallback_fwhm, muscle_noise, skin_fwhm
 from hoimg.measure.view import LesionView
-from hoimg.results import Acquisition, BoneContact, Observation
+from hoimg.results import Acquisition, BoneContact, Hip, Observation
 from hoimg.settings import MeasureSettings
 
 CROP_MARGIN_MM = 12.0
@@ -31,11 +32,13 @@ class ExamMeasurements:
         observations: By label value.
         acquisition: The exam's acquisition with noise, point spread and own cortex filled in.
         references: What the numbers were measured against.
+        hips: The hips that lesions lie about, without grades.
     """
 
     observations: dict[int, Observation]
     acquisition: Acquisition
     references: References
+    hips: tuple[Hip, ...] = ()
 
 
 def measure_exam(
@@ -64,7 +67,7 @@ def measure_exam(
         flags: Flags of segmentation per label, passed on.
 
     Returns:
-        Observations by label, the completed acquisition and the references.
+        Observations by label, the completed acquisition, the references and the hips.
 
     Raises:
         ValueError: when a mask lies on another grid than the volume.
@@ -88,9 +91,8 @@ def measure_exam(
         acquisition,
     )
     observations: dict[int, Observation] = {}
-    for label, box in enumerate(ndimage.find_objects(labels), start=1):
-        if box is None:
-            continue
+    boxes = {v: box for v, box in enumerate(ndimage.find_objects(labels), start=1) if box}
+    for label, box in boxes.items():
         scene = _Scene(volume, labels, skeleton.array, metal.array, label, box)
         numbers = measure_lesion(
             scene.view(CROP_MARGIN_MM),
@@ -111,7 +113,15 @@ def measure_exam(
             "size_zyx": acquisition.size_zyx or volume.grid.size_zyx,
         }
     )
-    return ExamMeasurements(observations, filled, references)
+    hips = measure_hips(
+        volume,
+        labels,
+        boxes,
+        skeleton=_binary(skeleton),
+        metal=_binary(metal),
+        settings=settings,
+    )
+    return ExamMeasurements(observations, filled, references, tuple(hips))
 
 
 def exam_references(

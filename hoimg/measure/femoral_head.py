@@ -8,7 +8,7 @@ sphere on which it falls in most directions is the head's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -38,6 +38,15 @@ RAYS = 400
 
 _EDGE_HU = (60.0, 250.0)
 """Smallest fall that is an edge, and the largest that still adds weight."""
+
+CLEAR = 0.7
+"""A sphere seen in this share of directions is put forward at once; fainter ones wait until all
+are known, and the clearest comes first: beside a head lie spheres that graze it."""
+
+_STEP_MM = 0.6
+
+APART_MM = 110.0
+"""Near an accepted head no other is tried: the two heads of a patient lie 160-190 mm apart."""
 
 _TRIED = 40
 """Best centres of the coarse search that are refined."""
@@ -71,11 +80,12 @@ def directions(count: int) -> Floats:
 
 
 def find_heads(
-    hu: NDArray[np.integer | np.floating],
+    hu: NDArray[np.generic],
     bone: Bools,
     boxes: Sequence[Box],
     spacing_mm: Triple,
     reach_mm: float,
+    accept: Callable[[Head], bool],
 ) -> list[Head]:
     """Spheres in bone whose centre lies within ``reach_mm`` of one of the boxes.
 
@@ -85,13 +95,21 @@ def find_heads(
         boxes: Of the lesions.
         spacing_mm: Spacing zyx, mm.
         reach_mm: Farther centres are not looked for.
+        accept: Asked about each sphere, likeliest first: whether it is what is looked for. Near
+            one that is, no other is tried.
 
     Returns:
-        Best first. Several may lie in one head, and some in no head: whether a sphere is a hip's is
-        for :mod:`hoimg.measure.hip_sides` to say.
+        The accepted ones.
     """
     step = [max(1, int(WORK_MM / s)) for s in spacing_mm]
+    low = np.array([[s.start for s in b] for b in boxes]) * np.asarray(spacing_mm)
+    high = np.array([[s.stop - 1 for s in b] for b in boxes]) * np.asarray(spacing_mm)
     found: list[Head] = []
+
+    def near(head: Head) -> bool:
+        outside = np.maximum(np.maximum(low - head.centre_mm, head.centre_mm - high), 0.0)
+        return bool(np.linalg.norm(outside, axis=1).min() <= reach_mm) and accept(head)
+
     for box in _regions(boxes, bone.shape, spacing_mm, reach_mm):
         rim = [int(np.ceil(1.5 * HEAD_RADIUS_MM[1] / s)) for s in spacing_mm]
         wide = tuple(
@@ -101,18 +119,8 @@ def find_heads(
         start = np.array([s.start for s in wide]) * np.asarray(spacing_mm)
         scale = np.asarray(spacing_mm) * step
         coarse = np.clip(hu[wide], -100, 800).astype(np.float32)
-        found += _heads_of(coarse, bone[wide], start, scale)
-    found.sort(key=lambda h: -h.seen)
-    low = np.array([[s.start for s in b] for b in boxes]) * np.asarray(spacing_mm)
-    high = np.array([[s.stop - 1 for s in b] for b in boxes]) * np.asarray(spacing_mm)
-    return [
-        h
-        for h in found
-        if np.linalg.norm(
-            np.maximum(np.maximum(low - h.centre_mm, h.centre_mm - high), 0.0), axis=1
-        ).min()
-        <= reach_mm
-    ]
+        found += _heads_of(coarse, bone[wide], start, scale, near)
+    return found
 
 
 def _regions(
@@ -143,7 +151,13 @@ def _regions(
     return [(o[0], o[1], o[2]) for o in out]
 
 
-def _heads_of(hu: NDArray[np.float32], bone: Bools, start_mm: Floats, scale: Floats) -> list[Head]:
+def _heads_of(
+    hu: NDArray[np.float32],
+    bone: Bools,
+    start_mm: Floats,
+    scale: Floats,
+    accept: Callable[[Head], bool],
+) -> list[Head]:
     from scipy import ndimage
 
     if not bone.any():
@@ -158,18 +172,27 @@ def _heads_of(hu: NDArray[np.float32], bone: Bools, start_mm: Floats, scale: Flo
     centres = deep * scale
     score, radius = _coarse_scores(hu, centres, scale)
     heads: list[Head] = []
-    tried = 0
-    used = np.zeros(len(centres), bool)
-    for k in np.argsort(-score):
-        if used[k]:
-            continue
-        used |= np.linalg.norm(centres - centres[k], axis=1) < 10.0
-        head = _refined(hu, centres[k], radius[k], scale)
-        if head is not None:
-            heads.append(replace(head, centre_mm=head.centre_mm + start_mm))
-        if used.all() or (tried := tried + 1) >= _TRIED:
+    waiting: list[Head] = []
+    left = np.ones(len(centres), bool)
+    for _ in range(_TRIED):
+        if not left.any():
             break
-    return heads
+        k = int(np.where(left, score, -1.0).argmax())
+        left &= np.linalg.norm(centres - centres[k], axis=1) >= 10.0
+        head = _refined(hu, centres[k], radius[k], scale)
+        if head is None:
+            continue
+        if head.seen < CLEAR:
+            waiting.append(head)
+        elif accept(replace(head, centre_mm=head.centre_mm + start_mm)):
+            heads.append(head)
+            left &= np.linalg.norm(centres - head.centre_mm, axis=1) >= APART_MM
+    for head in sorted(waiting, key=lambda h: -h.seen):
+        if all(np.linalg.norm(head.centre_mm - h.centre_mm) >= APART_MM for h in heads) and accept(
+            replace(head, centre_mm=head.centre_mm + start_mm)
+        ):
+            heads.append(head)
+    return [replace(h, centre_mm=h.centre_mm + start_mm) for h in heads]
 
 
 def _coarse_scores(
@@ -192,25 +215,25 @@ def _coarse_scores(
     return score, radius
 
 
-def _refined(
-    hu: NDArray[np.float32], centre: Floats, radius: float, scale: Floats
-) -> Head | None:
+def _refined(hu: NDArray[np.float32], centre: Floats, radius: float, scale: Floats) -> Head | None:
     """The sphere through the falls of HU nearest to a first guess, fitted again and again."""
-    rays = directions(RAYS)
-    half = max(1.25, 0.4 * float(scale.max()))
+    half = max(2, round(0.4 * float(scale.max()) / _STEP_MM))
     size = (np.asarray(hu.shape) - 1) * scale
+    rays = directions(RAYS // 2)
     for reach in (6.0, 6.0, 4.0, 4.0, 3.0, 3.0, 3.0):
-        along = radius + np.arange(-reach, reach + 0.1, 0.5)
-        points = centre + rays[:, None] * along[:, None]
-        inner = _sample(hu, points - rays[:, None] * half, scale)
-        fall = np.clip(inner - _sample(hu, points + rays[:, None] * half, scale), 0, _EDGE_HU[1])
+        if reach == 3.0:
+            rays = directions(RAYS)
+        count = round(reach / _STEP_MM) + half
+        along = radius + np.arange(-count, count + 1) * _STEP_MM
+        value = _sample(hu, centre + rays[:, None] * along[:, None], scale)
+        fall = np.clip(value[:, : -2 * half] - value[:, 2 * half :], 0.0, _EDGE_HU[1])
+        along = along[half:-half]
         fall = fall * np.exp(-0.5 * ((along - radius) / reach) ** 2)
         place, height = along[fall.argmax(axis=1)], fall.max(axis=1)
-        inside = ((centre + rays * (radius + half) >= 0) & (
-            centre + rays * (radius + half) <= size
-        )).all(axis=1)  # fmt: skip
+        ends = centre + rays * (radius + half * _STEP_MM)
+        inside = ((ends >= 0) & (ends <= size)).all(axis=1)
         weight = np.where(inside, height, 0.0)
-        if np.count_nonzero(weight > _EDGE_HU[0]) < 40:
+        if np.count_nonzero(weight > _EDGE_HU[0]) < 0.1 * len(rays):
             return None
         centre, radius = _fitted_sphere(centre + rays * place[:, None], weight)
         if not HEAD_RADIUS_MM[0] - 4 < radius < HEAD_RADIUS_MM[1] + 4:

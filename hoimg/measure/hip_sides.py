@@ -41,8 +41,8 @@ MIN_SOCKET = 0.25
 its acromion below 0.2 (from their usual sizes)."""
 
 MIN_SOCKET_EDGE = 0.4
-"""HU falls before the socket in at least this share of the directions that meet it; a neck seen from
-the trochanter has no such edge."""
+"""HU falls before the socket in at least this share of the directions that meet it; a neck seen
+from the trochanter has no such edge."""
 
 MIN_NECK = 0.03
 """A neck leaves the sphere over at least this share; usual necks take 0.08-0.15."""
@@ -130,7 +130,8 @@ def tell_sides(
     centre = head.centre_mm - start
     radius = head.radius_mm + JOINT_CUT_MM
     shell = centre + _RAYS[:, None] * (radius + np.arange(1.0, 10.0))[:, None]
-    if (_at(near, shell, scale) > 0).any(axis=1).mean() < MIN_SOCKET:
+    covered = (_at(near, shell, scale) > 0).any(axis=1)
+    if covered.mean() < MIN_SOCKET:
         return None
     ball = _ball(near.shape, centre, radius, scale)
     around = near & ~ball
@@ -138,7 +139,7 @@ def tell_sides(
     def refused(reason: str) -> HipSides | None:
         if head.seen < SURELY_A_HEAD:
             return None
-        side = _side_by_bone(around, centre, scale, grid)
+        side = _side_of_socket(covered & head.edge, grid)
         return HipSides(head, side, np.zeros((0, 0, 0), np.uint8), box, steps, reason)
 
     if _share_in_view(head, grid, valid) < MIN_VIEW:
@@ -236,13 +237,12 @@ def _share_in_view(head: Head, grid: Grid, valid: Bools | None) -> float:
     return float(inside.mean())
 
 
-def _side_by_bone(around: Bools, centre: Floats, scale: Floats, grid: Grid) -> Side | None:
-    """Side of a refused hip: most bone near a head lies medial to it."""
-    points = np.argwhere(around)
-    if len(points) == 0:
+def _side_of_socket(socket: Bools, grid: Grid) -> Side | None:
+    """Side of a refused hip: the socket lies medial to the head."""
+    if not socket.any():
         return None
-    medial = float(_lps(points.mean(axis=0) * scale - centre, grid)[0])
-    return None if abs(medial) < 10.0 else "left" if medial < 0 else "right"
+    lateral = -float(_lps(_unit(_RAYS[socket].mean(axis=0)), grid)[0])
+    return None if abs(lateral) < MIN_LATERAL else "left" if lateral > 0 else "right"
 
 
 def _lps(vector: Floats, grid: Grid) -> Floats:

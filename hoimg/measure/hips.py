@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from hoimg.geometry import Box, Grid
 from hoimg.image import CTVolume
-from hoimg.measure.femoral_head import HEAD_RADIUS_MM, Head, find_heads
+from hoimg.measure.femoral_head import CLEAR, Head, find_heads
+from hoimg.measure.hip_sides import AROUND_MM, HipSides, tell_sides
 from hoimg.measure.hip_site import site_of
-from hoimg.measure.hip_sides import HipSides, tell_sides
 from hoimg.measure.opposing import opposing_gap
 from hoimg.results import Hip
 from hoimg.settings import MeasureSettings
@@ -49,26 +49,34 @@ def measure_hips(
     bone = _native(skeleton, metal, labels, boxes, settings, grid)
     if bone is None:
         return []
-    heads = find_heads(
-        volume.hu, bone, list(boxes.values()), grid.spacing_zyx_mm, settings.hip_reach_mm
-    )
     kept: list[HipSides] = []
     refused: list[HipSides] = []
-    for head in heads:
-        if any(_apart(head, k.head) < 2.0 * HEAD_RADIUS_MM[1] for k in kept):
-            continue
+
+    def is_hip(head: Head) -> bool:
         told = tell_sides(head, bone, grid, valid=volume.valid)
         if told is not None:
             (kept if told.reason is None else refused).append(told)
+        # A clear head whose sides cannot be told is not replaced by a lesser sphere beside it.
+        return told is not None and (told.reason is None or head.seen >= CLEAR)
+
+    find_heads(
+        volume.hu,
+        bone,
+        list(boxes.values()),
+        grid.spacing_zyx_mm,
+        settings.hip_reach_mm,
+        is_hip,
+    )
+    refused.sort(key=lambda r: -r.head.seen)
     sides = {s.side for s in kept}
     for told in refused:
-        near = any(_apart(told.head, k.head) < 4.0 * HEAD_RADIUS_MM[1] for k in kept)
+        near = any(_apart(told.head, k.head) < AROUND_MM for k in kept)
         if told.side not in sides and not near:
             kept.append(told)
             sides.add(told.side)
     about = _nearest_hip(kept, labels, boxes, grid, settings.hip_reach_mm)
     made = [
-        measured_hip(told, labels, about[k], bone, grid, settings)
+        measured_hip(told, volume, labels, about[k], bone, settings)
         for k, told in enumerate(kept)
         if about[k]
     ]
@@ -77,22 +85,23 @@ def measure_hips(
 
 def measured_hip(
     sides: HipSides,
+    volume: CTVolume,
     labels: NDArray[Any],
     boxes: Mapping[int, Box],
     bone: Bools,
-    grid: Grid,
     settings: MeasureSettings,
 ) -> Hip:
     """The numbers of one hip.
 
     Args:
         sides: The hip; refused ones give their reason alone.
-        labels: The exam's lesions.
+        volume: The exam, HU.
+        labels: Its lesions, one value each.
         boxes: Of the lesions about this hip, by value.
-        bone: Native bone and metal in it, same shape.
-        grid: Of the exam.
+        bone: Native bone and metal in it, without the lesions, same shape.
         settings: Named thresholds.
     """
+    grid = volume.grid
     spacing = np.asarray(grid.spacing_zyx_mm)
     hip = Hip(side=sides.side, labels=sorted(boxes))
     if sides.reason is not None:
@@ -102,6 +111,7 @@ def measured_hip(
         labels,
         boxes,
         bone,
+        volume.hu,
         grid.spacing_zyx_mm,
         joint_mm=settings.hip_joint_mm,
         boundary_sd_voxels=settings.segmentation_sd_voxels,

@@ -1,4 +1,4 @@
-"""The gap between opposing bone surfaces of a hip, ossification included, and which lesion joins what.
+"""The gap between opposing bone surfaces of a hip, and which lesion is joined to which side.
 
 Opposing surfaces are pelvis with the ossification joined to it, and femur with the ossification
 joined to it. At least one of the two must be ossification: native bones face each other in every
@@ -8,18 +8,22 @@ hip. The joint's own surfaces, head and socket, do not count.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.geometry import Box, Triple, widened
+from hoimg.measure.between import Between, between
 from hoimg.measure.contact import MIN_CONTACT_MM2
 from hoimg.measure.hip_sides import FEMUR, PELVIS, HipSides
-from hoimg.measure.relation import surface_points
+from hoimg.measure.relation import nearest_mm, surface_points
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+
+FEW = 3000
+"""Points from which a bound is made before the nearest pair is looked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +35,7 @@ class OpposingGap:
         to_femur: The same for the femur.
         gap_mm: Least distance between opposing surfaces; 0 where a lesion joins both; None where
             no lesion is joined to either.
-        sd_mm: SD of it, from the voxels alone; None with it, and where it is 0.
+        sd_mm: SD of it, from the size of the voxels alone; None with it.
         ends_mm: The two points between which it was measured, mm zyx in the array's frame.
     """
 
@@ -47,6 +51,7 @@ def opposing_gap(
     labels: NDArray[np.integer],
     boxes: Mapping[int, Box],
     bone: Bools,
+    hu: NDArray[np.generic],
     spacing_mm: Triple,
     *,
     joint_mm: float,
@@ -59,6 +64,7 @@ def opposing_gap(
         labels: The exam's lesions, one value each.
         boxes: Of the lesions about this hip, by value.
         bone: Native bone, filled, same shape.
+        hu: The exam, HU.
         spacing_mm: Spacing zyx, mm.
         joint_mm: Native bone this near to the head's sphere is the joint's own surface.
         boundary_sd_voxels: SD of the place of a surface that a mask gives.
@@ -68,7 +74,9 @@ def opposing_gap(
     chain = _chains({v: near for v, (_, near) in touching.items()})
     joined = {
         side: tuple(
-            sorted(v for group in chain if any(side in touching[w][0] for w in group) for v in group)
+            sorted(
+                v for group in chain if any(side in touching[w][0] for w in group) for v in group
+            )
         )
         for side in (PELVIS, FEMUR)
     }
@@ -76,33 +84,40 @@ def opposing_gap(
     if not to_pelvis and not to_femur:
         return OpposingGap((), (), None)
     if set(to_pelvis) & set(to_femur):
-        return OpposingGap(to_pelvis, to_femur, 0.0)
+        return OpposingGap(
+            to_pelvis, to_femur, 0.0, float(np.sqrt(2.0)) * boundary_sd_voxels * max(spacing_mm)
+        )
     ossified = {
         PELVIS: _lesion_points(labels, to_pelvis, boxes, spacing_mm),
         FEMUR: _lesion_points(labels, to_femur, boxes, spacing_mm),
     }
-    best: tuple[float, Floats, Floats] | None = None
+    best: Between | None = None
     for own, other in ((PELVIS, FEMUR), (FEMUR, PELVIS)):
         if len(ossified[own]) == 0:
             continue
         targets = [ossified[other]]
-        bound = _coarse_distance(sides, other, ossified[own], joint_mm, spacing_mm)
+        bound = _upper_bound(sides, other, ossified[own], joint_mm, spacing_mm)
         if bound is not None:
             targets.append(
                 _bone_points(sides, other, ossified[own], bound, bone, spacing_mm, joint_mm)
             )
-        pair = _nearest(ossified[own], np.concatenate(targets))
-        if pair is not None and (best is None or pair[0] < best[0]):
-            ends = (pair[1], pair[2]) if own == PELVIS else (pair[2], pair[1])
-            best = (pair[0], *ends)
+        found = between(ossified[own], np.concatenate(targets), hu, spacing_mm)
+        if found is not None and (best is None or found.distance_mm < best.distance_mm):
+            turned = found.ends_mm if own == PELVIS else found.ends_mm[::-1]
+            best = replace(found, ends_mm=turned)
     if best is None:
         return OpposingGap(to_pelvis, to_femur, None)
-    gap, one, two = best
-    along = np.abs(two - one) / max(gap, 1e-9)
-    voxel = float(np.linalg.norm(along * np.asarray(spacing_mm)))
+    sd = _sd(best.ends_mm[1] - best.ends_mm[0], spacing_mm, boundary_sd_voxels)
     return OpposingGap(
-        to_pelvis, to_femur, gap, float(np.sqrt(2.0) * boundary_sd_voxels * voxel), (one, two)
+        to_pelvis, to_femur, best.distance_mm, sd, (best.ends_mm[0], best.ends_mm[1])
     )
+
+
+def _sd(along: Floats, spacing_mm: Triple, boundary_sd_voxels: float) -> float:
+    """SD of a distance between two surfaces, mm, from the voxels' size in its direction."""
+    unit = along / max(float(np.linalg.norm(along)), 1e-9)
+    voxel = float(np.linalg.norm(unit * np.asarray(spacing_mm)))
+    return float(np.sqrt(2.0)) * boundary_sd_voxels * voxel
 
 
 def _touched(
@@ -133,8 +148,9 @@ def _touched(
         for s in (PELVIS, FEMUR)
         if np.count_nonzero((side == s) & (outside | (s == PELVIS))) * face >= MIN_CONTACT_MM2
     }
-    near = set(np.unique(labels[wide][rim]).tolist()) - {0, value}
-    return found, near
+    other, count = np.unique(labels[wide][rim], return_counts=True)
+    near = {int(v) for v, n in zip(other, count, strict=True) if n * face >= MIN_CONTACT_MM2}
+    return found, near - {0, value}
 
 
 def _chains(near: Mapping[int, set[int]]) -> list[set[int]]:
@@ -165,15 +181,17 @@ def _lesion_points(
     return np.concatenate(found)
 
 
-def _coarse_distance(
+def _upper_bound(
     sides: HipSides, side: int, points: Floats, joint_mm: float, spacing_mm: Triple
 ) -> float | None:
-    """At least the distance to native bone of one side, from the coarse labels; None for no bone."""
+    """No less than the distance to native bone of one side, from few points; None for no bone."""
     index = np.argwhere(sides.labels == side)
     at = (index * sides.step + [s.start for s in sides.box]) * np.asarray(spacing_mm)
     at = at[np.linalg.norm(at - sides.head.centre_mm, axis=1) > sides.head.radius_mm + joint_mm]
-    pair = _nearest(points, at)
-    return None if pair is None else pair[0]
+    if len(at) == 0:
+        return None
+    few = at[:: len(at) // FEW + 1]
+    return float(nearest_mm(points[:: len(points) // FEW + 1], few).min())
 
 
 def _bone_points(
@@ -191,15 +209,5 @@ def _bone_points(
     near = bone[cut] & (sides.at(cut) == side)
     found = surface_points(near, spacing_mm, (cut[0].start, cut[1].start, cut[2].start))
     away = np.linalg.norm(found - sides.head.centre_mm, axis=1)
-    return found[away > sides.head.radius_mm + joint_mm]
-
-
-def _nearest(points: Floats, targets: Floats) -> tuple[float, Floats, Floats] | None:
-    """Least distance between two sets of points, and its two ends."""
-    from scipy.spatial import cKDTree
-
-    if len(points) == 0 or len(targets) == 0:
-        return None
-    distance, which = cKDTree(targets).query(points)
-    k = int(np.argmin(distance))
-    return float(distance[k]), points[k], targets[int(which[k])]
+    kept: Floats = found[away > sides.head.radius_mm + joint_mm]
+    return kept

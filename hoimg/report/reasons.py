@@ -55,6 +55,12 @@ FLAGS: dict[str, str] = {
     "bones_unlike": "the bones are unlike each other",
     "bones_not_separable": "it lies on bone at several places, and whether that is one bone or two "
     "cannot be told",
+    "hip_not_in_view": "too little of the hip in view",
+    "hip_not_separable": "femur and pelvis could not be told apart",
+    "no_ossification_joined": "islands only: joined to neither pelvis nor femur",
+    "gap_not_measured": "no opposing bone in view",
+    "island_size_not_measured": "the size of an island was not measured",
+    "site_lateral": "lateral: the system has no such site",
 }
 """Flags of the stages before maturity; the reasons for a label are worded by that stage itself."""
 
