@@ -29,10 +29,10 @@ DEEP_MM = 9.0
 """Centres are looked for this deep in bone: half of the smallest head, since marrow that a
 skeleton leaves out makes its mask shallow."""
 
-MIN_SEEN = 0.45
+MIN_SEEN = 0.5
 """Share of directions in view in which HU falls at the sphere's surface. The neck takes a tenth,
 and where the joint space is narrower than a voxel most of the socket hides its edge: a real hip at
-3 mm keeps 0.53-0.56, vertebrae and sacrum there stay at or below 0.46 (measured on one patient)."""
+3 mm keeps 0.52-0.61 (one patient)."""
 
 RAYS = 400
 
