@@ -211,6 +211,19 @@ class Observation(_Model):
     bridges_bones: bool | None = Field(
         default=None, description="Whether it lies on two bones that do not join near it."
     )
+    cleft_fraction: float | None = Field(
+        default=None,
+        description="Share of the surface facing bone that a lucent cleft separates from it, 0 to "
+        "1; null where none is seen, since a narrow one would not be.",
+    )
+    cleft_width_mm: float | None = Field(
+        default=None, description="Median width of that cleft, mm."
+    )
+    gap_to_second_bone_mm: float | None = Field(
+        default=None,
+        description="Distance to the nearest bone that it does not lie on, or to the second "
+        "nearest where it lies on none, mm; within 30 mm.",
+    )
     touches_fov: bool | None = None
     distance_to_metal_mm: float | None = None
     background_hu: float | None = Field(

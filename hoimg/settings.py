@@ -795,6 +795,15 @@ class MeasureSettings(_Section):
         source="about one voxel",
         status="default",
     )
+    cleft_reach_mm: float = threshold(
+        4.0,
+        unit="mm",
+        meaning="Bone that the surface's normal meets within this is faced: a cleft is looked for.",
+        source="engineering choice; profiles are read to 6 mm",
+        status="default",
+        gt=0,
+        le=4.0,
+    )
     search_radius_mm: float = threshold(
         60.0,
         unit="mm",
