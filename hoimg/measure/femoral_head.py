@@ -48,6 +48,9 @@ _STEP_MM = 0.6
 APART_MM = 110.0
 """Near an accepted head no other is tried: the two heads of a patient lie 160-190 mm apart."""
 
+_HOPELESS = 0.35
+"""A first guess whose sphere meets edges in fewer directions is given up at once."""
+
 _TRIED = 40
 """Best centres of the coarse search that are refined."""
 
@@ -164,9 +167,8 @@ def _heads_of(
         return []
     # Bone that the scan cuts goes on beyond its end: the array's faces are no surface.
     depth = ndimage.distance_transform_edt(bone, scale)
-    deep = np.argwhere(depth >= DEEP_MM)
     thin = max(1, round(6.0 / float(scale.min())))
-    deep = deep[(deep % thin == 0).all(axis=1)]
+    deep = np.argwhere(depth[::thin, ::thin, ::thin] >= DEEP_MM) * thin
     if len(deep) == 0:
         return []
     centres = deep * scale
@@ -233,7 +235,8 @@ def _refined(hu: NDArray[np.float32], centre: Floats, radius: float, scale: Floa
         ends = centre + rays * (radius + half * _STEP_MM)
         inside = ((ends >= 0) & (ends <= size)).all(axis=1)
         weight = np.where(inside, height, 0.0)
-        if np.count_nonzero(weight > _EDGE_HU[0]) < 0.1 * len(rays):
+        near = (weight > _EDGE_HU[0]) & (np.abs(place - radius) <= 0.75 * reach)
+        if np.count_nonzero(near) < _HOPELESS * max(np.count_nonzero(inside), 40):
             return None
         centre, radius = _fitted_sphere(centre + rays * place[:, None], weight)
         if not HEAD_RADIUS_MM[0] - 4 < radius < HEAD_RADIUS_MM[1] + 4:

@@ -175,7 +175,8 @@ def tell_sides(
     labels = np.zeros(near.shape, np.uint8)
     labels[np.isin(pieces, pelvis)] = PELVIS
     labels[(pieces == femur) | (near & ball)] = FEMUR
-    away = np.linalg.norm(np.argwhere(pieces == femur) * scale - centre, axis=1)
+    far = np.argwhere(pieces[::2, ::2, ::2] == femur) * 2 * scale
+    away = np.linalg.norm(far - centre, axis=1)
     if away.max() < radius + NECK_LENGTH_MM:
         return refused("hip_not_in_view")
     return HipSides(head, "left" if lateral > 0 else "right", labels, box, steps)

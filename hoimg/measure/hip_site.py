@@ -49,10 +49,8 @@ def site_of(
     if len(lesion) == 0:
         return None
     points = grid.to_lps_mm(lesion[:: len(lesion) // MAX_VOXELS + 1])
-    own = np.argwhere(sides.labels == FEMUR)
-    femur = grid.to_lps_mm(
-        own[:: len(own) // MAX_VOXELS + 1] * sides.step + [s.start for s in sides.box]
-    )
+    own = np.argwhere(sides.labels[::2, ::2, ::2] == FEMUR) * 2
+    femur = grid.to_lps_mm(own * sides.step + [s.start for s in sides.box])
     head = grid.to_lps_mm(sides.head.centre_mm / np.asarray(grid.spacing_zyx_mm))
     level = np.floor(points[:, 2] / LEVEL_MM).astype(int)
     of_femur = np.floor(femur[:, 2] / LEVEL_MM).astype(int)

@@ -185,7 +185,7 @@ def _upper_bound(
     sides: HipSides, side: int, points: Floats, joint_mm: float, spacing_mm: Triple
 ) -> float | None:
     """No less than the distance to native bone of one side, from few points; None for no bone."""
-    index = np.argwhere(sides.labels == side)
+    index = np.argwhere(sides.labels[::2, ::2, ::2] == side) * 2
     at = (index * sides.step + [s.start for s in sides.box]) * np.asarray(spacing_mm)
     at = at[np.linalg.norm(at - sides.head.centre_mm, axis=1) > sides.head.radius_mm + joint_mm]
     if len(at) == 0:
