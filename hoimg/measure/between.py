@@ -99,12 +99,20 @@ def _edges(
     base = float(value[low])
     if min(left, right) - base < MIN_RISE_HU:
         return None
-    before = np.flatnonzero(value[: low + 1] >= (left + base) / 2)[-1]
-    after = low + np.flatnonzero(value[low:] >= (right + base) / 2)[0]
-    start, stop = float(along[before]), float(along[after])
+    left_half, right_half = (left + base) / 2.0, (right + base) / 2.0
+    before = int(np.flatnonzero(value[: low + 1] >= left_half)[-1])
+    after = low + int(np.flatnonzero(value[low:] >= right_half)[0])
+    # Linear between the samples on both sides of a half-height.
+    start = along[before] + STEP_MM * _part(value[before], left_half, value[before + 1])
+    stop = along[after] - STEP_MM * _part(value[after], right_half, value[after - 1])
     if abs(start) > voxel_mm or abs(stop - length) > voxel_mm:
         return None
-    return start, stop
+    return float(start), float(stop)
+
+
+def _part(high: float, half: float, low: float) -> float:
+    """How far a half-height lies from a sample above it towards the next one below it, 0 to 1."""
+    return float((high - half) / max(high - low, 1e-6))
 
 
 def _along(
