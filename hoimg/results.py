@@ -90,9 +90,7 @@ class Acquisition(_Model):
 class Hip(_Model):
     """One hip that lesions of an exam lie about. Grades are equivalents on CT, not on a film."""
 
-    side: Literal["left", "right"] | None = Field(
-        default=None, description="The patient's side; null where a refused hip does not show it."
-    )
+    side: Literal["left", "right"] = Field(description="The patient's side.")
     labels: list[int] = Field(
         default_factory=list, description="Lesions about it: values in the exam's label map."
     )

@@ -61,10 +61,12 @@ NECK_LENGTH_MM = 20.0
 """The femur must be in view this far beyond the head's surface."""
 
 MIN_LATERAL = 0.3
-"""Lateral part of the unit vector from socket to neck; about 0.7 in a hip at rest."""
+"""Least lateral part of the unit vector from socket to neck, and medial part of that to the socket;
+about 0.7 in a hip at rest."""
 
 SURELY_A_HEAD = 0.6
-"""Only a sphere seen in this share of directions is reported as a hip when it is refused."""
+"""Only a sphere seen in this share of directions, with its socket to one side, is reported as a hip
+when it is refused."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +75,7 @@ class HipSides:
 
     Attributes:
         head: The femoral head.
-        side: The patient's; None when refused and not told.
+        side: The patient's.
         labels: uint8 over ``box`` in steps of ``step``: 1 pelvis, 2 femur, 0 anything else. The
             head belongs to the femur. Empty when refused.
         box: Where it lies in the exam's array.
@@ -82,7 +84,7 @@ class HipSides:
     """
 
     head: Head
-    side: Side | None
+    side: Side
     labels: NDArray[np.uint8]
     box: Box
     step: tuple[int, int, int]
@@ -152,9 +154,9 @@ def tell_sides(
     around = near & ~ball
 
     def refused(reason: str) -> HipSides | None:
-        if head.seen < SURELY_A_HEAD:
+        side = _side_of_socket(inward)
+        if head.seen < SURELY_A_HEAD or side is None:
             return None
-        side = _side_of_socket(socket, grid)
         return HipSides(head, side, np.zeros((0, 0, 0), np.uint8), box, steps, reason)
 
     if _share_in_view(head, grid, valid) < MIN_VIEW:
@@ -253,12 +255,9 @@ def _share_in_view(head: Head, grid: Grid, valid: Bools | None) -> float:
     return float(inside.mean())
 
 
-def _side_of_socket(socket: Bools, grid: Grid) -> Side | None:
-    """Side of a refused hip: the socket lies medial to the head."""
-    if not socket.any():
-        return None
-    lateral = -float(_lps(_unit(_RAYS[socket].mean(axis=0)), grid)[0])
-    return None if abs(lateral) < MIN_LATERAL else "left" if lateral > 0 else "right"
+def _side_of_socket(inward: Floats) -> Side | None:
+    """Side of a hip by its socket, medial to the head; None where it lies straight above."""
+    return None if abs(inward[0]) < MIN_LATERAL else "left" if inward[0] < 0 else "right"
 
 
 def _lps(vector: Floats, grid: Grid) -> Floats:

@@ -80,7 +80,7 @@ def measure_hips(
         for k, told in enumerate(kept)
         if about[k]
     ]
-    return sorted(made, key=lambda h: str(h.side), reverse=True)
+    return sorted(made, key=lambda h: h.side, reverse=True)
 
 
 def measured_hip(

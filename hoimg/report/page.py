@@ -165,7 +165,7 @@ def _hip(exam: Exam, hip: Hip) -> dict[str, Any]:
             gap += f" ({low} to {high})"
     return {
         "day": exam.days_from_baseline,
-        "side": hip.side or "side not told",
+        "side": hip.side,
         "lesions": ", ".join(hip.lesions) or "none",
         "gap": gap,
         "grades": [

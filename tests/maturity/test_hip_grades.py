@@ -40,7 +40,7 @@ def test_the_gap_decides_where_ossification_is_joined_to_bone(gap, brooker, dell
 
 def test_without_the_borderline_ten_millimetres_are_class_two():
     settings = MaturitySettings(hip_gap_borderline=0.0)
-    hip = Hip(labels=[1], joined_to_femur=[1], gap_mm=10.0)
+    hip = Hip(side="left", labels=[1], joined_to_femur=[1], gap_mm=10.0)
     near = hip.model_copy(update={"gap_mm": 9.99})
     far = hip.model_copy(update={"gap_mm": 10.01})
     assert grade_hip(near, {}, settings).brooker_equivalent == "III"
@@ -72,12 +72,12 @@ def test_no_lesion_is_class_zero():
 
 @pytest.mark.parametrize("reason", ["hip_not_in_view", "hip_not_separable"])
 def test_a_refused_hip_has_no_grade(reason):
-    hip = Hip(labels=[1], flags=[reason])
+    hip = Hip(side="left", labels=[1], flags=[reason])
     assert grade_hip(hip, seen(v1=30.0)) == hip
 
 
 def test_joined_ossification_without_opposing_bone_has_no_grade():
-    graded = grade_hip(Hip(labels=[1], joined_to_femur=[1]), {})
+    graded = grade_hip(Hip(side="left", labels=[1], joined_to_femur=[1]), {})
     assert graded.brooker_equivalent is None
     assert graded.flags == ["gap_not_measured"]
 
@@ -99,7 +99,14 @@ def test_joined_ossification_without_opposing_bone_has_no_grade():
     ],
 )
 def test_the_site_is_graded_and_lateral_is_none_of_them(angle, share, site, flags):
-    hip = Hip(labels=[1], joined_to_femur=[1], gap_mm=5.0, site_angle_deg=angle, site_share=share)
+    hip = Hip(
+        side="left",
+        labels=[1],
+        joined_to_femur=[1],
+        gap_mm=5.0,
+        site_angle_deg=angle,
+        site_share=share,
+    )
     graded = grade_hip(hip, {})
     assert graded.mavrogenis_equivalent == site
     assert graded.flags == flags

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from hip_phantom import HIGH, LOW, ROD, ball, hip, lower_spur, rod, upper_spur
+from hip_phantom import HIGH, LOW, ROD, Hip, ball, hip, joined, lower_spur, rod, upper_spur
 from scipy import ndimage
 
 from hoimg.image import CTVolume, from_sitk
@@ -102,6 +102,53 @@ def test_an_island_far_from_the_head_belongs_to_no_hip():
     far = hip([island(90, 0, 0)], high=(100.0, 45.0, 80.0))
     assert measured(far) == []
     assert len(measured(far, hip_reach_mm=90.0)) == 1
+
+
+def test_only_lesions_within_reach_are_about_the_hip():
+    made = hip([island(70, 20, 30), island(90, 0, 0)], high=(100.0, 45.0, 80.0))
+    (found,) = measured(made)
+    assert found.labels == [1]
+
+
+def scene_of(depth, lesion, spacing=(1.5, 1.5, 1.5), half=75.0):
+    """A scan of any body, given by its depth inside, with a lesion."""
+    axis = np.arange(-half, half + 0.1, 1.5)
+    p = np.meshgrid(axis, axis, axis, indexing="ij")[::-1]  # x, y, z
+    inside, spot = depth(p), lesion(p)
+    labels = ((spot > 0) & (inside <= 0)).astype(np.uint16)
+    hu = 50.0 + np.clip(np.maximum(inside, spot) / 1.5 + 0.5, 0, 1) * 650.0
+    hu += np.random.default_rng(1).normal(0, 15, hu.shape)
+    origin = (-half, -half, -half)
+    volume = CTVolume.from_array(np.rint(hu).astype(np.int16), spacing, origin)
+    return Hip(volume, inside > 0, labels)
+
+
+def spine(p):
+    """Vertebral bodies 44 mm wide and 30 mm high, 6 mm apart, with a row of arches behind."""
+    level = np.abs((p[2] + 18.0) % 36.0 - 18.0)
+    body = np.minimum(22.0 - np.hypot(p[0], p[1]), 15.0 - level)
+    arch = np.minimum(8.0 - np.hypot(p[0], p[1] - 32.0), 14.0 - level)
+    stalk = np.minimum(6.0 - np.hypot(p[0], p[2] * 0 + level), 32.0 - np.abs(p[1] - 16.0))
+    return joined(body, arch, stalk)
+
+
+def balls_in_a_row(p):
+    """Balls of a head's size above one another: each is met by bone above and below."""
+    return 24.0 - np.sqrt(p[0] ** 2 + p[1] ** 2 + ((p[2] + 26.0) % 52.0 - 26.0) ** 2)
+
+
+def shoulder(p):
+    """A head with its shaft, and a socket as shallow as a glenoid, 0.1 of the sphere."""
+    away = np.sqrt(p[0] ** 2 + p[1] ** 2 + p[2] ** 2)
+    shell = np.minimum(away - 28.0, 36.0 - away)
+    glenoid = np.minimum(shell, -p[0] - 0.8 * away)
+    blade = np.minimum(rod(p, (-34, 0, 0), (-70, 10, -40), 10), away - 28.0)
+    return joined(ball(p, (0, 0, 0), 24.0), rod(p, (6, 0, 0), (14, 0, -140), 13), glenoid, blade)
+
+
+@pytest.mark.parametrize("body", [spine, balls_in_a_row, shoulder])
+def test_what_is_no_hip_is_not_reported_as_one(body):
+    assert measured(scene_of(body, island(45, -30, 0))) == []
 
 
 def test_the_joint_space_is_no_gap():
