@@ -236,7 +236,7 @@ def _refined(hu: NDArray[np.float32], centre: Floats, radius: float, scale: Floa
         inside = ((ends >= 0) & (ends <= size)).all(axis=1)
         weight = np.where(inside, height, 0.0)
         near = (weight > _EDGE_HU[0]) & (np.abs(place - radius) <= 0.75 * reach)
-        if np.count_nonzero(near) < _HOPELESS * max(np.count_nonzero(inside), 40):
+        if np.count_nonzero(near) < _HOPELESS * max(int(np.count_nonzero(inside)), 40):
             return None
         centre, radius = _fitted_sphere(centre + rays * place[:, None], weight)
         if not HEAD_RADIUS_MM[0] - 4 < radius < HEAD_RADIUS_MM[1] + 4:
