@@ -90,8 +90,6 @@ def cleft_of(
         amid[lucent],
         (lesion[lucent] + background_hu) / 2.0,
         (other[lucent] + background_hu) / 2.0,
-        left[lucent],
-        envelope.sigma_mm[facing][lucent],
     )
     fraction = float(weight[lucent].sum() / weight[rated].sum())
     return Cleft(fraction, _weighted_median(width, weight[lucent]))
@@ -108,26 +106,17 @@ def _width(
     amid: NDArray[np.bool_],
     lesion_half: Floats,
     bone_half: Floats,
-    left: Floats,
-    sigma_mm: Floats,
 ) -> Floats:
-    """Width between the half-heights on both sides, or what the depth of a narrow dip tells.
-
-    The half-heights of two surfaces nearer than the point spread move towards one another; the
-    depth then still says how far apart they are.
-    """
-    from scipy.special import erfinv
-
+    """Width between the half-heights on both sides, mm."""
     place = np.arange(profile.shape[1])
     middle = np.where(amid, profile, np.inf).argmin(axis=1)[:, None]
     high = (profile >= lesion_half[:, None]) & (place <= middle)
     start = np.where(high, place, -1).max(axis=1)
     beyond = (profile >= bone_half[:, None]) & (place >= middle)
     stop = np.where(beyond, place, profile.shape[1]).min(axis=1)
-    between = STEP_MM * (stop - start - _overshoot(profile, start, stop, lesion_half, bone_half))
-    narrow = 2.0 * np.sqrt(2.0) * sigma_mm * erfinv(np.clip(1.0 - left, 0.0, 0.76))
-    widest: Floats = np.maximum(between, narrow)
-    return widest
+    overshoot = _overshoot(profile, start, stop, lesion_half, bone_half)
+    width: Floats = STEP_MM * (stop - start - overshoot)
+    return width
 
 
 def _overshoot(
