@@ -26,6 +26,7 @@ from hoimg.results import (
     ExamImages,
     Excluded,
     Finding,
+    Hip,
     Lesion,
     Observation,
     PatientResult,
@@ -297,7 +298,9 @@ def analyze_patient(
         patient_key=patient.patient_key,
         onset_day=onset_day,
         exams=[
-            _exam_result(exam, patient, analyses, unread, strangers(strange))
+            _exam_result(exam, patient, analyses, unread, strangers(strange)).model_copy(
+                update={"hips": _hips(exam.exam_id, analyses, lesions, settings)}
+            )
             for exam in patient.exams
         ],
         lesions=lesions,
@@ -354,7 +357,8 @@ def remeasure_patient(
         before.onset_day,
     )
     unread = [exam.exam_id for exam in before.exams if exam.exam_id not in measured]
-    lesions, registrations = _followed(analyses, course, unread, saved.settings, say)
+    settings = saved.settings
+    lesions, registrations = _followed(analyses, course, unread, settings, say)
     report = before.model_copy(
         update={
             "software": f"hoimg {hoimg.__version__}",
@@ -366,6 +370,8 @@ def remeasure_patient(
                     exam,
                     measured[exam.exam_id].measurements.acquisition,
                     measured[exam.exam_id].segmentation,
+                ).model_copy(
+                    update={"hips": _hips(exam.exam_id, analyses, lesions, saved.settings)}
                 )
                 for exam in before.exams
             ],
@@ -620,6 +626,25 @@ def _exam_result(
         if analysis is None
         else outlines_of(analysis.segmentation.lesions, analysis.segmentation.lesion_flags),
     )
+
+
+def _hips(
+    exam_id: str, analyses: Sequence[ExamAnalysis], lesions: Sequence[Lesion], settings: Settings
+) -> list[Hip]:
+    """The hips of an exam with their grades and the names of their lesions."""
+    from hoimg.maturity import grade_hip
+
+    names = {o.label: x.lesion_id for x in lesions for o in x.observations if o.exam_id == exam_id}
+    return [
+        grade_hip(
+            hip.model_copy(update={"lesions": [names[v] for v in hip.labels if v in names]}),
+            a.measurements.observations,
+            settings.maturity,
+        )
+        for a in analyses
+        if a.exam.exam_id == exam_id
+        for hip in a.measurements.hips
+    ]
 
 
 def _excluded(analysis: ExamAnalysis) -> list[Excluded]:

@@ -128,6 +128,51 @@ class Outline(_Model):
     sha256: str = Field(description="Of its voxels: whether it was redrawn since shows by it.")
 
 
+class Hip(_Model):
+    """One hip that lesions of an exam lie about. Grades are equivalents on CT, not on a film."""
+
+    side: Literal["left", "right"] = Field(description="The patient's side.")
+    labels: list[int] = Field(
+        default_factory=list, description="Lesions about it: values in the exam's label map."
+    )
+    lesions: list[str] = Field(default_factory=list, description="The same as lesion_id.")
+    joined_to_pelvis: list[int] = Field(
+        default_factory=list, description="Of labels: joined to the pelvis, or to one that is."
+    )
+    joined_to_femur: list[int] = Field(default_factory=list)
+    gap_mm: float | None = Field(
+        default=None,
+        description="Least distance between opposing bone surfaces, ossification included and the "
+        "joint's own surfaces left out, mm; 0 where ossification joins both sides.",
+    )
+    gap_ci95_mm: tuple[float, float] | None = None
+    gap_ends_lps_mm: tuple[tuple[float, float, float], tuple[float, float, float]] | None = Field(
+        default=None, description="Where it was measured: pelvic side, femoral side."
+    )
+    site_angle_deg: float | None = Field(
+        default=None,
+        description="Mean direction of the ossification from the femur, in the axial plane: 0 "
+        "anterior, 90 medial, 180 posterior, 270 lateral.",
+    )
+    site_share: float | None = Field(
+        default=None, description="Share of twelve sectors round the femur that it takes, 0 to 1."
+    )
+    head_centre_lps_mm: tuple[float, float, float] | None = None
+    head_radius_mm: float | None = None
+    brooker_equivalent: (
+        Literal["0", "I", "II", "borderline II/III", "III", "IV (apparent)"] | None
+    ) = Field(default=None, description="Brooker-equivalent (CT).")
+    della_valle_equivalent: Literal["A", "B", "borderline B/C", "C"] | None = Field(
+        default=None, description="Della Valle-equivalent (CT)."
+    )
+    mavrogenis_equivalent: Literal["1", "2", "3", "4"] | None = Field(
+        default=None,
+        description="Mavrogenis-equivalent (CT), site alone; its letter (a spinal cord, b brain "
+        "injury) is clinical and is not given.",
+    )
+    flags: list[str] = Field(default_factory=list)
+
+
 class Exam(_Model):
     """One exam (a study at a date) as analysed."""
 
@@ -148,6 +193,9 @@ class Exam(_Model):
         "skeleton (2) and metal (4).",
     )
     outlines: list[Outline] = Field(default_factory=list)
+    hips: list[Hip] = Field(
+        default_factory=list, description="Hips that a lesion lies about; none is looked for else."
+    )
 
 
 class BoneContact(_Model):
@@ -233,6 +281,19 @@ class Observation(_Model):
     bone_contacts: list[BoneContact] = Field(default_factory=list)
     bridges_bones: bool | None = Field(
         default=None, description="Whether it lies on two bones that do not join near it."
+    )
+    cleft_fraction: float | None = Field(
+        default=None,
+        description="Share of the surface facing bone that a lucent cleft separates from it, 0 to "
+        "1; null where none is seen, since a narrow one would not be.",
+    )
+    cleft_width_mm: float | None = Field(
+        default=None, description="Median width of that cleft, mm."
+    )
+    gap_to_second_bone_mm: float | None = Field(
+        default=None,
+        description="Distance to the nearest bone that it does not lie on, or to the second "
+        "nearest where it lies on none, mm; within 30 mm.",
     )
     touches_fov: bool | None = None
     distance_to_metal_mm: float | None = None

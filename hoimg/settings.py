@@ -795,12 +795,38 @@ class MeasureSettings(_Section):
         source="about one voxel",
         status="default",
     )
+    cleft_reach_mm: float = threshold(
+        4.0,
+        unit="mm",
+        meaning="Bone that the surface's normal meets within this is faced: a cleft is looked for.",
+        source="engineering choice; profiles are read to 6 mm",
+        status="default",
+        gt=0,
+        le=4.0,
+    )
     search_radius_mm: float = threshold(
         60.0,
         unit="mm",
         meaning="Bone and metal farther away are not looked for.",
         source="engineering choice",
         status="default",
+    )
+    hip_reach_mm: float = threshold(
+        80.0,
+        unit="mm",
+        meaning="A lesion this close to the middle of a femoral head lies about that hip.",
+        source="engineering choice; the trochanters end 60-70 mm from it",
+        status="default",
+        gt=0,
+    )
+    hip_joint_mm: float = threshold(
+        6.0,
+        unit="mm",
+        meaning="Native bone this close to a femoral head's sphere is the joint's own surface and "
+        "faces no gap.",
+        source="engineering choice; a joint space of 3-5 mm and a voxel",
+        status="default",
+        gt=0,
     )
     boundary_sd_fraction: float = threshold(
         0.02,
@@ -1152,6 +1178,30 @@ class MaturitySettings(_Section):
     reverse_zone_hu: float = threshold(
         100.0, unit="HU", meaning="R6: a shell darker than the core by more is a red flag.",
         source="concept established, number not", status="default",
+    )  # fmt: skip
+    hip_gap_limit_mm: float = threshold(
+        10.0, unit="mm", meaning="Brooker II and III, Della Valle B and C part at this gap.",
+        source="Brooker, Della Valle: 1 cm on a film", status="established", gt=0,
+    )  # fmt: skip
+    hip_gap_borderline: float = threshold(
+        0.2, unit="fraction of the limit",
+        meaning="A gap within this of the limit is borderline: readers agree poorly (kappa .43).",
+        source="engineering choice on poor agreement", status="default", ge=0, lt=1,
+    )  # fmt: skip
+    hip_circumferential: float = threshold(
+        0.75, unit="fraction of the circumference",
+        meaning="Ossification that goes round the femur by this much is circumferential.",
+        source="engineering choice; the published class is a reader's word", status="default",
+    )  # fmt: skip
+    hip_anterior_deg: float = threshold(
+        30.0, unit="degrees",
+        meaning="Anterior reaches this far to either side; medial of it is anteromedial.",
+        source="engineering choice; the published class is a reader's word", status="default",
+    )  # fmt: skip
+    hip_posterior_deg: float = threshold(
+        75.0, unit="degrees",
+        meaning="Posterior reaches this far to either side of straight back.",
+        source="engineering choice; the published class is a reader's word", status="default",
     )  # fmt: skip
     slow_rise_fraction: float = threshold(
         0.5, unit="fraction of the mean rate of rise",

@@ -2,10 +2,12 @@
 
 ``assess`` labels one tracked lesion. The rules, one function each, stand in ``gate`` (is it
 measurable), ``rules`` (rim, margin, inside, age, zoning) and ``stability`` (change over time);
-``decide`` is the label logic itself. Nothing here sees a pixel.
+``decide`` is the label logic itself. ``grade_hip`` gives a hip its
+Brooker-, Della Valle- and Mavrogenis-equivalents on CT. Nothing here sees a pixel.
 """
 
 from hoimg.maturity.gate import gate, gate_reasons
+from hoimg.maturity.hip import grade_hip
 from hoimg.maturity.label import Evidence, assess, decide
 from hoimg.maturity.rules import r1_rim, r2_margin, r3_inside, r5_age, r6_zoning
 from hoimg.maturity.stability import Stability, r4_serial
@@ -18,6 +20,7 @@ __all__ = [
     "decide",
     "gate",
     "gate_reasons",
+    "grade_hip",
     "r1_rim",
     "r2_margin",
     "r3_inside",

@@ -17,11 +17,12 @@ from hoimg.image import CTVolume, Mask
 from hoimg.measure.calibrate import calibrate
 from hoimg.measure.calibration import Refusal
 from hoimg.measure.cortex import Cortex, own_cortex
+from hoimg.measure.hips import measure_hips
 from hoimg.measure.lesion import LesionNumbers, References, measure_lesion
 from hoimg.measure.psf import fallback_fwhm, skin_fwhm
 from hoimg.measure.tissue import own_tissues
 from hoimg.measure.view import LesionView
-from hoimg.results import Acquisition, BoneContact, Observation
+from hoimg.results import Acquisition, BoneContact, Hip, Observation
 from hoimg.settings import MeasureSettings
 
 CROP_MARGIN_MM = 12.0
@@ -36,11 +37,13 @@ class ExamMeasurements:
         acquisition: The exam's acquisition with noise, point spread, the patient's own tissues and
             the calibration filled in.
         references: What the numbers were measured against.
+        hips: The hips that lesions lie about, without grades.
     """
 
     observations: dict[int, Observation]
     acquisition: Acquisition
     references: References
+    hips: tuple[Hip, ...] = ()
 
 
 def measure_exam(
@@ -69,7 +72,7 @@ def measure_exam(
         flags: Flags of segmentation per label, passed on.
 
     Returns:
-        Observations by label, the completed acquisition and the references.
+        Observations by label, the completed acquisition, the references and the hips.
 
     Raises:
         ValueError: when a mask lies on another grid than the volume.
@@ -105,10 +108,9 @@ def measure_exam(
         )
         return _observation(exam_id, label, numbers, volume, list((flags or {}).get(label, [])))
 
-    boxes = ndimage.find_objects(labels)
-    found = [(label, box) for label, box in enumerate(boxes, start=1) if box is not None]
+    boxes = {v: box for v, box in enumerate(ndimage.find_objects(labels), start=1) if box}
     with ThreadPoolExecutor(2) as both:  # what takes time runs outside of Python's lock
-        observations = {o.label: o for o in both.map(measured, found) if o.label is not None}
+        observations = dict(zip(boxes, both.map(measured, boxes.items()), strict=True))
     filled = acquisition.model_copy(
         update={
             "noise_hu": references.noise_hu,
@@ -123,7 +125,15 @@ def measure_exam(
             "size_zyx": acquisition.size_zyx or volume.grid.size_zyx,
         }
     )
-    return ExamMeasurements(observations, filled, references)
+    hips = measure_hips(
+        volume,
+        labels,
+        boxes,
+        skeleton=_binary(skeleton),
+        metal=_binary(metal),
+        settings=settings,
+    )
+    return ExamMeasurements(observations, filled, references, tuple(hips))
 
 
 def exam_references(

@@ -13,6 +13,7 @@ from hoimg.attenuation import hu_at_kvp
 from hoimg.geometry import Triple
 from hoimg.measure.background import local_background
 from hoimg.measure.calibration import NOT_TRIED, Refusal, mineral_mass
+from hoimg.measure.cleft import cleft_of
 from hoimg.measure.contact import BoneContact, Contact, bone_contact
 from hoimg.measure.cortex import Cortex
 from hoimg.measure.density import Density, DepthMap, density_of, depth_map
@@ -28,6 +29,7 @@ from hoimg.measure.relation import (
     touches,
     touches_scan_end,
 )
+from hoimg.measure.second_bone import gap_to_second_bone
 from hoimg.measure.shape import shape_of
 from hoimg.measure.size import half_maximum_envelope
 from hoimg.measure.uncertainty import Uncertainty
@@ -194,6 +196,14 @@ def measure_lesion(
     )
     if contact.bridges is None:
         flags.append("bones_not_separable")
+    cleft = cleft_of(
+        view,
+        envelope,
+        background_hu=background.hu,
+        reach_mm=settings.cleft_reach_mm,
+        min_contrast_hu=settings.edge_min_contrast_hu,
+    )
+    second = gap_to_second_bone(envelope.mesh.points, bone_near, spacing, settings.contact_mm)
     bone = distance_to(
         envelope.mesh.points,
         bone_near,
@@ -210,7 +220,7 @@ def measure_lesion(
         present=references.has_metal or bool(view.metal.any()),
         radius_mm=settings.search_radius_mm,
     )
-    flags += [found.reason for found in (bone, metal) if found.reason]
+    flags += [found.reason for found in (bone, metal, cleft, second) if found.reason]
     at_end = touches_scan_end(view)
     if at_end:
         flags.append("touches_fov")
@@ -259,6 +269,9 @@ def measure_lesion(
         "touches_bone": in_contact,
         "bone_contact_area_mm2": contact.area_mm2,
         "bridges_bones": contact.bridges,
+        "cleft_fraction": cleft.fraction,
+        "cleft_width_mm": cleft.width_mm,
+        "gap_to_second_bone_mm": second.gap_mm,
         "touches_fov": at_end,
         "distance_to_metal_mm": metal.value_mm,
         "background_hu": background.hu if background.measured else None,

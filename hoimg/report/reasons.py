@@ -69,6 +69,17 @@ FLAGS: dict[str, str] = {
     "bones_unlike": "the bones are unlike each other",
     "bones_not_separable": "it lies on bone at several places, and whether that is one bone or two "
     "cannot be told",
+    "cleft_no_bone_faced": "no cleft to look for: it faces no bone nearby",
+    "cleft_unrated_faint": "cleft not rated: too faint where it faces bone",
+    "cleft_below_resolution": "no cleft to bone seen; one narrower than the scan resolves cannot "
+    "be excluded",
+    "no_second_bone_near": "no second bone within 30 mm",
+    "hip_not_in_view": "too little of the hip in view",
+    "hip_not_separable": "femur and pelvis could not be told apart",
+    "no_ossification_joined": "islands only: joined to neither pelvis nor femur",
+    "gap_not_measured": "no opposing bone in view",
+    "island_size_not_measured": "the size of an island was not measured",
+    "site_lateral": "lateral: the system has no such site",
 }
 """Flags of the stages before maturity; the reasons for a label are worded by that stage itself."""
 
@@ -98,10 +109,13 @@ _ABOUT: dict[str, tuple[str, ...]] = {
     "max_diameter_mm": ("diameter",),
     "surface_area_mm2": ("surface",),
     "sphericity": ("sphericity", "surface"),
-    "distance_to_bone_mm": ("bone", "skeleton"),
-    "touches_bone": ("bone", "skeleton"),
-    "bone_contact_area_mm2": ("bone", "skeleton"),
+    "distance_to_bone_mm": ("no_bone", "bone_beyond", "skeleton"),
+    "touches_bone": ("no_bone", "bone_beyond", "skeleton"),
+    "bone_contact_area_mm2": ("no_bone", "bone_beyond", "skeleton"),
     "bridges_bones": ("bones",),
+    "cleft_fraction": ("cleft",),
+    "cleft_width_mm": ("cleft",),
+    "gap_to_second_bone_mm": ("second_bone",),
     "distance_to_metal_mm": ("metal",),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 NOT_MEASURED = "not measured"
+NOT_RATED = "not rated"
 
 LABELS = {
     "mature": "Mature on imaging",
