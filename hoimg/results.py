@@ -230,7 +230,8 @@ class Observation(_Model):
         default=None, description="Mineral mass in mg hydroxyapatite; only when calibrated."
     )
     mineral_mass_ci95_mg: tuple[float, float] | None = Field(
-        default=None, description="Its 95 % interval: slope, soft tissue and noise."
+        default=None,
+        description="Its 95 % interval: errors of the slope and of mineral_mass_hu_mm3.",
     )
     mean_mg_cm3: float | None = Field(
         default=None,

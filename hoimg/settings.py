@@ -866,10 +866,12 @@ class MeasureSettings(_Section):
     calibration_slope_hu: float | None = threshold(
         None,
         unit="HU per mg/cm3",
-        meaning="Slope of the site's own phantom at calibration_kvp; unset: none is given.",
+        meaning="Slope of the site's own phantom at calibration_kvp, HU for each mg/cm3 (not the "
+        "other way round), as diagnostic CT can have; unset: none is given.",
         source="the site's phantom",
         status="default",
-        gt=0,
+        ge=0.8,
+        le=4.2,
     )
     calibration_intercept_hu: float = threshold(
         0.0,

@@ -93,6 +93,8 @@ def test_any_legal_values_survive_the_round_trip(hu, slices):
         ("segment = 3\n", "segment"),
         ("[measure]\ncalibration_slope_hu = 1.3\n", "calibration_kvp"),
         ("[measure]\ncalibration_slope_hu = 0\ncalibration_kvp = 120\n", "calibration_slope_hu"),
+        # mg/cm3 for each HU, the other way round:
+        ("[measure]\ncalibration_slope_hu = 0.72\ncalibration_kvp = 120\n", "calibration_slope_hu"),
         ("[measure]\ncalibration_rods = ['0=sphere:1,2,3,4']\n", "with mineral"),
         ("[measure]\ncalibration_rods = ['sphere:1,2,3,4']\n", "calibration_rods sphere"),
         ("[measure]\ncalibration_rods = ['200=sphere:1,2,3']\n", "calibration_rods sphere:1,2,3"),

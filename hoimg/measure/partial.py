@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from hoimg.measure.relation import touches_scan_end
 from hoimg.measure.surface import Mesh, mesh_of_mask
 from hoimg.measure.view import LesionView
 
@@ -42,6 +43,8 @@ def start_surface(view: LesionView, background_hu: float | None) -> Mesh | None:
     Returns:
         The mesh, or None for an empty mask.
     """
+    if touches_scan_end(view):  # what lies beyond is not known; the mask's own end stands
+        return mesh_of_mask(view.lesion, view.spacing_mm, view.start)
     step, *pixel = view.spacing_mm
     slices = int(np.count_nonzero(view.lesion.any(axis=(1, 2))))
     parts = round(step / max(pixel) / PIXELS_HIGH)

@@ -70,7 +70,8 @@ class Envelope:
         foreign: ``(n, k)``, samples in bone, other lesions, metal or air.
         sigma_mm: Blur along each vertex's normal, mm.
         contact: Vertices on native bone.
-        corrected_mm: How far each vertex was moved to take the effects of blur back, mm, unsigned.
+        corrected_mm: Size of the two corrections for blur at each vertex, mm, in quadrature (in the
+            move itself they may cancel).
     """
 
     mesh: Mesh

@@ -32,7 +32,11 @@ def test_half_a_ball_on_a_plate_touches_with_a_disc(radius, spacing, offset, axi
     lesion = (sum(p**2 for p in points) < radius**2) & (points[axis] >= 0)
     bone = (points[axis] < 0) & (points[axis] > -8) & (sum(0 * p for p in points) == 0)
     found = contact(lesion, bone, spacing)
-    assert found.area_mm2 == pytest.approx(np.pi * radius**2, rel=0.15)
+    # The disc lies in the ball's lowest slice; a smooth surface loses some of its rim to the
+    # rounded edge, most where slices are thick.
+    height = points[axis].ravel()
+    lowest = height[height >= 0][0]
+    assert found.area_mm2 == pytest.approx(np.pi * (radius**2 - lowest**2), rel=0.18)
     assert len(found.contacts) == 1
     assert found.bridges is False
     middle = np.array([p.ravel()[0] for p in points])  # of voxel [0, 0, 0]

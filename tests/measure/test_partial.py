@@ -48,6 +48,20 @@ def test_volume_of_a_cylinder_whatever_slices_are_drawn(hu, offset):
         assert volume(seen, mask) == pytest.approx(np.pi * 5**3 / 4, rel=0.12)
 
 
+@pytest.mark.parametrize("slices", [2, 3])
+@pytest.mark.parametrize("last", [False, True])
+def test_at_the_end_of_the_scan_the_part_in_view_is_whole(slices, last):
+    """A cylinder of 20 mm through the scan's end: whole slices of it are in view."""
+    y, x = (np.arange(97) - 48.0 for _ in range(2))
+    disc = np.hypot(y[:, None], x[None, :]) * 0.5 <= 10.0
+    mask = np.zeros((9, 97, 97), bool)
+    mask[-slices:] = disc
+    mask = mask if last else mask[::-1]
+    hu = np.where(mask, 500.0, 40.0)
+    hu = ndimage.gaussian_filter(hu, (0, 0.8, 0.8)).astype(np.float32)
+    assert volume(hu, mask) == pytest.approx(np.pi * 100.0 * 3.0 * slices, rel=0.06)
+
+
 def test_floccules_keep_the_hull_that_was_drawn_around_them():
     def grains(z, y, x):
         places = [(-3, -3), (-3, 3), (3, -3), (3, 3), (0, 0)]
