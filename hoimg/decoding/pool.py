@@ -178,6 +178,8 @@ class DecodePool:
     def _listen(self, child: _Child, waiting: deque[int]) -> Iterator[Decoded | Failed]:
         answers, ended = child.read()
         for answer in answers:
+            if child.spent:
+                break  # what it was asked next had no memory left; another child is asked again
             if "ready" in answer and not child.ready:
                 child.ready = True
             elif child.given:

@@ -8,7 +8,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -292,3 +294,20 @@ def test_a_codestream_that_declares_more_than_the_header(tmp_path: Path) -> None
     with pytest.raises(InputRefused, match="60000 x 60000") as refusal:
         load_volume(read_patient(tmp_path).exams[0])
     assert refusal.value.code == "pixels_unreadable"
+
+
+def test_what_was_asked_after_a_memory_hog_is_asked_again(tmp_path: Path) -> None:
+    """Both answers may be read at once; the second file is not to blame for the first one."""
+    hog = {"failed": "memory", "code": "decode_too_large"}
+    child = SimpleNamespace(
+        read=lambda: ([hog, hog], False), given=deque([(0, 0), (1, 1)]), free=deque(), spent=False,
+        ready=True, overdue=False, deadline=0.0, end=lambda: ("decode_crashed", "ended"),
+    )  # fmt: skip
+    pool = DecodePool(requests_for(tmp_path, "kgg"), 1, FAST)
+    pool._children = [child]  # type: ignore[list-item]
+    waiting = deque([2])
+    (failed,) = pool._listen(child, waiting)  # type: ignore[arg-type]
+    assert isinstance(failed, Failed)
+    assert (failed.index, failed.code) == (0, "decode_too_large")
+    assert list(waiting) == [1, 2]
+    assert pool._children == []
