@@ -31,6 +31,25 @@ class DepthMap:
     own: NDArray[np.bool_]
     sigma_mm: Floats
 
+    @property
+    def region(self) -> NDArray[np.bool_]:
+        """Voxels that the mass is summed over: the lesion, and two sigma of blur round it.
+
+        Farther out 1 % of a flank's excess remains, while every HU of error in the background
+        weighs more with each millimetre.
+        """
+        return self.own & (self.depth_mm >= -2.0 * self.sigma_mm - 0.25)
+
+    def mineral_hu(self, threshold_hu: float, moved_mm: float = 0.0) -> Floats:
+        """HU of the voxels inside the envelope at or above a threshold.
+
+        Args:
+            threshold_hu: Fixed threshold at this exam's tube voltage.
+            moved_mm: How far outwards the envelope is moved for this.
+        """
+        inside = self.own & (self.depth_mm >= -moved_mm)
+        return self.hu[inside & (self.hu >= threshold_hu)]
+
 
 @dataclass(frozen=True)
 class Density:
@@ -105,9 +124,8 @@ def density_of(
     """Density numbers from the voxels of a lesion.
 
     Mineral voxels are those inside the envelope at or above ``threshold_hu``. The threshold volume
-    counts voxels to two sigma of blur outside as well, as a fixed threshold does. The mass is
-    summed over the same region: farther out 1 % of a flank's excess remains, while every HU of
-    error in the background weighs more with each millimetre.
+    counts voxels to two sigma of blur outside as well, as a fixed threshold does, and the mass is
+    summed over the same region.
 
     Args:
         depths: Voxels and depths.
@@ -115,9 +133,8 @@ def density_of(
         background_hu: Soft tissue that the lesion displaces.
         threshold_hu: Fixed threshold at this exam's tube voltage.
     """
-    reach = depths.own & (depths.depth_mm >= -2.0 * depths.sigma_mm - 0.25)
-    hu = depths.hu[reach]
-    mineral = depths.hu[depths.own & (depths.depth_mm >= 0.0) & (depths.hu >= threshold_hu)]
+    hu = depths.hu[depths.region]
+    mineral = depths.mineral_hu(threshold_hu)
     some = mineral.size > 0
     return Density(
         mean_hu=float(mineral.mean()) if some else None,

@@ -244,7 +244,7 @@ def measure_lesion(
         **milligrams,
         "mean_hu": density.mean_hu,
         "mean_ci95_hu": _unless_none(
-            density.mean_hu, lambda m: sure.mean_hu(m, depths, voxel, threshold_hu=threshold)
+            density.mean_hu, lambda m: sure.mean_hu(m, depths, threshold_hu=threshold)
         ),
         "mean_over_cortex": None
         if cortex is None or density.mean_hu is None

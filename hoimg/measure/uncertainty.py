@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.geometry import Triple
 from hoimg.measure.background import Background
-from hoimg.measure.density import DepthMap, density_of
+from hoimg.measure.density import DepthMap
 from hoimg.measure.size import FWHM_PER_SIGMA, Envelope
 from hoimg.settings import MeasureSettings
 
@@ -51,10 +52,8 @@ class Uncertainty:
         On bone (``contact_sd_mm``) and where the mask alone gives it (``segmentation_sd_voxels``),
         each by its share of the surface.
         """
-        weights = self.envelope.mesh.vertex_area
-        whole = max(float(weights.sum()), 1e-9)
-        on_bone = float(weights[self.envelope.contact].sum()) / whole
-        mask_only = float(weights[~self.envelope.seen & ~self.envelope.contact].sum()) / whole
+        on_bone = self._over_surface(self.envelope.contact)
+        mask_only = self._over_surface(~self.envelope.seen & ~self.envelope.contact)
         voxel_mm = math.prod(self.spacing_zyx_mm) ** (1 / 3)
         return math.hypot(
             self.settings.contact_sd_mm * on_bone,
@@ -76,12 +75,11 @@ class Uncertainty:
         - :attr:`outline_sd_mm`.
         """
         mesh, seen, edges = self.envelope.mesh, self.envelope.seen, self.envelope.edges
-        weights = mesh.vertex_area
-        share = float(weights[seen].sum() / max(weights.sum(), 1e-9))
+        share = self._over_surface(seen)
         fwhm = math.prod(self.fwhm_zyx_mm) ** (1 / 3)
         voxel = math.prod(self.spacing_zyx_mm) ** (1 / 3)
         model = self.settings.boundary_sd_fraction * math.hypot(fwhm, voxel) * share
-        corrected = float((weights * self.envelope.corrected_mm).sum() / max(weights.sum(), 1e-9))
+        corrected = self._over_surface(self.envelope.corrected_mm)
         contrast = (edges.peak_hu - edges.base_hu)[seen]
         noise = 0.0
         if contrast.size:
@@ -91,6 +89,11 @@ class Uncertainty:
         return math.hypot(
             model, self.settings.correction_sd_fraction * corrected, noise, self.outline_sd_mm
         )
+
+    def _over_surface(self, per_vertex: NDArray[Any]) -> float:
+        """Mean over the surface, by area; of flags their share."""
+        weights = self.envelope.mesh.vertex_area
+        return float((weights * per_vertex).sum() / max(weights.sum(), 1e-9))
 
     @property
     def volume_mm3(self) -> Interval:
@@ -121,12 +124,11 @@ class Uncertainty:
         lesion's mean excess there (where it does show it, the mass is not cut there); and what blur
         carries farther out than is summed, ``SPILLED`` of its sigma.
         """
-        reach = depths.own & (depths.depth_mm >= -2.0 * depths.sigma_mm - 0.25)
-        count = int(np.count_nonzero(reach))
+        count = int(np.count_nonzero(depths.region))
         mesh = self.envelope.mesh
-        weights = mesh.vertex_area
-        blur_mm = float((weights * self.envelope.sigma_mm).sum() / max(weights.sum(), 1e-9))
-        elsewhere_mm = math.hypot(self.outline_sd_mm, SPILLED * blur_mm)
+        elsewhere_mm = math.hypot(
+            self.outline_sd_mm, SPILLED * self._over_surface(self.envelope.sigma_mm)
+        )
         return math.hypot(
             self.background.sd_hu * count * voxel_mm3,
             self.noise_hu * voxel_mm3 * math.sqrt(count * self._correlated),
@@ -138,37 +140,22 @@ class Uncertainty:
         spread = Z95 * self.mass_sd_hu_mm3(mass, depths, voxel_mm3)
         return mass - spread, mass + spread
 
-    def mean_hu(
-        self,
-        mean: float,
-        depths: DepthMap,
-        voxel_mm3: float,
-        *,
-        threshold_hu: float,
-    ) -> Interval:
+    def mean_hu(self, mean: float, depths: DepthMap, *, threshold_hu: float) -> Interval:
         """Of D_min: noise, and what the mean becomes when the boundary is moved by its own SD."""
-        moved = []
-        for shift in (self.boundary_sd_mm, -self.boundary_sd_mm):
-            elsewhere = DepthMap(
-                depths.index, depths.hu, depths.depth_mm + shift, depths.own, depths.sigma_mm
-            )
-            found = density_of(
-                elsewhere, voxel_mm3, background_hu=self.background.hu, threshold_hu=threshold_hu
-            ).mean_hu
-            moved.append(mean if found is None else found)
-        inside = depths.own & (depths.depth_mm >= 0) & (depths.hu >= threshold_hu)
-        count = max(int(np.count_nonzero(inside)), 1)
-        sd = math.hypot(
-            (moved[0] - moved[1]) / 2, self.noise_hu * math.sqrt(self._correlated / count)
-        )
+        moved = [
+            depths.mineral_hu(threshold_hu, shift)
+            for shift in (self.boundary_sd_mm, -self.boundary_sd_mm)
+        ]
+        outer, inner = (float(hu.mean()) if hu.size else mean for hu in moved)
+        count = max(depths.mineral_hu(threshold_hu).size, 1)
+        sd = math.hypot((outer - inner) / 2, self.noise_hu * math.sqrt(self._correlated / count))
         return mean - Z95 * sd, mean + Z95 * sd
 
     def threshold_volume_mm3(
         self, volume_mm3: float, depths: DepthMap, voxel_mm3: float, *, threshold_hu: float
     ) -> Interval:
         """Of V_min: noise carries voxels across the threshold, and the outline cuts it off."""
-        reach = depths.own & (depths.depth_mm >= -2.0 * depths.sigma_mm - 0.25)
-        above = _normal((depths.hu[reach] - threshold_hu) / max(self.noise_hu, 1e-3))
+        above = _normal((depths.hu[depths.region] - threshold_hu) / max(self.noise_hu, 1e-3))
         crossing = math.sqrt(float((above * (1 - above)).sum()) * self._correlated) * voxel_mm3
         mesh = self.envelope.mesh
         cut = self.outline_sd_mm * mesh.area_mm2 * min(volume_mm3 / mesh.volume_mm3, 1.0)
