@@ -11,6 +11,9 @@ import numpy as np
 from hoimg.image import Mask
 from hoimg.results import Outline
 
+GIVEN = "outline_given"
+"""Flag of an outline that a reader drew; nothing found it."""
+
 
 @dataclass(frozen=True)
 class Redrawn:

@@ -18,7 +18,7 @@ from hoimg.errors import InputRefused, UsageError
 from hoimg.guidance import Guidance, place_guidance
 from hoimg.image import CTVolume, Mask
 from hoimg.model_skeleton import model_skeleton
-from hoimg.outlines import outlines_of
+from hoimg.outlines import GIVEN, outlines_of
 from hoimg.results import (
     Exam as ExamResult,
 )
@@ -505,19 +505,14 @@ def _with_mask(
     """
     import numpy as np
 
-    lesions = mask.array
-    inside = lesions > 0
-    excluded = np.where(inside, 0, segmentation.excluded.array).astype(np.uint16)
-    left = set(np.unique(excluded).tolist())
+    from hoimg.segment.overrule import taken_from
+
+    inside = mask.array > 0
+    labels = np.unique(mask.array[inside]).tolist()
     return replace(
-        segmentation,
+        taken_from(segmentation, inside),
         lesions=mask,
-        skeleton=Mask(segmentation.skeleton.array & ~inside, mask.grid),
-        excluded=Mask(excluded, mask.grid),
-        excluded_regions=[r for r in segmentation.excluded_regions if r.label in left],
-        lesion_flags={
-            int(v): ["outline_given", *flags.get(int(v), ())] for v in np.unique(lesions[inside])
-        },
+        lesion_flags={label: [GIVEN, *flags.get(label, ())] for label in labels},
     )
 
 

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hoimg.errors import InputRefused
-from hoimg.geometry import Grid, bounding_box
+from hoimg.geometry import Grid
 from hoimg.image import Mask
-from hoimg.outlines import Redrawn, outlines_of, redrawn
+from hoimg.outlines import GIVEN, Redrawn, outlines_of, redrawn
 from hoimg.results import Acquisition, Exam, Finding, Outline
 from hoimg.segment import Segmentation
-from hoimg.segment.overrule import middle_and_inside
+from hoimg.segment.overrule import taken_from
 from hoimg.segment.types import ExcludedRegion
 
 if TYPE_CHECKING:
     from hoimg.report.saved import SavedReport
 
 EDITED = "outline_edited"
-GIVEN = "outline_given"
 OF_THE_OLD_SHAPE = frozenset({"attached_to_bone", "outline_rough", "outline_resampled"})
 """Flags of segmentation that a new outline makes untrue."""
 
@@ -63,7 +62,6 @@ def segmented_before(saved: SavedReport, exam_id: str, grid: Grid) -> SegmentedB
         )
     # A NIfTI header rounds positions to 32 bits: the maps are the exam's, voxel by voxel.
     lesions = Mask(saved.lesions(exam_id).array, grid)
-    left = saved.excluded(exam_id).array
     anatomy = saved.anatomy(exam_id)
     changed = redrawn(exam.outlines, lesions)
     regions = [
@@ -78,18 +76,6 @@ def segmented_before(saved: SavedReport, exam_id: str, grid: Grid) -> SegmentedB
         for item in saved.report.excluded
         if item.exam_id == exam_id
     ]
-    skeleton = anatomy.skeleton.array
-    if changed.drawn:
-        drawn = np.isin(lesions.array, changed.drawn)
-        touched = set(np.unique(left[drawn]).tolist()) - {0}
-        skeleton[drawn] = False
-        left[drawn] = 0
-        regions = [
-            now
-            for region in regions
-            for now in ([_rest(region, left, grid)] if region.label in touched else [region])
-            if now is not None
-        ]
     names = {
         seen.label: lesion
         for lesion in saved.report.lesions
@@ -98,8 +84,8 @@ def segmented_before(saved: SavedReport, exam_id: str, grid: Grid) -> SegmentedB
     }
     segmentation = Segmentation(
         lesions=lesions,
-        excluded=Mask(left, grid),
-        skeleton=Mask(skeleton, grid),
+        excluded=Mask(saved.excluded(exam_id).array, grid),
+        skeleton=Mask(anatomy.skeleton.array, grid),
         metal=Mask(anatomy.metal.array, grid),
         body=Mask(anatomy.body.array, grid),
         lesion_flags=_flags(exam.outlines, changed),
@@ -107,6 +93,8 @@ def segmented_before(saved: SavedReport, exam_id: str, grid: Grid) -> SegmentedB
         provider=exam.acquisition.native_skeleton or "",
         findings=_told(changed, {label: lesion.lesion_id for label, lesion in names.items()}),
     )
+    if changed.drawn:
+        segmentation = taken_from(segmentation, np.isin(lesions.array, changed.drawn))
     return SegmentedBefore(segmentation, {k: le.tracking_uid for k, le in names.items()})
 
 
@@ -125,17 +113,6 @@ def remeasured_exam(before: Exam, acquisition: Acquisition, segmentation: Segmen
             "outlines": outlines_of(segmentation.lesions, segmentation.lesion_flags),
         }
     )
-
-
-def _rest(region: ExcludedRegion, left: np.ndarray, grid: Grid) -> ExcludedRegion | None:
-    """What is left of an excluded piece after part of it became a lesion."""
-    mask = left == region.label
-    box = bounding_box(mask)
-    if box is None:
-        return None
-    middle, inside = middle_and_inside(mask[box], box, grid)
-    size = float(np.count_nonzero(mask[box])) * grid.voxel_volume_mm3
-    return replace(region, volume_mm3=size, centroid_lps_mm=middle, inside_lps_mm=inside)
 
 
 def _flags(before: Sequence[Outline], changed: Redrawn) -> dict[int, list[str]]:

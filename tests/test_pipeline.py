@@ -260,6 +260,43 @@ def test_a_given_mask_takes_what_was_left_out_or_was_bone(single):
     assert list(analysis.measurements.observations) == [1]
 
 
+@pytest.fixture(scope="module")
+def with_metal(tmp_path_factory: pytest.TempPathFactory) -> Patient:
+    """A limb with a ball of metal in its muscle, which is left out."""
+    volume = limb(None)
+    hu = volume.hu.copy()
+    hu[metal_ball()] = 3071
+    folder = tmp_path_factory.mktemp("metal")
+    return hoimg.read_patient(write_exams(folder, {0: CTVolume(hu, GRID)}))
+
+
+def metal_ball() -> np.ndarray:
+    x, y, z = (GRID.to_lps_mm(np.indices(GRID.size_zyx).reshape(3, -1).T)).T
+    away = np.sqrt((x + 20) ** 2 + (y - 15) ** 2 + (z - 141) ** 2)
+    return (away < 5).reshape(GRID.size_zyx)
+
+
+def test_a_piece_that_a_given_mask_covers_in_part_has_the_numbers_of_its_rest(with_metal):
+    exam = with_metal.exams[0]
+    before = analyze_exam(exam).segmentation
+    (piece,) = [r for r in before.excluded_regions if r.note == "above 2500 HU"]
+    whole = before.excluded.array == piece.label
+    low = whole.copy()
+    low[:, :, int(np.argwhere(whole)[:, 2].mean()) :] = False  # its half on the patient's right
+    after = analyze_exam(exam, guidance=Guidance(mask=Mask(low, GRID))).segmentation
+    (rest,) = [r for r in after.excluded_regions if r.note == "above 2500 HU"]
+    here = whole & ~low
+    assert (after.excluded.array == rest.label).sum() == here.sum() < whole.sum()
+    assert rest.volume_mm3 == pytest.approx(int(here.sum()) * 2.0 * 1.6 * 1.6)
+    z, y, x = np.argwhere(here).mean(axis=0)
+    (dz, dy, dx), (ox, oy, oz) = GRID.spacing_zyx_mm, GRID.origin_lps_mm
+    assert rest.centroid_lps_mm == pytest.approx((ox + dx * x, oy + dy * y, oz + dz * z))
+    inside = tuple(np.rint(GRID.to_index_zyx(rest.inside_lps_mm)).astype(int))
+    assert after.excluded.array[inside] == rest.label
+    covered = analyze_exam(exam, guidance=Guidance(mask=Mask(whole, GRID))).segmentation
+    assert "above 2500 HU" not in {r.note for r in covered.excluded_regions}
+
+
 def test_a_mask_on_another_grid_lands_at_the_same_place(single):
     fine = Grid((80, 40, 40), (1.0, 1.0, 1.0), (-46.0, -16.0, 99.0))
     x, y, z = (fine.to_lps_mm(np.indices(fine.size_zyx).reshape(3, -1).T)).T

@@ -300,10 +300,28 @@ def test_a_new_ball_is_a_new_lesion_and_takes_its_voxels_from_what_was_there(
     assert 0 < kept < int((left == 2).sum())
     assert rest.volume_mm3 == pytest.approx(kept * 2.0 * 1.6 * 1.6)
     assert rest.volume_mm3 < piece.volume_mm3
+    # Its place is that of what is left, by hand; its point lies in it, for --include.
+    z, y, x = np.argwhere((left == 2) & ~shape).mean(axis=0)
+    (dz, dy, dx), (ox, oy, oz) = GRID.spacing_zyx_mm, GRID.origin_lps_mm
+    assert rest.centroid_lps_mm == pytest.approx((ox + dx * x, oy + dy * y, oz + dz * z))
+    assert np.linalg.norm(np.subtract(rest.centroid_lps_mm, piece.centroid_lps_mm)) > 1
+    inside = tuple(np.rint(GRID.to_index_zyx(rest.inside_lps_mm)).astype(int))
+    assert result.images[exam_id].excluded.array[inside] == 2
     assert not (result.images[exam_id].excluded.array[shape]).any()
     assert not (result.images[exam_id].anatomy.skeleton.array[shape]).any()
     kept_others = [e for e in made.report.excluded if (e.exam_id, e.label) != (exam_id, 2)]
     assert [e for e in report.excluded if (e.exam_id, e.label) != (exam_id, 2)] == kept_others
+
+
+def test_a_piece_that_an_outline_covers_whole_is_not_listed_any_more(made, copy, nothing_segments):
+    exam_id = made.ids[2]
+    left = made.result.images[exam_id].excluded.array
+    redraw(copy, exam_id, lambda labels: labels.__setitem__(left == 2, 7))
+    result = again(copy, made.scans)
+    assert not (result.images[exam_id].excluded.array == 2).any()
+    gone = [e for e in made.report.excluded if e not in result.report.excluded]
+    assert [(e.exam_id, e.label) for e in gone] == [(exam_id, 2)]
+    assert [e for e in result.report.excluded if e not in made.report.excluded] == []
 
 
 def test_a_removed_label_is_a_lesion_not_seen_there(made, copy, nothing_segments):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from hoimg.geometry import Box, Grid, Triple, bounding_box, margin_voxels
 from hoimg.image import CTVolume, Mask
+from hoimg.memory import sparse_filled
 from hoimg.results import Finding
 from hoimg.segment.morphology import dilate_mm, fill_holes, label_components
 from hoimg.segment.outline import outline
@@ -157,6 +158,7 @@ class Draft:
             k: list(v) for k, v in segmentation.lesion_flags.items()
         }
         self.regions = {r.label: r for r in segmentation.excluded_regions}
+        self._touched: set[int] = set()
         self._next_left = max(self.regions, default=0) + 1
 
     @property
@@ -235,6 +237,7 @@ class Draft:
             touching = bool((dilate_mm(part, 1.01 * max(spacing), spacing) & bone).any())
             self.lesions[box][part] = label
             self.flags[label] = [*(["attached_to_bone"] if touching else []), *said]
+        self._touched |= _labels_in(self.excluded[box], drawn)
         self.excluded[box][drawn] = 0
         self.skeleton[box] &= ~drawn
 
@@ -267,12 +270,7 @@ class Draft:
             numbers = np.zeros(max(kept, default=0) + 1, dtype=np.uint16)
             numbers[kept] = np.arange(1, len(kept) + 1)
             self.lesions = numbers[self.lesions]
-        counts = _counts(self.excluded)
-        regions = [
-            replace(r, volume_mm3=counts[k] * self.grid.voxel_volume_mm3)
-            for k, r in sorted(self.regions.items())
-            if counts.get(k)
-        ]
+        regions = [self.regions[label] for label in sorted(self.regions)]
         return replace(
             self.before,
             lesions=Mask(self.lesions, self.grid),
@@ -280,7 +278,7 @@ class Draft:
             skeleton=Mask(self.skeleton, self.grid),
             metal=Mask(self.metal, self.grid),
             lesion_flags={new: self.flags[old] for new, old in enumerate(kept, start=1)},
-            excluded_regions=regions,
+            excluded_regions=_rests(regions, self.excluded, self._touched, self.grid),
             findings=[*self.before.findings, *findings],
         )
 
@@ -314,12 +312,52 @@ def middle_and_inside(mask: Bool, box: Box, grid: Grid) -> tuple[Triple, Triple]
     return (a, b, c), (x, y, z)
 
 
-def _counts(labels: NDArray[np.uint16]) -> dict[int, int]:
-    """Voxels of each label, slice by slice (numpy would count in a copy of eight bytes a voxel)."""
-    total = np.zeros(2**16, dtype=np.int64)
-    for plane in labels:
-        total += np.bincount(plane.ravel(), minlength=2**16)
-    return {int(k): int(total[k]) for k in np.flatnonzero(total)}
+def taken_from(segmentation: Segmentation, drawn: Bool) -> Segmentation:
+    """The segmentation without native bone and excluded pieces where a reader drew an outline.
+
+    A piece that lost some of its voxels has the numbers of what is left, one that lost all is gone.
+
+    Args:
+        segmentation: Of an exam; its maps are not written to.
+        drawn: Voxels of the reader's outlines, of the exam's shape.
+    """
+    left, bone = segmentation.excluded, segmentation.skeleton
+    touched = _labels_in(left.array, drawn)
+    # Plane by plane: what is empty takes no memory.
+    kept = (plane * ~taken for plane, taken in zip(left.array, drawn, strict=True))
+    native = (plane & ~taken for plane, taken in zip(bone.array, drawn, strict=True))
+    excluded = sparse_filled(left.array.shape, left.array.dtype, kept)
+    skeleton = sparse_filled(bone.array.shape, bool, native)
+    return replace(
+        segmentation,
+        excluded=Mask(excluded, left.grid),
+        skeleton=Mask(skeleton, bone.grid),
+        excluded_regions=_rests(segmentation.excluded_regions, excluded, touched, left.grid),
+    )
+
+
+def _labels_in(labels: NDArray[np.uint16], mask: Bool) -> set[int]:
+    """Labels, without the background, of the voxels in a mask."""
+    return set(np.unique(labels[mask]).tolist()) - {0}
+
+
+def _rests(
+    regions: Sequence[ExcludedRegion], left: NDArray[np.uint16], touched: set[int], grid: Grid
+) -> list[ExcludedRegion]:
+    """The pieces of a map, those that lost voxels with the numbers of what is left of them."""
+    rests = [_rest(r, left, grid) if r.label in touched else r for r in regions]
+    return [r for r in rests if r is not None]
+
+
+def _rest(region: ExcludedRegion, left: NDArray[np.uint16], grid: Grid) -> ExcludedRegion | None:
+    """What is left of an excluded piece; None for nothing."""
+    mask = left == region.label
+    box = bounding_box(mask)
+    if box is None:
+        return None
+    middle, inside = middle_and_inside(mask[box], box, grid)
+    size = float(np.count_nonzero(mask[box])) * grid.voxel_volume_mm3
+    return replace(region, volume_mm3=size, centroid_lps_mm=middle, inside_lps_mm=inside)
 
 
 def large_parts(mask: Bool) -> list[Bool]:

@@ -5,6 +5,8 @@ Maps are made by hand here, so that no rule of the search plays a part; volumes 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +15,7 @@ from scipy import ndimage
 
 from hoimg.geometry import Grid
 from hoimg.image import CTVolume, Mask
-from hoimg.segment.overrule import middle_and_inside, overrule
+from hoimg.segment.overrule import middle_and_inside, overrule, taken_from
 from hoimg.segment.types import ExcludedRegion, Segmentation
 
 GRID = Grid((60, 70, 80), (1.0, 1.0, 1.0), (-40.0, -35.0, 200.0))
@@ -137,6 +139,61 @@ def test_bone_with_a_partner_becomes_a_lesion_with_its_marrow():
     z, y, x = np.rint(GRID.to_index_zyx(BONE)).astype(int)
     assert drawn[z, y, x]
     assert "overruled:native_bone" in after.lesion_flags[3]
+
+
+def check_numbers(item, mask):
+    """Volume, middle and point of a piece, computed from its voxels by hand."""
+    indices = np.argwhere(mask)
+    assert item.volume_mm3 == len(indices)
+    middle = indices.mean(axis=0)[::-1] + GRID.origin_lps_mm
+    assert item.centroid_lps_mm == pytest.approx(middle)
+    z, y, x = np.rint(np.subtract(item.inside_lps_mm, GRID.origin_lps_mm)).astype(int)[::-1]
+    assert mask[z, y, x]
+
+
+def test_what_an_outline_leaves_of_the_pieces_has_its_own_numbers():
+    """It cuts the stone, covers the metal whole, and leaves the listed bone alone."""
+    before = [m.array.copy() for m in (FOUND.excluded, FOUND.skeleton)]
+    drawn = FOUND.metal.array.copy()
+    drawn |= depth(STONE, RADIUS + 1) > 3
+    drawn |= depth((BONE[0], BONE[1], BONE[2] + 20), 14.5) > 0  # reaches into the bone's fill
+    drawn &= FOUND.excluded.array != 2
+    after = taken_from(FOUND, drawn)
+    assert [r.label for r in after.excluded_regions] == [1, 2]
+    stone, bone = after.excluded_regions
+    check_numbers(stone, (before[0] == 1) & ~drawn)
+    assert (stone.reason, stone.note) == ("stone_or_bowel", "compact")
+    assert bone is FOUND.excluded_regions[1]
+    assert np.array_equal(after.excluded.array, np.where(drawn, 0, before[0]))
+    assert after.excluded.array.dtype == np.uint16
+    assert (before[1] & drawn).any()
+    assert np.array_equal(after.skeleton.array, before[1] & ~drawn)
+    # What came in was not written to.
+    assert np.array_equal(FOUND.excluded.array, before[0])
+    assert np.array_equal(FOUND.skeleton.array, before[1])
+
+
+def test_a_piece_that_an_included_one_cuts_has_the_numbers_of_its_rest():
+    """The stone as two pieces, a thin slab and the rest: its outline takes most of the slab."""
+    excluded = FOUND.excluded.array.copy()
+    stone = excluded == 1
+    slab = stone.copy()
+    slab[:, :, : int(np.argwhere(stone)[:, 2].mean()) + 5] = False
+    slab |= (depth(STONE, RADIUS + 4) > 0) & (depth(STONE, RADIUS + 1) <= 0)
+    excluded[slab] = 4
+    regions = [region(1, excluded == 1, "stone_or_bowel"), *FOUND.excluded_regions[1:]]
+    found = replace(
+        FOUND,
+        excluded=Mask(excluded, GRID),
+        excluded_regions=[*regions, region(4, slab, "vascular")],
+    )
+    after, _ = done(("include", STONE), found=found)
+    rest = after.excluded_regions[-1]
+    assert rest.reason == "vascular"
+    left = after.excluded.array == 4
+    assert 0 < left.sum() < slab.sum()
+    check_numbers(rest, left)
+    assert after.excluded_regions[0] is found.excluded_regions[1]
 
 
 def test_metal_that_is_none_can_be_called():
