@@ -495,6 +495,21 @@ def test_what_was_redrawn_is_said_on_the_terminal(made, copy, tmp_path, capsys):
     assert run(["measure", *words]) == 0
     assert f"hoimg: {made.ids[1]}: A reader changed" in capsys.readouterr().err
     assert "7 new" in (tmp_path / "out" / "report.json").read_text()
+    # Measured again, untouched, it is no news; redrawn once more it is, in the same words too.
+    words = [str(tmp_path / "out"), str(made.scans), "-o", str(tmp_path / "third")]
+    assert run(["measure", *words]) == 0
+    assert "A reader changed" not in capsys.readouterr().err
+    assert "7 new" in (tmp_path / "third" / "report.json").read_text()
+    for radius, name in ((5.0, "fourth"), (4.0, "fifth")):
+        words[0] = words[-1]
+        words[-1] = str(tmp_path / name)
+
+        def smaller(labels: np.ndarray, radius: float = radius) -> None:
+            labels[(labels == 7) & ~ball(FREE, radius)] = 0
+
+        redraw(Path(words[0]), made.ids[1], smaller)
+        assert run(["measure", *words]) == 0
+        assert capsys.readouterr().err.count("A reader changed") == 1
 
 
 def test_a_stale_word_about_dicom_objects_goes_when_they_can_be_written(made, tmp_path):
