@@ -54,15 +54,16 @@ def segmented_before(saved: SavedReport, exam_id: str, grid: Grid) -> SegmentedB
         InputRefused: when a map cannot be read, or does not lie on ``grid``.
     """
     exam = saved.exam(exam_id)
-    if not saved.grid(exam_id).same_as(grid):
+    anatomy = saved.anatomy(exam_id)
+    written = anatomy.body.grid
+    if not written.same_as(grid):
         raise InputRefused(
             f"{exam_id}: its series has other voxels than the report's label maps; "
             "give the files that the report was made from",
             "labelmap_other_grid",
         )
     # A NIfTI header rounds positions to 32 bits: the maps are the exam's, voxel by voxel.
-    lesions = Mask(saved.lesions(exam_id).array, grid)
-    anatomy = saved.anatomy(exam_id)
+    lesions = Mask(saved.lesions(exam_id, written).array, grid)
     changed = redrawn(exam.outlines, lesions)
     regions = [
         ExcludedRegion(

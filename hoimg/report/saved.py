@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hoimg.geometry import Grid
 from hoimg.image import Mask, read_grid, read_mask
 from hoimg.memory import sparse_filled
 from hoimg.report.files import sha256
-from hoimg.report.writer import read_manifest
+from hoimg.report.writer import written_files
 from hoimg.results import Exam, Report
 from hoimg.settings import Settings, read_settings
 
@@ -28,12 +29,14 @@ class SavedReport:
         report: Its numbers.
         settings: Every setting of the run that wrote it.
         edits: The reader's corrections of that run.
+        written: SHA-256 of every file as it was written, by its path in the folder.
     """
 
     folder: Path
     report: Report
     settings: Settings
     edits: Edits
+    written: Mapping[str, str]
 
     @property
     def measured(self) -> tuple[Exam, ...]:
@@ -62,15 +65,19 @@ class SavedReport:
         """Label map of what was left out, uint16; the same errors."""
         return _sparse(read_mask(self._written(exam_id, "excluded_labelmap")))
 
-    def lesions(self, exam_id: str) -> Mask:
+    def lesions(self, exam_id: str, grid: Grid) -> Mask:
         """Label map of the lesions, uint16, as it is now: a reader may have redrawn it.
+
+        Args:
+            exam_id: Its exam.
+            grid: The exam's own voxels, as its other maps have them.
 
         Raises:
             InputRefused: when it cannot be read, or lies on other voxels than the exam's.
         """
         path = self.folder / (self.exam(exam_id).labelmap or "")
         found = read_mask(path)
-        if not found.grid.same_as(self.grid(exam_id)):
+        if not found.grid.same_as(grid):
             raise InputRefused(
                 f"{path}: lies on other voxels than the exam; save it with the exam's own size, "
                 "spacing and position, as it was written",
@@ -86,7 +93,7 @@ class SavedReport:
                 f"{self.folder}: an earlier version of hoimg wrote it, without the anatomy of "
                 f"{exam_id}; make it again with hoimg report"
             )
-        _check_written(self.folder, [named])
+        _check_written(self.folder, [named], self.written)
         return self.folder / str(named)
 
 
@@ -132,29 +139,28 @@ def read_saved(path: Path) -> SavedReport:
     """
     report = read_report(path)
     folder = path if path.is_dir() else path.parent
-    _check_written(folder, ["report.json", "settings.toml", "edits.json"])
-    settings = read_settings(folder / "settings.toml")
-    return SavedReport(folder, report, settings, read_edits(folder / "edits.json"))
-
-
-def _check_written(folder: Path, names: list[str]) -> None:
-    """Refuse files that are not what the manifest says.
-
-    Raises:
-        UsageError: one is missing or was changed, or there is no manifest.
-    """
-    entries = read_manifest(folder).get("files")
-    if not isinstance(entries, list):
+    written = written_files(folder)
+    if not written:
         raise UsageError(
             f"{folder}: has no manifest.json that can be read, so the report is not whole; "
             "make it again with hoimg report"
         )
-    known = {e.get("path"): e.get("sha256") for e in entries if isinstance(e, dict)}
+    _check_written(folder, ["report.json", "settings.toml", "edits.json"], written)
+    settings = read_settings(folder / "settings.toml")
+    return SavedReport(folder, report, settings, read_edits(folder / "edits.json"), written)
+
+
+def _check_written(folder: Path, names: Sequence[str], written: Mapping[str, str]) -> None:
+    """Refuse files that are not what the manifest says.
+
+    Raises:
+        UsageError: one is missing or was changed.
+    """
     for name in names:
         file = folder / name
         if not file.is_file():
             raise UsageError(f"{file}: is missing; make the report again with hoimg report")
-        if sha256(file) != known.get(name):
+        if sha256(file) != written.get(name):
             raise UsageError(
                 f"{file}: was changed since the report was written; only lesions.nii.gz may be "
                 "redrawn. Put it back, or make the report again with hoimg report"

@@ -141,6 +141,16 @@ def read_manifest(folder: Path) -> Mapping[str, object]:
     return content if isinstance(content, dict) else {}
 
 
+def written_files(folder: Path) -> Mapping[str, str]:
+    """SHA-256 by path of what the report in a folder was written as; empty without a manifest."""
+    entries = read_manifest(folder).get("files")
+    return {
+        entry["path"]: entry["sha256"]
+        for entry in (entries if isinstance(entries, list) else [])
+        if isinstance(entry, dict) and {"path", "sha256"} <= set(entry)
+    }
+
+
 def _commit(staged: Path, folder: Path) -> None:
     """Move the staged files into place, the manifest last: where it fits, the report is whole."""
     made = sorted(files.walk(staged), key=lambda path: path.name == "manifest.json")
@@ -153,12 +163,7 @@ def _commit(staged: Path, folder: Path) -> None:
 
 def _check_in_the_way(made: list[Path], staged: Path, folder: Path) -> None:
     """Refuse before anything moves when a file would be lost that hoimg did not write."""
-    entries = read_manifest(folder).get("files")
-    known = {
-        entry["path"]: entry["sha256"]
-        for entry in (entries if isinstance(entries, list) else [])
-        if isinstance(entry, dict) and {"path", "sha256"} <= set(entry)
-    }
+    known = written_files(folder)
     for path in made:
         relative = path.relative_to(staged)
         target = folder / relative
