@@ -520,6 +520,8 @@ def test_a_stale_word_about_dicom_objects_goes_when_they_can_be_written(made, tm
     hoimg.write_report(replace(made.result, images=gone), tmp_path / "run")
     said = (tmp_path / "run" / "report.json").read_text()
     assert said.count("were not written") == 3
+    saved = read_saved(tmp_path / "run")
+    assert [e.findings for e in saved.report.exams] == [e.findings for e in made.report.exams]
     hoimg.write_report(again(tmp_path / "run", made.scans), tmp_path / "again")
     assert "were not written" not in (tmp_path / "again" / "report.json").read_text()
     assert len(list((tmp_path / "again").rglob("lesions.seg.dcm"))) == 3

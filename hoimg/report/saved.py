@@ -15,7 +15,7 @@ from hoimg.geometry import Grid
 from hoimg.image import Mask, read_grid, read_mask
 from hoimg.memory import sparse_filled
 from hoimg.report.files import sha256
-from hoimg.report.writer import written_files
+from hoimg.report.writer import NOT_WRITTEN, written_files
 from hoimg.results import Exam, Report
 from hoimg.settings import Settings, read_settings
 
@@ -26,7 +26,8 @@ class SavedReport:
 
     Attributes:
         folder: Where it lies.
-        report: Its numbers.
+        report: Its numbers, and what was found in reading and measuring; whether its DICOM objects
+            could be written is left to the next writing.
         settings: Every setting of the run that wrote it.
         edits: The reader's corrections of that run.
         written: SHA-256 of every file as it was written, by its path in the folder.
@@ -147,7 +148,20 @@ def read_saved(path: Path) -> SavedReport:
         )
     _check_written(folder, ["report.json", "settings.toml", "edits.json"], written)
     settings = read_settings(folder / "settings.toml")
-    return SavedReport(folder, report, settings, read_edits(folder / "edits.json"), written)
+    return SavedReport(
+        folder, _unwritten(report), settings, read_edits(folder / "edits.json"), written
+    )
+
+
+def _unwritten(report: Report) -> Report:
+    """A report without the findings that writing it added."""
+    exams = [
+        exam.model_copy(
+            update={"findings": [f for f in exam.findings if not f.message.startswith(NOT_WRITTEN)]}
+        )
+        for exam in report.exams
+    ]
+    return report.model_copy(update={"exams": exams})
 
 
 def _check_written(folder: Path, names: Sequence[str], written: Mapping[str, str]) -> None:

@@ -15,7 +15,8 @@ from hoimg.errors import InputRefused, UsageError
 from hoimg.report import files
 from hoimg.results import Finding, PatientResult, Report
 
-_NOT_WRITTEN = "SEG, SR and summary image were not written."
+NOT_WRITTEN = "SEG, SR and summary image were not written."
+"""How the finding of an exam without DICOM objects begins."""
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
@@ -91,16 +92,13 @@ def _write_dicom(result: PatientResult, staged: Path) -> Report:
     for exam in result.report.exams:
         images = result.images.get(exam.exam_id)
         if images is not None and images.source_files:
-            # A report that was read back may say so already, of its first writing.
-            kept = [f for f in exam.findings if not f.message.startswith(_NOT_WRITTEN)]
-            exam = exam.model_copy(update={"findings": kept})
             try:
                 write_dicom_objects(replace(result, images={exam.exam_id: images}), staged)
             except InputRefused as error:
                 told = Finding(
                     code=error.code,
                     level="warning",
-                    message=f"{_NOT_WRITTEN} {error}",
+                    message=f"{NOT_WRITTEN} {error}",
                 )
                 exam = exam.model_copy(update={"findings": [*exam.findings, told]})
         exams.append(exam)
