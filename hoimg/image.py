@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hoimg.errors import InputRefused
 from hoimg.geometry import Box, Grid, Matrix, Triple
 
 if TYPE_CHECKING:
@@ -208,15 +209,10 @@ def read_mask(path: Path) -> Mask:
     """
     import SimpleITK as sitk
 
-    from hoimg.errors import InputRefused
-
     try:
         array, grid = from_sitk(sitk.ReadImage(str(path)))
     except (RuntimeError, ValueError) as error:
-        raise InputRefused(
-            f"{path}: cannot be read as a 3D mask; give a .nii.gz or .nrrd label map",
-            "mask_unreadable",
-        ) from error
+        raise _unreadable(path) from error
     whole = array.dtype.kind in "iu"  # rounding would make another copy, four bytes a voxel
     rounded = array if whole else np.rint(array)
     if array.min() < 0 or array.max() > 65535 or not (whole or np.array_equal(rounded, array)):
@@ -235,15 +231,17 @@ def read_grid(path: Path) -> Grid:
     """
     import SimpleITK as sitk
 
-    from hoimg.errors import InputRefused
-
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
         return grid_of_sitk(reader)
     except (RuntimeError, ValueError) as error:
-        raise InputRefused(
-            f"{path}: cannot be read as a 3D mask; give a .nii.gz or .nrrd label map",
-            "mask_unreadable",
-        ) from error
+        raise _unreadable(path) from error
+
+
+def _unreadable(path: Path) -> InputRefused:
+    return InputRefused(
+        f"{path}: cannot be read as a 3D mask; give a .nii.gz or .nrrd label map",
+        "mask_unreadable",
+    )
