@@ -51,19 +51,19 @@ def outlines_of(lesions: Mask, flags: Mapping[int, Sequence[str]]) -> list[Outli
     ]
 
 
-def redrawn(before: Sequence[Outline], lesions: Mask) -> Redrawn:
+def redrawn(before: Sequence[Outline], now: Sequence[Outline]) -> Redrawn:
     """What a reader changed in a label map since its report was written.
 
     Args:
         before: The outlines of the report.
-        lesions: The label map as it is now, on the same grid.
+        now: Those of the label map as it is now, on the same grid; flags are passed over.
     """
     then = {outline.label: outline.sha256 for outline in before}
-    now = _fingerprints(lesions)
+    here = {outline.label: outline.sha256 for outline in now}
     return Redrawn(
-        changed=tuple(sorted(k for k in then.keys() & now.keys() if then[k] != now[k])),
-        new=tuple(sorted(now.keys() - then.keys())),
-        removed=tuple(sorted(then.keys() - now.keys())),
+        changed=tuple(sorted(k for k in then.keys() & here.keys() if then[k] != here[k])),
+        new=tuple(sorted(here.keys() - then.keys())),
+        removed=tuple(sorted(then.keys() - here.keys())),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from itertools import pairwise
@@ -29,6 +29,7 @@ from hoimg.results import (
     Hip,
     Lesion,
     Observation,
+    Outline,
     PatientResult,
     RegistrationSummary,
     Report,
@@ -59,6 +60,7 @@ class ExamAnalysis:
         volume: Its pixels, HU.
         segmentation: Lesions, skeleton, exclusions.
         measurements: An observation per lesion label, and the exam's references.
+        outlines: Of the lesions, as the report keeps them.
         tracking_uids: Label to the tracking UID that a given mask states for that lesion.
         findings: Of the checks of its pixels.
         edits: A reader's corrections of this exam, with what each did.
@@ -68,6 +70,7 @@ class ExamAnalysis:
     volume: CTVolume
     segmentation: Segmentation
     measurements: ExamMeasurements
+    outlines: tuple[Outline, ...]
     tracking_uids: Mapping[int, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     edits: tuple[Edit, ...] = ()
@@ -134,7 +137,16 @@ def analyze_exam(
         segmentation = _with_mask(segmentation, placed.mask, placed.lesion_flags)
     segmentation = replace(segmentation, findings=[*placed.findings, *told, *segmentation.findings])
     measurements = _measured(exam, volume, segmentation, settings)
-    return ExamAnalysis(exam, volume, segmentation, measurements, placed.tracking_uids, found, done)
+    return ExamAnalysis(
+        exam,
+        volume,
+        segmentation,
+        measurements,
+        tuple(outlines_of(segmentation.lesions, segmentation.lesion_flags)),
+        placed.tracking_uids,
+        found,
+        done,
+    )
 
 
 def remeasure_exam(exam: Exam, saved: SavedReport, *, children: int | None = None) -> ExamAnalysis:
@@ -154,7 +166,9 @@ def remeasure_exam(exam: Exam, saved: SavedReport, *, children: int | None = Non
     volume, _ = _pixels(exam, saved.settings, children)  # their findings stand in the report
     before = segmented_before(saved, exam.exam_id, volume.grid)
     measurements = _measured(exam, volume, before.segmentation, saved.settings)
-    return ExamAnalysis(exam, volume, before.segmentation, measurements, before.tracking_uids)
+    return ExamAnalysis(
+        exam, volume, before.segmentation, measurements, before.outlines, before.tracking_uids
+    )
 
 
 def _pixels(
@@ -292,14 +306,21 @@ def analyze_patient(
         onset_day,
     )
     lesions, registrations = _followed(analyses, course, unread, settings, say)
+    analysed = {a.exam.exam_id: a for a in analyses}
+    hips = {a.exam.exam_id: _hips(a, lesions, settings) for a in analyses}
     report = Report(
         software=f"hoimg {hoimg.__version__}",
         config_sha256=settings.sha256,
         patient_key=patient.patient_key,
         onset_day=onset_day,
         exams=[
-            _exam_result(exam, patient, analyses, unread, strangers(strange)).model_copy(
-                update={"hips": _hips(exam.exam_id, analyses, lesions, settings)}
+            _exam_result(
+                exam,
+                patient,
+                analysed.get(exam.exam_id),
+                hips.get(exam.exam_id, []),
+                unread,
+                strangers(strange),
             )
             for exam in patient.exams
         ],
@@ -364,15 +385,9 @@ def remeasure_patient(
             "software": f"hoimg {hoimg.__version__}",
             "config_sha256": saved.settings.sha256,
             "exams": [
-                exam
-                if exam.exam_id in unread
-                else remeasured_exam(
-                    exam,
-                    measured[exam.exam_id].measurements.acquisition,
-                    measured[exam.exam_id].segmentation,
-                ).model_copy(
-                    update={"hips": _hips(exam.exam_id, analyses, lesions, saved.settings)}
-                )
+                remeasured_exam(exam, analysis, _hips(analysis, lesions, settings))
+                if (analysis := measured.get(exam.exam_id))
+                else exam
                 for exam in before.exams
             ],
             "lesions": lesions,
@@ -594,11 +609,11 @@ def _complete(
 def _exam_result(
     exam: Exam,
     patient: Patient,
-    analyses: Sequence[ExamAnalysis],
-    unread: dict[str, Finding],
-    told: Sequence[Finding] = (),
+    analysis: ExamAnalysis | None,
+    hips: list[Hip],
+    unread: Mapping[str, Finding],
+    told: Sequence[Finding],
 ) -> ExamResult:
-    analysis = next((a for a in analyses if a.exam.exam_id == exam.exam_id), None)
     findings = list(exam.findings)
     if exam is patient.exams[0]:
         # About files and studies that gave no exam, and edits of other exams.
@@ -617,41 +632,29 @@ def _exam_result(
         days_from_baseline=exam.days_from_baseline,
         acquisition=acquisition,
         findings=findings,
-        outlines=[]
-        if analysis is None
-        else outlines_of(analysis.segmentation.lesions, analysis.segmentation.lesion_flags),
+        outlines=[] if analysis is None else list(analysis.outlines),
+        hips=hips,
     )
 
 
-def _hips(
-    exam_id: str, analyses: Sequence[ExamAnalysis], lesions: Sequence[Lesion], settings: Settings
-) -> list[Hip]:
+def _hips(analysis: ExamAnalysis, lesions: Sequence[Lesion], settings: Settings) -> list[Hip]:
     """The hips of an exam with their grades and the names of their lesions."""
     from hoimg.maturity import grade_hip
 
+    exam_id = analysis.exam.exam_id
     names = {o.label: x.lesion_id for x in lesions for o in x.observations if o.exam_id == exam_id}
     return [
         grade_hip(
             hip.model_copy(update={"lesions": [names[v] for v in hip.labels if v in names]}),
-            a.measurements.observations,
+            analysis.measurements.observations,
             settings.maturity,
         )
-        for a in analyses
-        if a.exam.exam_id == exam_id
-        for hip in a.measurements.hips
+        for hip in analysis.measurements.hips
     ]
 
 
 def _excluded(analysis: ExamAnalysis) -> list[Excluded]:
     return [
-        Excluded(
-            exam_id=analysis.exam.exam_id,
-            label=region.label,
-            reason=region.reason,
-            volume_mm3=region.volume_mm3,
-            centroid_lps_mm=region.centroid_lps_mm,
-            note=region.note,
-            inside_lps_mm=region.inside_lps_mm,
-        )
+        Excluded(exam_id=analysis.exam.exam_id, **asdict(region))
         for region in analysis.segmentation.excluded_regions
     ]

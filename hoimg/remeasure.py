@@ -12,12 +12,13 @@ from hoimg.errors import InputRefused
 from hoimg.geometry import Grid
 from hoimg.image import Mask
 from hoimg.outlines import GIVEN, Redrawn, outlines_of, redrawn
-from hoimg.results import Acquisition, Exam, Finding, Outline
+from hoimg.results import Exam, Finding, Hip, Outline
 from hoimg.segment import Segmentation
 from hoimg.segment.overrule import taken_from
 from hoimg.segment.types import ExcludedRegion
 
 if TYPE_CHECKING:
+    from hoimg.pipeline import ExamAnalysis
     from hoimg.report.saved import SavedReport
 
 EDITED = "outline_edited"
@@ -32,10 +33,12 @@ class SegmentedBefore:
     Attributes:
         segmentation: Its maps on the exam's own grid; the findings are those about redrawn
             outlines only.
+        outlines: Its lesions' outlines.
         tracking_uids: Label to the tracking UID that its lesion has in the report.
     """
 
     segmentation: Segmentation
+    outlines: tuple[Outline, ...]
     tracking_uids: Mapping[int, str]
 
 
@@ -64,16 +67,11 @@ def segmented_before(saved: SavedReport, exam_id: str, grid: Grid) -> SegmentedB
         )
     # A NIfTI header rounds positions to 32 bits: the maps are the exam's, voxel by voxel.
     lesions = Mask(saved.lesions(exam_id, written).array, grid)
-    changed = redrawn(exam.outlines, lesions)
+    now = outlines_of(lesions, {})
+    changed = redrawn(exam.outlines, now)
+    flags = _flags(exam.outlines, changed)
     regions = [
-        ExcludedRegion(
-            label=item.label,
-            reason=item.reason,
-            volume_mm3=item.volume_mm3,
-            centroid_lps_mm=item.centroid_lps_mm,
-            note=item.note,
-            inside_lps_mm=item.inside_lps_mm,
-        )
+        ExcludedRegion(**item.model_dump(exclude={"exam_id"}))
         for item in saved.report.excluded
         if item.exam_id == exam_id
     ]
@@ -89,29 +87,31 @@ def segmented_before(saved: SavedReport, exam_id: str, grid: Grid) -> SegmentedB
         skeleton=Mask(anatomy.skeleton.array, grid),
         metal=Mask(anatomy.metal.array, grid),
         body=Mask(anatomy.body.array, grid),
-        lesion_flags=_flags(exam.outlines, changed),
+        lesion_flags=flags,
         excluded_regions=regions,
         provider=exam.acquisition.native_skeleton or "",
         findings=_told(changed, {label: lesion.lesion_id for label, lesion in names.items()}),
     )
     if changed.drawn:
         segmentation = taken_from(segmentation, np.isin(lesions.array, changed.drawn))
-    return SegmentedBefore(segmentation, {k: le.tracking_uid for k, le in names.items()})
+    outlines = tuple(o.model_copy(update={"flags": flags[o.label]}) for o in now)
+    return SegmentedBefore(segmentation, outlines, {k: le.tracking_uid for k, le in names.items()})
 
 
-def remeasured_exam(before: Exam, acquisition: Acquisition, segmentation: Segmentation) -> Exam:
+def remeasured_exam(before: Exam, analysis: ExamAnalysis, hips: list[Hip]) -> Exam:
     """The exam's entry in the new report: what was measured anew, the rest as it was said before.
 
     Args:
         before: The exam in the earlier report.
-        acquisition: As measured now.
-        segmentation: Of :func:`segmented_before`.
+        analysis: Of :func:`hoimg.pipeline.remeasure_exam`.
+        hips: Its hips with their grades.
     """
     return before.model_copy(
         update={
-            "acquisition": acquisition,
-            "findings": [*before.findings, *segmentation.findings],
-            "outlines": outlines_of(segmentation.lesions, segmentation.lesion_flags),
+            "acquisition": analysis.measurements.acquisition,
+            "findings": [*before.findings, *analysis.segmentation.findings],
+            "outlines": list(analysis.outlines),
+            "hips": hips,
         }
     )
 
