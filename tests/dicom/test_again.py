@@ -63,16 +63,29 @@ def test_of_volumes_under_one_uid_the_one_with_the_maps_voxels_is_taken(monkeypa
     assert caught.value.code == "labelmap_other_grid"
 
 
-@pytest.mark.parametrize("contrast", [False, True])
-def test_of_two_phases_on_the_same_voxels_the_one_made_as_reported(monkeypatch, patient, contrast):
+TRAITS = {
+    "kvp": (100.0, 140.0),
+    "kernel": ("B30f", "B70f"),
+    "slice_thickness_mm": (2.0, 5.0),
+    "contrast": (False, True),
+    "tube_current_ma": (80.0, 200.0),
+}
+"""How two volumes of one series on the same voxels may differ."""
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("trait", TRAITS)
+def test_of_two_volumes_on_the_same_voxels_the_one_made_as_reported(
+    monkeypatch, patient, trait, first
+):
     series = patient.exams[0].series
-    plain, enhanced = (
-        replace(series, acquisition=series.acquisition.model_copy(update={"contrast": c}))
-        for c in (False, True)
+    one, other = (
+        replace(series, acquisition=series.acquisition.model_copy(update={trait: value}))
+        for value in TRAITS[trait]
     )
-    wanted = reported(patient, contrast=contrast)
-    found = find(monkeypatch, wanted, series.grid, enhanced, plain).series
-    assert found is (enhanced if contrast else plain)
+    wanted = reported(patient, **{trait: TRAITS[trait][0 if first else 1]})
+    for order in ((one, other), (other, one)):
+        assert find(monkeypatch, wanted, series.grid, *order).series is (one if first else other)
 
 
 def test_a_series_that_fails_its_checks_now_is_refused_with_their_codes(monkeypatch, patient):
