@@ -40,7 +40,7 @@ def measure(
       hoimg measure report/ 2024-01 2024-07 2025-02.zip -o corrected/
     """
     from hoimg.cli.paths import named_paths
-    from hoimg.cli.report import print_table
+    from hoimg.cli.report_table import print_table
     from hoimg.dicom import open_sources
     from hoimg.dicom.again import read_again
     from hoimg.pipeline import remeasure_patient

@@ -6,9 +6,10 @@ import io
 
 import pytest
 
-from hoimg.cli import report as module
 from hoimg.cli.console import Console
 from hoimg.cli.main import run
+from hoimg.cli.report import _point
+from hoimg.cli.report_table import print_table
 from hoimg.results import (
     Exam,
     Excluded,
@@ -44,7 +45,7 @@ def test_what_cannot_be_understood_is_a_usage_error(capsys, tmp_path, monkeypatc
 
 @pytest.mark.parametrize("text", ["62.5,-11,840.2", " 62.5, -11 ,8.402e2"])
 def test_a_seed_is_three_numbers(text):
-    assert module._point(text) == (62.5, -11.0, 840.2)
+    assert _point(text) == (62.5, -11.0, 840.2)
 
 
 def exam(day: int, *findings: Finding) -> Exam:
@@ -71,7 +72,7 @@ def lesion(name: str, label: str, *observations: Observation) -> Lesion:
 def table(report: Report, tmp_path, capsys, verbosity: int = 0) -> tuple[str, str]:
     stream = io.StringIO()
     console = Console(verbosity, stream)
-    module.print_table(PatientResult(report, {}), tmp_path / "report.html", console)
+    print_table(PatientResult(report, {}), tmp_path / "report.html", console)
     return capsys.readouterr().out, stream.getvalue()
 
 
