@@ -4,26 +4,111 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+import hoimg
+from hoimg.analysis import ExamAnalysis, excluded_of, images_of, measured_in, pixels_of
 from hoimg.errors import InputRefused
+from hoimg.follow import Course, Step, each, followed, hips_of
 from hoimg.geometry import Grid
 from hoimg.image import Mask
 from hoimg.outlines import GIVEN, Redrawn, outlines_of, redrawn
-from hoimg.results import Exam, Finding, Hip, Outline
+from hoimg.results import Exam as ExamResult
+from hoimg.results import Finding, Hip, Outline, PatientResult
 from hoimg.segment import Segmentation
 from hoimg.segment.overrule import taken_from
 from hoimg.segment.types import ExcludedRegion
 
 if TYPE_CHECKING:
-    from hoimg.pipeline import ExamAnalysis
+    from hoimg.dicom import Exam
     from hoimg.report.saved import SavedReport
 
 EDITED = "outline_edited"
 OF_THE_OLD_SHAPE = frozenset({"attached_to_bone", "outline_rough", "outline_resampled"})
 """Flags of segmentation that a new outline makes untrue."""
+
+
+def remeasure_patient(
+    saved: SavedReport, exams: Sequence[Exam], *, on_step: Step | None = None
+) -> PatientResult:
+    """Compute every number of an existing report again from its label maps; nothing is segmented.
+
+    With untouched label maps and the same version of hoimg the result is that of the run which
+    wrote the report. Outlines that a reader redrew since then are measured as they are now, and
+    what follows from them (changes, labels) is new. An exam whose pixels that run could not read
+    stays as it is.
+
+    Args:
+        saved: From :func:`hoimg.report.saved.read_saved`.
+        exams: Every exam of the report that has a label map, from
+            :func:`hoimg.dicom.again.read_again`.
+        on_step: Called with a few words when a step starts.
+
+    Returns:
+        Everything that :func:`hoimg.write_report` writes.
+
+    Raises:
+        InputRefused: as :func:`remeasure_exam`; no exam is left out in silence.
+    """
+    say = on_step or (lambda _words: None)
+    children = 1 if len(exams) > 1 else None
+
+    def one(exam: Exam) -> ExamAnalysis:
+        say(f"{exam.exam_id}: measuring")
+        return remeasure_exam(exam, saved, children=children)
+
+    analyses = each(one, exams)
+    before = saved.report
+    measured = {a.exam.exam_id: a for a in analyses}
+    starts = [e.date - timedelta(e.days_from_baseline) for e in exams if e.date is not None]
+    course = Course(
+        before.patient_key,
+        {exam.exam_id: exam.days_from_baseline for exam in before.exams},
+        min(starts, default=None),
+        before.onset_day,
+    )
+    unread = [exam.exam_id for exam in before.exams if exam.exam_id not in measured]
+    settings = saved.settings
+    lesions, registrations = followed(analyses, course, unread, settings, say)
+    report = before.model_copy(
+        update={
+            "software": f"hoimg {hoimg.__version__}",
+            "config_sha256": saved.settings.sha256,
+            "exams": [
+                remeasured_exam(exam, analysis, hips_of(analysis, lesions, settings))
+                if (analysis := measured.get(exam.exam_id))
+                else exam
+                for exam in before.exams
+            ],
+            "lesions": lesions,
+            "excluded": [item for a in analyses for item in excluded_of(a)],
+            "registrations": registrations,
+        }
+    )
+    return PatientResult(report, images_of(analyses), saved.settings.to_toml(), saved.edits)
+
+
+def remeasure_exam(exam: Exam, saved: SavedReport, *, children: int | None = None) -> ExamAnalysis:
+    """Measure one exam of an existing report again, by its label maps.
+
+    Args:
+        exam: From :func:`hoimg.dicom.again.read_again`.
+        saved: The report that it is an exam of.
+        children: Processes that decode compressed pixels; None for two (one with one core).
+
+    Raises:
+        InputRefused: when the pixels cannot be read or fail their checks, or the report's maps are
+            unreadable or no longer lie on the exam's voxels.
+    """
+    volume, _ = pixels_of(exam, saved.settings, children)  # their findings stand in the report
+    before = segmented_before(saved, exam.exam_id, volume.grid)
+    measurements = measured_in(exam, volume, before.segmentation, saved.settings)
+    return ExamAnalysis(
+        exam, volume, before.segmentation, measurements, before.outlines, before.tracking_uids
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,12 +183,12 @@ def segmented_before(saved: SavedReport, exam_id: str, grid: Grid) -> SegmentedB
     return SegmentedBefore(segmentation, outlines, {k: le.tracking_uid for k, le in names.items()})
 
 
-def remeasured_exam(before: Exam, analysis: ExamAnalysis, hips: list[Hip]) -> Exam:
+def remeasured_exam(before: ExamResult, analysis: ExamAnalysis, hips: list[Hip]) -> ExamResult:
     """The exam's entry in the new report: what was measured anew, the rest as it was said before.
 
     Args:
         before: The exam in the earlier report.
-        analysis: Of :func:`hoimg.pipeline.remeasure_exam`.
+        analysis: Of :func:`remeasure_exam`.
         hips: Its hips with their grades.
     """
     return before.model_copy(

@@ -18,6 +18,7 @@ import pytest
 
 import hoimg
 from hoimg import pipeline
+from hoimg.analysis import ExamAnalysis
 from hoimg.cli.main import run
 from hoimg.results import Lesion, PatientResult
 
@@ -55,12 +56,10 @@ class Sample:
 def sample(sample_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sample]:
     patient = hoimg.read_patient(sample_data)
     assert [e.days_from_baseline for e in patient.exams] == DAYS
-    analysed: dict[str, pipeline.ExamAnalysis] = {}
+    analysed: dict[str, ExamAnalysis] = {}
     real = pipeline.analyze_exam
 
-    def once(
-        exam: Any, settings: Any = None, guidance: Any = None, **how: Any
-    ) -> pipeline.ExamAnalysis:
+    def once(exam: Any, settings: Any = None, guidance: Any = None, **how: Any) -> ExamAnalysis:
         """An exam's own analysis depends on the first exam, which both have: do it once."""
         if exam.exam_id not in analysed:
             analysed[exam.exam_id] = real(exam, settings, guidance, **how)

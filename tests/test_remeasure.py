@@ -22,7 +22,7 @@ from hoimg.errors import InputRefused, UsageError
 from hoimg.guidance import Guidance
 from hoimg.image import CTVolume, Mask
 from hoimg.measure import measure_exam
-from hoimg.pipeline import remeasure_patient
+from hoimg.remeasure import remeasure_patient
 from hoimg.report.saved import read_saved
 from hoimg.results import Lesion, Observation, Outline, PatientResult, Report
 from hoimg.settings import Settings

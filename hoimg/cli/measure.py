@@ -43,7 +43,7 @@ def measure(
     from hoimg.cli.report_table import print_table
     from hoimg.dicom import open_sources
     from hoimg.dicom.again import read_again
-    from hoimg.pipeline import remeasure_patient
+    from hoimg.remeasure import remeasure_patient
     from hoimg.report import write_report
     from hoimg.report.saved import read_saved
 

@@ -1,0 +1,189 @@
+"""The lesions of all exams of a patient followed over time: placed, matched, compared, labelled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, TypeVar
+
+from hoimg.results import Hip, Lesion, Observation, RegistrationSummary
+from hoimg.settings import Settings
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from hoimg.analysis import ExamAnalysis
+    from hoimg.serial import Registration, Track
+
+Step = Callable[[str], None]
+"""Called with a few words when a step starts."""
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Course:
+    """When one patient's exams were made.
+
+    Attributes:
+        patient_key: Keyed hash of the patient.
+        days: Days from baseline by exam_id, exams in date order.
+        baseline_date: Date of the first exam, if known.
+        onset_day: Given onset in days from baseline.
+    """
+
+    patient_key: str
+    days: Mapping[str, int]
+    baseline_date: date | None
+    onset_day: int | None
+
+
+def followed(
+    analyses: Sequence[ExamAnalysis],
+    course: Course,
+    unread: Collection[str],
+    settings: Settings,
+    say: Step,
+) -> tuple[list[Lesion], list[RegistrationSummary]]:
+    """The lesions of all exams, each followed and labelled, and how the exams were placed."""
+    from hoimg.maturity import assess
+
+    registrations = _register_all(analyses, settings, say)
+    tracks = _track(course.patient_key, analyses, registrations, settings)
+    acquisitions = {a.exam.exam_id: a.measurements.acquisition for a in analyses}
+    given_uids = _given_uids(tracks, analyses)
+    lesions = [
+        Lesion(
+            lesion_id=track.lesion_id,
+            tracking_uid=given_uids.get(track.lesion_id, track.tracking_uid),
+            observations=_complete(track.observations, course.days, unread),
+            changes=track.changes,
+            maturity=assess(
+                track.observations,
+                track.changes,
+                acquisitions,
+                course.days,
+                settings.maturity,
+                baseline_date=course.baseline_date,
+                onset_day=course.onset_day,
+            ),
+        )
+        for track in tracks
+    ]
+    summaries = [
+        RegistrationSummary(
+            from_exam=fixed,
+            to_exam=moving,
+            accepted=found.accepted,
+            bone_overlap=found.bone_overlap,
+            residual_mm=found.residual_mm,
+            reason=found.reason,
+        )
+        for (fixed, moving), found in registrations.items()
+    ]
+    return lesions, summaries
+
+
+def hips_of(analysis: ExamAnalysis, lesions: Sequence[Lesion], settings: Settings) -> list[Hip]:
+    """The hips of an exam with their grades and the names of their lesions."""
+    from hoimg.maturity import grade_hip
+
+    exam_id = analysis.exam.exam_id
+    names = {o.label: x.lesion_id for x in lesions for o in x.observations if o.exam_id == exam_id}
+    return [
+        grade_hip(
+            hip.model_copy(update={"lesions": [names[v] for v in hip.labels if v in names]}),
+            analysis.measurements.observations,
+            settings.maturity,
+        )
+        for hip in analysis.measurements.hips
+    ]
+
+
+def each(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """Do independent work for each item, results in order.
+
+    Two at a time: ITK and scipy leave Python's lock while they compute, but an exam's working
+    copies are large, so no more than two are in memory.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        return list(pool.map(work, items))
+
+
+def _register_all(
+    analyses: Sequence[ExamAnalysis], settings: Settings, say: Step
+) -> dict[tuple[str, str], Registration]:
+    """Each exam onto the first; where that is rejected, also onto the one before it."""
+    from hoimg.serial import register
+
+    def one(pair: tuple[ExamAnalysis, ExamAnalysis]) -> Registration:
+        fixed, moving = pair
+        say(f"{moving.exam.exam_id}: registering to {fixed.exam.exam_id}")
+        return register(
+            fixed.volume,
+            fixed.segmentation.skeleton,
+            moving.volume,
+            moving.segmentation.skeleton,
+            settings.serial,
+        )
+
+    def named(pair: tuple[ExamAnalysis, ExamAnalysis]) -> tuple[str, str]:
+        return pair[0].exam.exam_id, pair[1].exam.exam_id
+
+    pairs = [(analyses[0], moving) for moving in analyses[1:]]
+    out = {named(p): found for p, found in zip(pairs, each(one, pairs), strict=True)}
+    again = [
+        (before, moving)
+        for before, moving in pairwise(analyses)
+        if before is not analyses[0] and not out[named((analyses[0], moving))].accepted
+    ]
+    return out | {named(p): found for p, found in zip(again, each(one, again), strict=True)}
+
+
+def _track(
+    patient_key: str,
+    analyses: Sequence[ExamAnalysis],
+    registrations: dict[tuple[str, str], Registration],
+    settings: Settings,
+) -> list[Track]:
+    from hoimg.serial import ExamLesions, track
+
+    exams = [
+        ExamLesions(
+            exam_id=a.exam.exam_id,
+            days=a.exam.days_from_baseline,
+            acquisition=a.measurements.acquisition,
+            lesions=a.segmentation.lesions,
+            observations=a.measurements.observations,
+        )
+        for a in analyses
+    ]
+    return track(exams, registrations, settings.serial, patient_key=patient_key)
+
+
+def _given_uids(tracks: Sequence[Track], analyses: Sequence[ExamAnalysis]) -> dict[str, str]:
+    """Lesion to the tracking UID of a mask that is followed already; one lesion for each UID."""
+    found: dict[str, str] = {}
+    for track in tracks:
+        seen = {o.exam_id: o.label for o in track.observations if o.label is not None}
+        for analysis in analyses:
+            uid = analysis.tracking_uids.get(seen.get(analysis.exam.exam_id, 0))
+            others = {t.tracking_uid for t in tracks if t is not track} | set(found.values())
+            if uid is not None and uid not in others:
+                found[track.lesion_id] = uid
+    return found
+
+
+def _complete(
+    observations: Sequence[Observation], exam_ids: Iterable[str], unread: Collection[str]
+) -> list[Observation]:
+    """One observation per exam, those included whose pixels could not be read."""
+    known = {o.exam_id: o for o in observations}
+    for exam_id in unread:
+        known[exam_id] = Observation(
+            exam_id=exam_id, status="not_measurable", flags=["exam_unreadable"]
+        )
+    return [known[exam_id] for exam_id in exam_ids if exam_id in known]
