@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from physics_objects import Scan, Scanned, Thing, scanned
@@ -220,8 +221,8 @@ CYLINDERS = (
 """Diameter and length, mm; mg/cm3; place, LPS mm; goals for mass and volume, %."""
 
 
-def qrm(folder: Path) -> list[str]:
-    """Mass and volume of the QRM phantom's cylinders, calibrated by its rod."""
+def qrm_measured(folder: Path, rods: tuple[str, ...] = RODS) -> Any:
+    """The lesions of the QRM phantom's insert as hoimg measures them, calibrated by its rods."""
     import hoimg
     from hoimg.dicom import load_volume
     from hoimg.measure import measure_exam
@@ -232,26 +233,36 @@ def qrm(folder: Path) -> list[str]:
     exam = hoimg.read_patient(folder).exams[0]
     volume = load_volume(exam)
     found = segment_exam(volume, kvp=120.0, roi=on_grid([SphereRegion(*INSERT_MM)], volume.grid))
-    result = measure_exam(
+    return measure_exam(
         exam.exam_id,
         volume,
         found.lesions,
         skeleton=found.skeleton,
         metal=found.metal,
         body=found.body,
-        settings=MeasureSettings(calibration_rods=RODS),
+        settings=MeasureSettings(calibration_rods=rods),
         acquisition=exam.acquisition,
         flags=found.lesion_flags,
     )
+
+
+def lesion_at(result: Any, place: tuple[float, float, float]) -> Any:
+    """The observation whose centroid lies nearest to a place, LPS mm."""
+    return min(
+        result.observations.values(),
+        key=lambda seen: float(np.linalg.norm(np.subtract(seen.centroid_lps_mm, place))),
+    )
+
+
+def qrm(folder: Path) -> list[str]:
+    """Mass and volume of the QRM phantom's cylinders, calibrated by its rod."""
+    result = qrm_measured(folder)
     out = [
         "| QRM cylinder | mass, mg | error, % | goal | volume, mm³ | error, % | goal |",
         "|---|---|---|---|---|---|---|",
     ]
     for size, density, place, mass_goal, volume_goal in CYLINDERS:
-        seen = min(
-            result.observations.values(),
-            key=lambda o, p=place: float(np.linalg.norm(np.subtract(o.centroid_lps_mm, p))),
-        )
+        seen = lesion_at(result, place)
         true = np.pi * size**3 / 4
         mass, volume_mm3 = seen.mineral_mass_mg or float("nan"), seen.volume_mm3 or float("nan")
         off = (100 * (mass / (true * density / 1000) - 1), 100 * (volume_mm3 / true - 1))

@@ -35,12 +35,10 @@ class Between:
     Attributes:
         distance_mm: Between the surfaces.
         ends_mm: On the first and on the second surface, ``(2, 3)`` mm zyx in the array's frame.
-        from_hu: Whether the CT gave it; else the masks' faces did.
     """
 
     distance_mm: float
     ends_mm: Floats
-    from_hu: bool
 
 
 def between(
@@ -66,7 +64,7 @@ def between(
     near = np.argsort(distance)[:MAX_PAIRS]
     near = near[distance[near] <= distance[near[0]] + voxel]
     a, b = first_mm[near], second_mm[which[near]]
-    masks = Between(float(distance[near[0]]), np.stack([a[0], b[0]]), False)
+    masks = Between(float(distance[near[0]]), np.stack([a[0], b[0]]))
     length = distance[near]
     if length[0] < 1e-6:
         return masks
@@ -79,7 +77,7 @@ def between(
     if len(seen) < len(found) / 2:
         return masks
     k, (start, stop) = min(seen, key=lambda item: item[1][1] - item[1][0])
-    return Between(stop - start, np.stack([a[k] + unit[k] * start, a[k] + unit[k] * stop]), True)
+    return Between(stop - start, np.stack([a[k] + unit[k] * start, a[k] + unit[k] * stop]))
 
 
 def _edges(

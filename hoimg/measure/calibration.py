@@ -13,9 +13,8 @@ import math
 from dataclasses import dataclass
 
 from hoimg.measure.coefficients import HYDROXYAPATITE_G_CM3
+from hoimg.measure.uncertainty import Z95
 from hoimg.results import Calibration
-
-Z95 = 1.96
 
 
 @dataclass(frozen=True)

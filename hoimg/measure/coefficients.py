@@ -79,18 +79,17 @@ def tissue_hu(material: str, kev: Floats) -> Floats:
     return np.asarray(1000.0 * (ratio * density - 1.0))
 
 
-def hydroxyapatite_slope(kev: Floats, displaced_hu: float = 0.0) -> Floats:
-    """HU that 1 mg of hydroxyapatite per cm3 adds to the tissue that it displaces.
+def hydroxyapatite_slope(kev: Floats) -> Floats:
+    """HU that 1 mg of hydroxyapatite per cm3 adds in place of water.
 
-    ``(mu/rho) / (mu/rho)_water - (1 + displaced/1000) / 3.16``: what the mineral attenuates, less
-    what the tissue in its place did.
+    ``(mu/rho) / (mu/rho)_water - 1 / 3.16``: what the mineral attenuates, less what the water in
+    its place did. For other tissue see :func:`hoimg.measure.calibration.slope_in`.
 
     Args:
         kev: Photon energies, 30 to 150 keV.
-        displaced_hu: HU of that tissue; 0 is water.
     """
     ratio = mass_attenuation("hydroxyapatite", kev) / mass_attenuation("water", kev)
-    return np.asarray(ratio - (1.0 + displaced_hu / 1000.0) / HYDROXYAPATITE_G_CM3)
+    return np.asarray(ratio - 1.0 / HYDROXYAPATITE_G_CM3)
 
 
 @cache

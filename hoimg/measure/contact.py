@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.geometry import Triple
-from hoimg.measure.relation import MaskWithin
+from hoimg.measure.relation import MaskWithin, values_at
 from hoimg.measure.surface import Mesh
 
 Floats = NDArray[np.float64]
@@ -94,7 +94,7 @@ def bone_contact(
         weight = mesh.vertex_area[chosen]
         middle = (mesh.points[chosen] * weight[:, None]).sum(axis=0) / weight.sum()
         below = mesh.points[chosen] + mesh.normals[chosen] * reach
-        found = _at(pieces, first, spacing_mm, below)
+        found = values_at(pieces, below, spacing_mm, first)
         found = found[found > 0]
         number = int(np.bincount(found).argmax()) if found.size else 0
         contacts.append(Contact(float(area[k]), middle, number))
@@ -110,7 +110,7 @@ def _leads_into(
     """Vertices from which the normal meets bone within ``reach_mm``."""
     hit = np.zeros(len(mesh.points), bool)
     for step in np.linspace(0.0, reach_mm, 5)[1:]:
-        hit |= _at(bone, start, spacing_mm, mesh.points + mesh.normals * step) != 0
+        hit |= values_at(bone, mesh.points + mesh.normals * step, spacing_mm, start) != 0
     return hit
 
 
@@ -121,15 +121,3 @@ def _pieces(bone_within: MaskWithin) -> tuple[NDArray[np.int32], tuple[int, int,
     bone, start = bone_within(NEIGHBOURHOOD_MM)
     labels, _ = ndimage.label(bone, np.ones((3, 3, 3)), output=np.int32)
     return labels, start
-
-
-def _at(
-    array: NDArray[np.generic], start: tuple[int, int, int], spacing_mm: Triple, points_mm: Floats
-) -> NDArray[np.int64]:
-    """Values of a crop at the voxels nearest to points, 0 outside of it."""
-    index = np.rint(points_mm / np.asarray(spacing_mm) - np.asarray(start)).astype(np.intp)
-    inside = ((index >= 0) & (index < array.shape)).all(axis=1)
-    out = np.zeros(len(points_mm), np.int64)
-    z, y, x = index[inside].T
-    out[inside] = array[z, y, x]
-    return out

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.attenuation import hu_at_kvp
-from hoimg.geometry import Box, Triple, margin_voxels
+from hoimg.geometry import Box, Triple, margin_voxels, widened
 from hoimg.image import CTVolume, Mask
 from hoimg.measure.calibrate import calibrate
 from hoimg.measure.calibration import Refusal
@@ -192,11 +192,7 @@ class _Scene:
     def crop_box(self, margin_mm: float) -> Box:
         """The lesion's box widened by ``margin_mm`` and clipped to the exam."""
         more = margin_voxels(margin_mm, self.volume.grid.spacing_zyx_mm)
-        z, y, x = (
-            slice(max(s.start - m, 0), min(s.stop + m, n))
-            for s, m, n in zip(self.box, more, self.labels.shape, strict=True)
-        )
-        return (z, y, x)
+        return widened(self.box, more, self.labels.shape)
 
     def view(self, margin_mm: float) -> LesionView:
         """Everything that the measurements may look at."""

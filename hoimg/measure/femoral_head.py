@@ -110,6 +110,9 @@ def find_heads(
     found: list[Head] = []
 
     def near(head: Head) -> bool:
+        # The rims of two regions overlap: a head accepted in one is not asked about in the next.
+        if any(np.linalg.norm(head.centre_mm - h.centre_mm) < APART_MM for h in found):
+            return False
         outside = np.maximum(np.maximum(low - head.centre_mm, head.centre_mm - high), 0.0)
         return bool(np.linalg.norm(outside, axis=1).min() <= reach_mm) and accept(head)
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from hoimg.geometry import Box, Grid
 from hoimg.measure.femoral_head import RAYS, Head, directions
+from hoimg.measure.relation import values_at
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -142,7 +143,7 @@ def tell_sides(
     centre = head.centre_mm - start
     radius = head.radius_mm + JOINT_CUT_MM
     shell = centre + _RAYS[:, None] * (radius + np.arange(1.0, 10.0))[:, None]
-    covered = (_at(near, shell, scale) > 0).any(axis=1)
+    covered = (values_at(near, shell, scale) > 0).any(axis=1)
     socket = covered & head.edge
     if covered.mean() < MIN_SOCKET or not socket.any():
         return None
@@ -222,7 +223,7 @@ def _pieces(bone: Bools, open_by: int) -> NDArray[np.int32]:
 
 def _first_hit(pieces: NDArray[np.int32], shell: Floats, scale: Floats) -> NDArray[np.int64]:
     """Number of the piece that each ray meets first beyond the sphere, 0 for none."""
-    met = _at(pieces, shell, scale)
+    met = values_at(pieces, shell, scale)
     first: NDArray[np.int64] = met[np.arange(len(met)), (met > 0).argmax(axis=1)]
     return first
 
@@ -247,12 +248,10 @@ def _box_round(centre: Floats, spacing: Floats, shape: tuple[int, ...]) -> Box:
 def _share_in_view(head: Head, grid: Grid, valid: Bools | None) -> float:
     """Share of directions in which the scan shows 15 mm beyond the head."""
     points = head.centre_mm + _RAYS * (head.radius_mm + 15.0)
-    index = np.rint(points / np.asarray(grid.spacing_zyx_mm)).astype(int)
-    inside = ((index >= 0) & (index < grid.size_zyx)).all(axis=1)
-    if valid is not None:
-        z, y, x = index[inside].T
-        inside[inside] = valid[z, y, x]
-    return float(inside.mean())
+    if valid is None:
+        index = np.rint(points / np.asarray(grid.spacing_zyx_mm))
+        return float(((index >= 0) & (index < grid.size_zyx)).all(axis=1).mean())
+    return float(values_at(valid, points, grid.spacing_zyx_mm).mean())
 
 
 def _side_of_socket(inward: Floats) -> Side | None:
@@ -268,13 +267,3 @@ def _lps(vector: Floats, grid: Grid) -> Floats:
 
 def _unit(vector: Floats) -> Floats:
     return vector / max(float(np.linalg.norm(vector)), 1e-9)
-
-
-def _at(array: NDArray[np.generic], points_mm: Floats, scale: Floats) -> NDArray[np.int64]:
-    """Values at the voxels nearest to points, 0 outside of the array."""
-    index = np.rint(points_mm / scale).astype(np.intp)
-    inside = ((index >= 0) & (index < array.shape)).all(axis=-1)
-    out = np.zeros(index.shape[:-1], np.int64)
-    z, y, x = index[inside].T
-    out[inside] = array[z, y, x]
-    return out

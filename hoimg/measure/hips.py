@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hoimg.geometry import Box, Grid
+from hoimg.geometry import Box, Grid, margin_voxels, widened
 from hoimg.image import CTVolume
 from hoimg.measure.femoral_head import CLEAR, Head, find_heads
 from hoimg.measure.hip_sides import AROUND_MM, HipSides, tell_sides
 from hoimg.measure.hip_site import site_of
 from hoimg.measure.opposing import opposing_gap
+from hoimg.measure.uncertainty import Z95
 from hoimg.results import Hip
 from hoimg.settings import MeasureSettings
 
@@ -122,9 +123,10 @@ def measured_hip(
         x, y, z = grid.to_lps_mm(point / spacing)
         return (float(x), float(y), float(z))
 
+    islands = bool(boxes) and not (gap.to_pelvis or gap.to_femur)
     ci = None
     if gap.gap_mm is not None and gap.sd_mm is not None:
-        ci = (max(gap.gap_mm - 1.96 * gap.sd_mm, 0.0), gap.gap_mm + 1.96 * gap.sd_mm)
+        ci = (max(gap.gap_mm - Z95 * gap.sd_mm, 0.0), gap.gap_mm + Z95 * gap.sd_mm)
     return hip.model_copy(
         update={
             "head_centre_lps_mm": lps(sides.head.centre_mm),
@@ -136,7 +138,7 @@ def measured_hip(
             "gap_ends_lps_mm": None if gap.ends_mm is None else tuple(map(lps, gap.ends_mm)),
             "site_angle_deg": None if site is None else site[0],
             "site_share": None if site is None else site[1],
-            "flags": ["no_ossification_joined"] if boxes and gap.gap_mm is None else [],
+            "flags": ["no_ossification_joined"] if islands else [],
         }
     )
 
@@ -150,13 +152,8 @@ def _native(
     grid: Grid,
 ) -> Bools | None:
     """Native bone with its metal and without the lesions; None where none lies near a lesion."""
-    reach = [int(settings.hip_reach_mm / d) + 1 for d in grid.spacing_zyx_mm]
-    near = False
-    for box in boxes.values():
-        wide = tuple(
-            slice(max(s.start - m, 0), s.stop + m) for s, m in zip(box, reach, strict=True)
-        )
-        near = near or bool(skeleton[wide].any())
+    reach = margin_voxels(settings.hip_reach_mm, grid.spacing_zyx_mm)
+    near = any(skeleton[widened(box, reach, skeleton.shape)].any() for box in boxes.values())
     if not near:
         return None
     bone = skeleton | metal

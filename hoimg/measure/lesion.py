@@ -32,12 +32,11 @@ from hoimg.measure.relation import (
 from hoimg.measure.second_bone import gap_to_second_bone
 from hoimg.measure.shape import shape_of
 from hoimg.measure.size import half_maximum_envelope
+from hoimg.measure.tissue import USUAL_NOISE_HU
 from hoimg.measure.uncertainty import Uncertainty
 from hoimg.measure.view import LesionView
 from hoimg.results import Calibration
 from hoimg.settings import MeasureSettings
-
-USUAL_NOISE_HU = 15.0
 
 
 @dataclass(frozen=True)

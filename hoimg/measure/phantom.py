@@ -56,14 +56,12 @@ class Disc:
         centre_yx_mm: In the array's plane, mm.
         radius_mm: Its radius, mm.
         rows: First and last slice (excluded) of the window.
-        contrast_hu: Over the ring around it, HU.
         misfit: Unevenness of disc and ring over contrast, to choose among overlapping discs.
     """
 
     centre_yx_mm: tuple[float, float]
     radius_mm: float
     rows: tuple[int, int]
-    contrast_hu: float
     misfit: float
 
 
@@ -130,7 +128,7 @@ def find_discs(hu: NDArray[np.generic], spacing_mm: Triple, rows: tuple[int, int
                 (x + 0.5) * pixel[1] - 0.5 * spacing_mm[2],
             )
             misfit = float((in_sd[y, x] + ring_sd[y, x]) / contrast[y, x])
-            found.append(Disc(centre, float(radius), rows, float(contrast[y, x]), misfit))
+            found.append(Disc(centre, float(radius), rows, misfit))
     return _apart(found)
 
 

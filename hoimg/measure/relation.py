@@ -63,6 +63,28 @@ def nearest_mm(points_mm: Floats, targets_mm: Floats, limit_mm: float = np.inf) 
     return np.asarray(distance, np.float64)
 
 
+def values_at(
+    array: NDArray[np.generic],
+    points_mm: Floats,
+    spacing_mm: Triple | Floats,
+    start: tuple[int, int, int] = (0, 0, 0),
+) -> NDArray[np.int64]:
+    """Values of a crop at the voxels nearest to points, 0 outside of it.
+
+    Args:
+        array: Whole numbers or flags, ``[z, y, x]``.
+        points_mm: mm zyx in the frame of the points, ``(..., 3)``.
+        spacing_mm: Spacing zyx, mm.
+        start: Index of the crop's first voxel in that frame.
+    """
+    index = np.rint(points_mm / np.asarray(spacing_mm) - np.asarray(start)).astype(np.intp)
+    inside = ((index >= 0) & (index < array.shape)).all(axis=-1)
+    out = np.zeros(index.shape[:-1], np.int64)
+    z, y, x = index[inside].T
+    out[inside] = array[z, y, x]
+    return out
+
+
 def distance_to(
     points_mm: Floats,
     within: MaskWithin,

@@ -17,14 +17,13 @@ from numpy.typing import NDArray
 from hoimg.image import CTVolume
 from hoimg.measure.calibration import Refusal
 from hoimg.measure.coefficients import hydroxyapatite_slope
+from hoimg.measure.tissue import USUAL_NOISE_HU
 from hoimg.regions import inside_box, parse_rod
 from hoimg.results import Calibration
 from hoimg.settings import MeasureSettings
 
 UNEVEN = 2.0
 """A region whose SD is this many times the scan's noise holds the rod's edge, air or a streak."""
-
-USUAL_NOISE_HU = 15.0
 
 GRAIN_VOXELS = 8.0
 """Neighbouring voxels share their noise: about two along each axis count as one."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hoimg.geometry import Triple
+from hoimg.geometry import Triple, widened
 from hoimg.measure.contact import NEIGHBOURHOOD_MM
 from hoimg.measure.relation import MaskWithin, nearest_mm, surface_points
 
@@ -43,6 +43,7 @@ def gap_to_second_bone(
         The gap; None with ``no_second_bone_near``.
     """
     import cc3d
+    from scipy import ndimage
 
     bone, start = bone_within(NEIGHBOURHOOD_MM)
     pieces = cc3d.connected_components(bone, connectivity=26)
@@ -51,10 +52,14 @@ def gap_to_second_bone(
     large = np.flatnonzero(count * float(np.prod(spacing_mm)) >= MIN_BONE_MM3)
     if len(large) < 2:
         return SecondBone(None, "no_second_bone_near")
-    near = sorted(
-        float(nearest_mm(points_mm, surface_points(pieces == k, spacing_mm, start)).min())
-        for k in large
-    )
+    boxes = ndimage.find_objects(pieces.astype(np.int32))
+    near = []
+    for k in large:
+        box = widened(boxes[k - 1], (1, 1, 1), pieces.shape)
+        z, y, x = (a.start + b for a, b in zip(box, start, strict=True))
+        surface = surface_points(pieces[box] == k, spacing_mm, (z, y, x))
+        near.append(float(nearest_mm(points_mm, surface, NEIGHBOURHOOD_MM).min()))
+    near.sort()
     touched = sum(d <= max(contact_mm, 0.5 * float(np.linalg.norm(spacing_mm))) for d in near)
     rest = [d for d in near[max(touched, 1) :] if d <= NEIGHBOURHOOD_MM]
     return SecondBone(rest[0]) if rest else SecondBone(None, "no_second_bone_near")

@@ -14,6 +14,9 @@ Floats = NDArray[np.float64]
 SLICES = 10
 """Slices that are read: enough for a median, no full pass."""
 
+USUAL_NOISE_HU = 15.0
+"""Where no even muscle is in view."""
+
 SQUARE_MM = 7.0
 MIN_SQUARES = 30
 

@@ -1,63 +1,28 @@
 """The QRM phantom, a real scan: milligrams and volumes of its hydroxyapatite cylinders."""
 
+import sys
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-import hoimg
-from hoimg.dicom import load_volume
-from hoimg.measure import measure_exam
-from hoimg.regions import SphereRegion, on_grid
-from hoimg.segment import segment_exam
-from hoimg.settings import MeasureSettings
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+import physics
 
-INSERT = SphereRegion((-5.0, 0.0, 600.0), 52.0)
-# The rods at the insert's end, read off the images: 200 mg/cm3, and water.
-RODS = (
-    "200=box:-7.6,-4.8,627.5,2.4,5.2,635",
-    "0=box:-17.8,-24.6,627.5,-9.8,-16.6,635",
-)
-# Diameter, mg/cm3: place, and how far the mass may be off.
-CYLINDERS = {
-    (5, 800): ((-40.6, 1.5, 600.8), 0.10),
-    (5, 400): ((13.7, -32.5, 600.3), 0.10),
-    (5, 200): ((17.2, 31.2, 600.5), 0.20),
-    (3, 800): ((-28.1, 1.6, 600.8), 0.25),
-    (3, 400): ((8.3, -21.4, 600.8), 0.25),
-}
+RODS = physics.RODS
+# How far the mass may be off, by diameter and mg/cm3.
+WITHIN = {(5, 800): 0.10, (5, 400): 0.10, (5, 200): 0.20, (3, 800): 0.25, (3, 400): 0.25}
+PLACE = {(size, density): place for size, density, place, *_ in physics.CYLINDERS}
+
+measured = cache(physics.qrm_measured)
 
 
-@cache
-def measured(folder, rods):
-    exam = hoimg.read_patient(folder).exams[0]
-    volume = load_volume(exam)
-    found = segment_exam(volume, kvp=120.0, roi=on_grid([INSERT], volume.grid))
-    return measure_exam(
-        exam.exam_id,
-        volume,
-        found.lesions,
-        skeleton=found.skeleton,
-        metal=found.metal,
-        body=found.body,
-        settings=MeasureSettings(calibration_rods=rods),
-        acquisition=exam.acquisition,
-        flags=found.lesion_flags,
-    )
-
-
-def at(result, place):
-    return min(
-        result.observations.values(),
-        key=lambda seen: np.linalg.norm(np.subtract(seen.centroid_lps_mm, place)),
-    )
-
-
-@pytest.mark.parametrize(("diameter", "density"), list(CYLINDERS))
+@pytest.mark.parametrize(("diameter", "density"), list(WITHIN))
 def test_mass_by_the_rods(real_data, diameter, density):
     result = measured(real_data / "qrm_phantom" / "dicom", RODS)
-    place, within = CYLINDERS[diameter, density]
-    seen = at(result, place)
+    place, within = PLACE[diameter, density], WITHIN[diameter, density]
+    seen = physics.lesion_at(result, place)
     assert np.linalg.norm(np.subtract(seen.centroid_lps_mm, place)) < 2.5
     truth = np.pi * diameter**3 / 4 * density / 1000  # as long as wide
     assert seen.mineral_mass_mg == pytest.approx(truth, rel=within)
@@ -68,7 +33,7 @@ def test_mass_by_the_rods(real_data, diameter, density):
 @pytest.mark.parametrize(("density", "within"), [(800, 0.20), (400, 0.20), (200, 0.30)])
 def test_volume_of_the_cylinders_of_five_millimetres(real_data, density, within):
     """Three slices hold them; a fixed threshold of 130 HU reads 298, 213 and 165 mm3."""
-    seen = at(measured(real_data / "qrm_phantom" / "dicom", RODS), CYLINDERS[5, density][0])
+    seen = physics.lesion_at(measured(real_data / "qrm_phantom" / "dicom", RODS), PLACE[5, density])
     assert seen.volume_mm3 == pytest.approx(np.pi * 5**3 / 4, rel=within)
 
 

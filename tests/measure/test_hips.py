@@ -165,6 +165,14 @@ def test_the_joint_space_is_no_gap():
     assert wrong.gap_mm < found.gap_mm - 5.0
 
 
+def test_ossification_that_meets_nothing_is_joined_all_the_same():
+    # All native bone counts as the joint's own surface: nothing is left to measure to.
+    (found,) = measured(hip([upper_spur]), hip_joint_mm=400.0)
+    assert (found.joined_to_pelvis, found.gap_mm) == ([1], None)
+    assert found.flags == []
+    assert grade_hip(found, {}).flags == ["gap_not_measured", "site_lateral"]
+
+
 def test_a_normal_hip_has_no_gap_and_grade_0():
     made = hip()
     box = tuple(slice(n // 2 - 1, n // 2 + 1) for n in made.labels.shape)
@@ -193,19 +201,42 @@ def test_nothing_is_looked_for_without_a_lesion(monkeypatch):
     ("low", "high"),
     [
         (LOW, (*HIGH[:2], 12.0)),  # the scan ends in the head: no roof
-        ((*LOW[:2], -8.0), HIGH),  # the scan begins in the head: no neck
         ((-10.0, *LOW[1:]), HIGH),  # only what is lateral of the head
     ],
 )
-def test_half_a_hip_is_refused_or_not_called_a_hip(low, high):
+def test_half_a_hip_that_shows_no_socket_is_not_called_a_hip(low, high):
     lesion = island(62, -30, 0)
-    for found in measured(hip([lesion], low=low, high=high)):
-        assert found.flags == ["hip_not_in_view"]
-        assert found.gap_mm is None
-        graded = grade_hip(found, {})
-        assert graded.brooker_equivalent is None
-        assert graded.della_valle_equivalent is None
-        assert graded.mavrogenis_equivalent is None
+    assert [h.side for h in measured(hip([lesion]))] == ["left"]
+    assert measured(hip([lesion], low=low, high=high)) == []
+
+
+def test_a_hip_whose_neck_is_not_in_view_is_refused():
+    """The scan begins in the head."""
+    (found,) = measured(hip([island(62, -30, 0)], low=(*LOW[:2], -8.0)))
+    assert found.flags == ["hip_not_in_view"]
+    assert found.gap_mm is None
+    graded = grade_hip(found, {})
+    assert graded.brooker_equivalent is None
+    assert graded.della_valle_equivalent is None
+    assert graded.mavrogenis_equivalent is None
+
+
+def test_a_head_seen_from_two_lesions_is_asked_about_once(monkeypatch):
+    """Two lesions far apart search two regions whose rims both hold the head."""
+    accepted = []
+
+    def told(head, *args, **kw):
+        sides = tell_sides(head, *args, **kw)
+        if sides is not None and sides.reason is None:
+            accepted.append(head)
+        return sides
+
+    monkeypatch.setattr("hoimg.measure.hips.tell_sides", told)
+    wide = {"low": (-115.0, *LOW[1:]), "high": (115.0, *HIGH[1:])}
+    made = hip([island(50, -30, 0), island(-90, -38, 30)], **wide)
+    (found,) = measured(made, hip_reach_mm=60.0)
+    assert found.labels == [1]
+    assert len(accepted) == 1
 
 
 def test_a_scan_that_begins_in_the_head_says_so():

@@ -1,0 +1,147 @@
+"""Section ``serial``: registration, matching and change."""
+
+from __future__ import annotations
+
+from hoimg.settings.threshold import Section, threshold
+
+
+class SerialSettings(Section):
+    """Registration, matching and change."""
+
+    min_bone_overlap: float = threshold(
+        0.7,
+        unit="Dice",
+        meaning="A registration whose bones overlap less in the common view is rejected.",
+        source="engineering choice",
+        status="default",
+    )
+    max_residual_mm: float = threshold(
+        1.0,
+        unit="mm",
+        meaning="A registration with a larger median bone-surface distance is rejected.",
+        source="engineering choice; 0.35-0.5 measured for one patient re-positioned, 1.0-1.2 for "
+        "mirrored exams and a patient scaled by 3 %",
+        status="default",
+    )
+    seed: int = threshold(
+        20260101,
+        unit="",
+        meaning="Seed of the registration's sampling, so that a run repeats exactly.",
+        source="engineering choice",
+        status="default",
+    )
+    rc_volume_floor_pct: float = threshold(
+        25.0,
+        unit="%",
+        meaning="The repeatability coefficient of volume is never below this.",
+        source="nodule guideline 25 %, screening nodules +-27 %",
+        status="borrowed",
+    )
+    rc_volume_base_pct: float = threshold(
+        16.0,
+        unit="%",
+        meaning="Base term of the volume's repeatability: base + root / sqrt(V in mm3).",
+        source="calcium rescan limit (MESA), calcified nodules",
+        status="borrowed",
+    )
+    rc_volume_root_pct: float = threshold(
+        430.0,
+        unit="% mm^1.5",
+        meaning="Root term of the volume's repeatability: base + root / sqrt(V in mm3).",
+        source="calcium rescan limit (MESA)",
+        status="borrowed",
+    )
+    rc_density_pct: float = threshold(
+        10.0,
+        unit="%",
+        meaning="Repeatability of density is the larger of this and rc_density_hu.",
+        source="engineering choice",
+        status="default",
+    )
+    rc_density_hu: float = threshold(
+        50.0,
+        unit="HU",
+        meaning="Repeatability of density is the larger of this and rc_density_pct.",
+        source="engineering choice",
+        status="default",
+    )
+    rc_mass_pct: float = threshold(
+        10.0,
+        unit="%",
+        meaning="Repeatability of mass until measured.",
+        source="engineering choice",
+        status="default",
+    )
+    max_slice_difference: float = threshold(
+        0.25,
+        unit="fraction",
+        meaning="A prior whose slice thickness differs by more blocks the serial test.",
+        source="engineering choice",
+        status="default",
+    )
+    max_match_gap_mm: float = threshold(
+        3.0,
+        unit="mm",
+        meaning="A point of a lesion farther than this from a lesion of another exam does not "
+        "count towards their being the same.",
+        source="engineering choice",
+        status="default",
+        gt=0,
+    )
+    min_match: float = threshold(
+        0.2,
+        unit="fraction",
+        meaning="Two lesions of different exams overlapping less are not the same lesion.",
+        source="engineering choice",
+        status="default",
+        gt=0,
+        le=1,
+    )
+    min_part: float = threshold(
+        0.5,
+        unit="fraction",
+        meaning="A lesion lying by at least this in one that is already matched merged into it, "
+        "or split off from it.",
+        source="engineering choice",
+        status="default",
+        gt=0,
+        le=1,
+    )
+    max_outside_view: float = threshold(
+        0.05,
+        unit="fraction",
+        meaning="A lesion whose place lies outside the other exam's view by more is not "
+        "measurable there, never resolved.",
+        source="engineering choice",
+        status="default",
+        ge=0,
+        lt=1,
+    )
+    registration_voxel_mm: float = threshold(
+        2.0,
+        unit="mm",
+        meaning="Grid on which exams are registered.",
+        source="engineering choice",
+        status="default",
+        ge=0.5,
+        le=5,
+    )
+    min_bone_correlation: float = threshold(
+        0.8,
+        unit="correlation coefficient",
+        meaning="A registration whose bones' HU agree less is rejected: mirrored exams and other "
+        "patients can overlap well and still differ inside and at the ends.",
+        source="engineering choice; 0.93-0.98 measured for one patient re-positioned, about 0.75 "
+        "for a patient scaled by 3 %, 0.25 mirrored",
+        status="default",
+        ge=0,
+        le=1,
+    )
+    min_common_bone_mm3: float = threshold(
+        10_000.0,
+        unit="mm3",
+        meaning="A registration with less bone in the common view is rejected.",
+        source="engineering choice",
+        status="default",
+        ge=0,
+    )
