@@ -60,6 +60,7 @@ def pixels_of(
 def measured_in(
     exam: Exam, volume: CTVolume, segmentation: Segmentation, settings: Settings
 ) -> ExamMeasurements:
+    """The measurements of a segmented exam, under the settings in force."""
     from hoimg.measure import measure_exam
 
     return measure_exam(
@@ -76,6 +77,7 @@ def measured_in(
 
 
 def images_of(analyses: Sequence[ExamAnalysis]) -> dict[str, ExamImages]:
+    """What the report draws and keeps of each exam, by exam_id."""
     return {
         a.exam.exam_id: ExamImages(
             a.exam.exam_id,
@@ -95,6 +97,7 @@ def images_of(analyses: Sequence[ExamAnalysis]) -> dict[str, ExamImages]:
 
 
 def excluded_of(analysis: ExamAnalysis) -> list[Excluded]:
+    """Every candidate of an exam that was not called ossification, and why."""
     return [
         Excluded(exam_id=analysis.exam.exam_id, **asdict(region))
         for region in analysis.segmentation.excluded_regions
