@@ -3,9 +3,9 @@
 Simple and stated. The spectrum is Kramers' (photon fluence falls as ``kVp / E - 1``) behind 3 mm of
 aluminium, in steps of 5 keV from 30 keV on; softer photons do not get through a body. Mass
 attenuation coefficients with coherent scattering are NIST's (J. H. Hubbell and S. M. Seltzer,
-NISTIR 5632), joined by a cubic in log-log between the tabulated energies; hydroxyapatite is mixed by mass
-fraction from the elements. Metal is cobalt-chromium, taken as iron (atomic number 26 beside 24 and
-27) of 8.3 g/cm3.
+NISTIR 5632), joined by a cubic in log-log between the tabulated energies; hydroxyapatite is mixed
+by mass fraction from the elements. Metal is cobalt-chromium, taken as iron (atomic number 26 beside
+24 and 27) of 8.3 g/cm3.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from hoimg.simulate.film_anatomy import Body, Floats
 from hoimg.simulate.film_bones import ball, bar
 from hoimg.simulate.film_geometry import FilmGeometry
 from hoimg.simulate.film_lesion import Shadow, cast_shadow, longest_mm
-from hoimg.simulate.film_project import project_coarse
+from hoimg.simulate.film_project import peak_coarse
 from hoimg.simulate.noise import SmoothField
 from hoimg.simulate.plant import FINE_MM, LesionModel, PlantSpec
 from hoimg.simulate.shapes import Sphere, smooth_min
@@ -321,10 +321,8 @@ def _bone_shadow(body: Body, name: str, geometry: FilmGeometry) -> NDArray[np.bo
     box = bounding_box(share > 0, (1, 1, 1))
     if box is None:
         return np.zeros(geometry.shape_yx, bool)
-    path = project_coarse(
-        np.pad(share[box], 1), _padded(body.volume.grid.crop(box)), geometry, pixel_mm=0.4
-    )
-    return np.asarray(path > 0.7)
+    fine = np.pad(share[box], 1), _padded(body.volume.grid.crop(box))
+    return np.asarray(peak_coarse(*fine, geometry, pixel_mm=0.4) >= 0.5)
 
 
 def _padded(grid: Grid) -> Grid:

@@ -28,7 +28,7 @@ class Exposure:
     Attributes:
         kvp: Tube voltage, kV.
         photons_per_mm2: Detected quanta per mm2 in the open beam; 0 for a film without noise.
-            2e6 behind 20 cm of tissue leave about what a detector gets at 2.5 uGy.
+            2e7 leave about 60 000 behind 20 cm of tissue, what a detector gets at 2.5 uGy.
         scatter: Scattered over primary radiation at the detector (behind the grid) under 10 cm of
             tissue and more; less under less, none in air.
         focal_spot_mm: Width of the focal spot.
@@ -40,7 +40,7 @@ class Exposure:
     """
 
     kvp: float = 70.0
-    photons_per_mm2: float = 2e6
+    photons_per_mm2: float = 2e7
     scatter: float = 0.3
     focal_spot_mm: float = 1.0
     detector_fwhm_mm: float = 0.25

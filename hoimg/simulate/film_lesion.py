@@ -25,15 +25,14 @@ from hoimg.simulate.film_exposure import (
     primary,
 )
 from hoimg.simulate.film_geometry import FilmGeometry
-from hoimg.simulate.film_project import Pixels, project
+from hoimg.simulate.film_project import Pixels, peak, project
 from hoimg.simulate.plant import LesionModel
 from hoimg.simulate.texture import SOFT_HU
 
 MINERAL_FLOOR_HU_MM = 100.0
-"""A pixel belongs to the mineral's shadow where the integral of HU above soft tissue along its ray
-exceeds this: half a millimetre of faint mineral (250 HU), and below anything that can be seen."""
-ENVELOPE_FLOOR_MM = 0.3
-"""A pixel belongs to the envelope's shadow where the ray runs this far inside the envelope."""
+"""A pixel of the envelope's shadow belongs to the mineral's where the integral of HU above soft
+tissue along its ray exceeds this: half a millimetre of faint mineral (250 HU), below anything that
+can be seen."""
 AROUND_MM = 8.0
 """Background is looked at this far round a shadow, at the detector, mm."""
 NOISE_FWHM_MM = 1.0
@@ -49,7 +48,7 @@ class Shadow:
     Attributes:
         model: The lesion.
         box: Rows and columns.
-        path_mm: Length inside the envelope.
+        silhouette: Highest part of a voxel inside the envelope that each ray meets, 0..1.
         excess_hu_mm: Integral of HU above soft tissue (marrow counts negative).
         mineral_g_cm2: Hydroxyapatite.
         water_mm: Change of the water-equivalent path: marrow and displaced tissue, negative.
@@ -57,7 +56,7 @@ class Shadow:
 
     model: LesionModel
     box: Pixels
-    path_mm: Floats
+    silhouette: Floats
     excess_hu_mm: Floats
     mineral_g_cm2: Floats
     water_mm: Floats
@@ -65,14 +64,14 @@ class Shadow:
     @property
     def mineral(self) -> NDArray[np.bool_]:
         """The mineral's shadow in the box, holes filled."""
-        inside = self.excess_hu_mm > MINERAL_FLOOR_HU_MM
+        inside = self.envelope & (self.excess_hu_mm > MINERAL_FLOOR_HU_MM)
         filled: NDArray[np.bool_] = ndimage.binary_fill_holes(inside)
         return filled
 
     @property
     def envelope(self) -> NDArray[np.bool_]:
         """The envelope's shadow in the box."""
-        return self.path_mm > ENVELOPE_FLOOR_MM
+        return np.asarray(self.silhouette >= 0.5)
 
 
 @dataclass(frozen=True)
@@ -123,13 +122,13 @@ def cast_shadow(model: LesionModel, geometry: FilmGeometry) -> Shadow | None:
     def along(values: Floats) -> Floats:
         return project(values, model.grid, geometry, pixels=box)
 
-    path = along(model.occupancy)
+    outline = peak(model.occupancy, model.grid, geometry, pixels=box)
     above = along(np.clip(excess, 0, None))
     below = along(np.clip(excess, None, 0))
     # HU x mm to g/cm2: 1 mg/cm3 is HU_PER_MG_CM3, and 10 mm are a centimetre.
     mineral = above * np.float32(1e-4 / HU_PER_MG_CM3)
     water = below * np.float32(1e-3) - mineral * np.float32(10.0 / HYDROXYAPATITE_G_CM3)
-    return Shadow(model, box, path, above + below, mineral, water)
+    return Shadow(model, box, outline, above + below, mineral, water)
 
 
 def add_shadows(paths: Paths, shadows: list[Shadow]) -> Paths:

@@ -51,6 +51,7 @@ def process(
     processing: str = "presentation",
     bits: int = 12,
     monochrome: int = 2,
+    exposed: NDArray[np.bool_] | None = None,
 ) -> Processed:
     """Stored values of a detector signal.
 
@@ -63,6 +64,7 @@ def process(
         processing: One of :data:`PROCESSINGS`.
         bits: 12 or 14.
         monochrome: 1 (low values are shown white) or 2.
+        exposed: The open field, by which alone values are scaled; None: everything.
 
     Raises:
         ValueError: for other words or numbers.
@@ -71,9 +73,10 @@ def process(
         raise ValueError(f"unknown processing {processing}, {bits} bits or MONOCHROME{monochrome}")
     top = 2**bits - 1
     depth = attenuation(signal)
-    body = (signal < OPEN_SHARE) & (depth < 11.0)
+    field = np.ones(signal.shape, bool) if exposed is None else exposed
+    body = (signal < OPEN_SHARE) & field
     if not body.any():
-        body = np.ones(signal.shape, bool)
+        body = field
     if processing == "linear":
         # The body's brightest tenth fills a third of the scale; open beam saturates.
         gain = top / 3.0 / float(np.percentile(signal[body], 90))
@@ -83,8 +86,10 @@ def process(
         values = depth * np.float32(top / 12.0)
         rising = True
     else:
-        wide = broad_blur(depth, COARSE_MM, spacing_mm)
-        fine = depth - broad_blur(depth, FINE_MM, spacing_mm)
+        # What the collimator covers would make a halo in the field.
+        filled = np.where(field, depth, np.median(depth[field]))
+        wide = broad_blur(filled, COARSE_MM, spacing_mm)
+        fine = depth - broad_blur(filled, FINE_MM, spacing_mm)
         shown = depth - (1 - COARSE_GAIN) * wide + FINE_GAIN * fine
         low, high = np.percentile(shown[body], (0.3, 99.8))
         scaled = (shown - low) / max(high - low, 1e-3)

@@ -6,6 +6,7 @@ that is the detector's, scaled about the central ray, so that each slab is one p
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -45,22 +46,61 @@ def project(
     Raises:
         ValueError: when the source lies inside the volume.
     """
+    step = min(grid.spacing_zyx_mm) if step_mm is None else step_mm
+    box = _box(geometry, pixels)
+    total = np.zeros([s.stop - s.start for s in box], np.float32)
+    for slab in _slabs(array_zyx, grid, geometry, step, box, extend):
+        total += slab
+    return np.asarray(total * (np.float32(step) * _slant(geometry, *box)))
+
+
+def peak(
+    array_zyx: NDArray[Any], grid: Grid, geometry: FilmGeometry, *, pixels: Pixels | None = None
+) -> NDArray[np.float32]:
+    """The highest value that each pixel's ray meets: at one half, an object's silhouette.
+
+    A silhouette by path length would be too large: where rays graze, what interpolation smears
+    over a surface adds up.
+
+    Args:
+        array_zyx: Values per voxel, not negative.
+        grid: Where they lie.
+        geometry: Source and detector.
+        pixels: Rows and columns to do; None: all.
+    """
+    box = _box(geometry, pixels)
+    top = np.zeros([s.stop - s.start for s in box], np.float32)
+    for slab in _slabs(array_zyx, grid, geometry, min(grid.spacing_zyx_mm), box, False):
+        np.maximum(top, slab, out=top)
+    return top
+
+
+def _box(geometry: FilmGeometry, pixels: Pixels | None) -> Pixels:
+    return pixels or (slice(0, geometry.shape_yx[0]), slice(0, geometry.shape_yx[1]))
+
+
+def _slabs(
+    array_zyx: NDArray[Any],
+    grid: Grid,
+    geometry: FilmGeometry,
+    step: float,
+    box: Pixels,
+    extend: bool,
+) -> Iterator[NDArray[np.float32]]:
+    """The volume where the rays cross the middle of each slab, from the source on."""
     import SimpleITK as sitk
 
-    step = min(grid.spacing_zyx_mm) if step_mm is None else step_mm
-    rows, columns = pixels or (slice(0, geometry.shape_yx[0]), slice(0, geometry.shape_yx[1]))
     depths = geometry.depth_mm(grid.to_lps_mm(grid.corners_zyx()))
     # A voxel reaches half its side beyond its centre, and interpolation one side.
     nearest, farthest = float(depths.min()) - step, float(depths.max()) + step
     if nearest <= 0:
         raise ValueError("the source lies inside the volume")
-    count = int(np.ceil((farthest - nearest) / step))
+    rows, columns = box
     size = [columns.stop - columns.start, rows.stop - rows.start, 1]
     axes = np.stack([geometry.column_lps, geometry.row_lps, geometry.beam_lps], axis=1)
     image = to_sitk(np.asarray(array_zyx, np.float32), grid)
     first = np.array([[rows.start, columns.start]])
-    total = np.zeros((size[1], size[0]), np.float32)
-    for number in range(count):
+    for number in range(int(np.ceil((farthest - nearest) / step))):
         depth = nearest + (number + 0.5) * step
         spacing = geometry.spacing_mm * depth / geometry.sid_mm
         slab = sitk.Resample(
@@ -75,8 +115,7 @@ def project(
             sitk.sitkFloat32,
             extend,
         )
-        total += sitk.GetArrayViewFromImage(slab)[0]
-    return np.asarray(total * (np.float32(step) * _slant(geometry, rows, columns)))
+        yield sitk.GetArrayFromImage(slab)[0]
 
 
 def project_coarse(
@@ -101,18 +140,33 @@ def project_coarse(
     """
     if pixel_mm <= geometry.spacing_mm:
         return project(array_zyx, grid, geometry, step_mm=step_mm, extend=True)
-    coarse = geometry.coarser(pixel_mm)
-    wide = project(array_zyx, grid, coarse, step_mm=step_mm, extend=True)
+    wide = project(array_zyx, grid, geometry.coarser(pixel_mm), step_mm=step_mm, extend=True)
+    # A spline overshoots at the skin; no ray is longer or shorter than those it was made from.
+    return np.clip(_finer(wide, geometry, pixel_mm, 3), wide.min(), wide.max())
+
+
+def peak_coarse(
+    array_zyx: NDArray[Any], grid: Grid, geometry: FilmGeometry, *, pixel_mm: float
+) -> NDArray[np.float32]:
+    """:func:`peak` on larger pixels, joined linearly."""
+    if pixel_mm <= geometry.spacing_mm:
+        return peak(array_zyx, grid, geometry)
+    return _finer(peak(array_zyx, grid, geometry.coarser(pixel_mm)), geometry, pixel_mm, 1)
+
+
+def _finer(
+    wide: NDArray[np.float32], geometry: FilmGeometry, pixel_mm: float, order: int
+) -> NDArray[np.float32]:
+    """A picture on larger pixels round the same middle, on a film's own pixels."""
     scale = geometry.spacing_mm / pixel_mm
     offset = [
         (m - 1) / 2 - (n - 1) / 2 * scale
-        for m, n in zip(coarse.shape_yx, geometry.shape_yx, strict=True)
+        for m, n in zip(wide.shape, geometry.shape_yx, strict=True)
     ]
     fine: NDArray[np.float32] = ndimage.affine_transform(
-        wide, [scale, scale], offset, geometry.shape_yx, np.float32, order=3, mode="nearest"
+        wide, [scale, scale], offset, geometry.shape_yx, np.float32, order=order, mode="nearest"
     )
-    # A spline overshoots at the skin; no ray is longer or shorter than those it was made from.
-    return np.clip(fine, wide.min(), wide.max())
+    return fine
 
 
 def _slant(geometry: FilmGeometry, rows: slice, columns: slice) -> NDArray[np.float32]:

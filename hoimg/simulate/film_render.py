@@ -147,6 +147,7 @@ def render_film(
     geometry = plan.geometry.moved(np.linalg.inv(still))
     aim = np.linalg.inv(still) @ [*plan.aim_lps_mm, 1.0]
     signal, labels, envelopes, truths = _expose(scene, models, plan, geometry, aim[:3])
+    exposed = _opened(plan)
     beside = None
     if plan.beside is not None:
         second = render_film(scene, models, replace(plan.beside, beside=None), pose)
@@ -157,6 +158,7 @@ def render_film(
         signal = np.hstack([signal, band, second.signal])
         labels = np.hstack([labels, none, second.labels])
         envelopes = np.hstack([envelopes, none, second.envelopes])
+        exposed = np.hstack([exposed, none > 0, _opened(plan.beside)])
         beside = second.truths
     stored = process(
         signal,
@@ -164,8 +166,18 @@ def render_film(
         processing=plan.processing,
         bits=plan.bits,
         monochrome=plan.monochrome,
+        exposed=exposed,
     )
     return Film(_marked(stored, plan), labels, envelopes, truths, beside, geometry, signal)
+
+
+def _opened(plan: FilmPlan) -> NDArray[np.bool_]:
+    """Where the collimator leaves the beam."""
+    opened = np.zeros(plan.geometry.shape_yx, bool)
+    rows, columns = opened.shape
+    top, bottom, left, right = plan.exposure.field_yx or (0, rows, 0, columns)
+    opened[top:bottom, left:right] = True
+    return opened
 
 
 def project_scene(scene: Scene, geometry: FilmGeometry) -> Paths:

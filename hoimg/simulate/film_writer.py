@@ -184,6 +184,7 @@ def _acquisition(ds: Any, header: FilmHeader) -> None:
     ds.PatientOrientation = list(header.orientation)
     ds.BurnedInAnnotation = "YES" if header.burned_in else "NO"
     ds.LossyImageCompression = "00"
+    ds.AcquisitionContextSequence = []
     if header.field_yx is not None:
         top, bottom, left, right = header.field_yx
         ds.CollimatorShape = "RECTANGULAR"
