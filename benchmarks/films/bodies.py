@@ -127,6 +127,7 @@ def _real(_: int) -> Source:
     import SimpleITK as sitk
 
     from hoimg.simulate.case import outside_body
+    from hoimg.simulate.resample import regrid, resample
 
     folder = data_folder()
     array, grid = from_sitk(sitk.ReadImage(str(folder / "example_ct.nii.gz")))
@@ -136,14 +137,23 @@ def _real(_: int) -> Source:
     hu = np.clip(array, -1024, 3071).astype(np.int16)
     hu[outside_body(CTVolume(hu, grid))] = -1000
     volume = CTVolume(hu, grid)
+    # 3 mm voxels joined by cubic splines, or their steps would show.
+    volume = resample(volume, regrid(grid, (1.5,) * 3))
+    grid = volume.grid
     bone = resample_mask(Mask(np.isin(marks, BONES), marks_grid), grid)
     right, left = (marks_grid.to_lps_mm(_top(marks == label)) for label in (76, 75))
     at = (right + left) / 2
+    # The scan ends just below the trochanters; the film ends above that.
+    at[2] = grid.origin_lps_mm[2] + 130.0
     return Source(
-        "PELVIS", "B", make_scene(volume), prepare(volume, bone), (at[0], at[1], at[2] - 10),
-        tuple((float(p[0]), float(p[1]), float(p[2])) for p in (right, left)), 60.0,
-        (330.0, 430.0), 77.0, 2e7, 0.4, (0.19, 0.2),
+        "PELVIS", "B", make_scene(volume), prepare(volume, bone), _point(at),
+        (_point(right), _point(left)), 60.0, (290.0, 430.0), 77.0, 2e7, 0.4, (0.19, 0.2),
     )  # fmt: skip
+
+
+def _point(values: np.ndarray) -> Triple:
+    x, y, z = (float(v) for v in values)
+    return (x, y, z)
 
 
 def _top(mask: np.ndarray) -> np.ndarray:

@@ -75,6 +75,7 @@ class FilmCase:
         note: Copied into ``case.json``.
         extra: More top-level fields of ``case.json``.
         compression: See :mod:`hoimg.simulate.dicom_writer`.
+        lateral_scene: The body on lateral films, e.g. without the other leg; None: ``scene``.
     """
 
     scene: Scene
@@ -87,6 +88,7 @@ class FilmCase:
     note: str = "simulated films"
     extra: Mapping[str, Any] = field(default_factory=dict)
     compression: str = "jpeg-2000"
+    lateral_scene: Scene | None = None
 
 
 def write_film_case(case: FilmCase, dicom_folder: Path, truth_folder: Path | None = None) -> Path:
@@ -114,7 +116,10 @@ def write_film_case(case: FilmCase, dicom_folder: Path, truth_folder: Path | Non
         models = [m for m in present if m is not None]
         entries = []
         for number, plan in enumerate(exam.films, start=1):
-            film = render_film(case.scene, models, plan, exam.pose)
+            scene = case.scene
+            if plan.view == "LAT" and case.lateral_scene is not None:
+                scene = case.lateral_scene
+            film = render_film(scene, models, plan, exam.pose)
             path = folder / f"I{(number * 6151 + case.seed * 13007 + index) % 0xFFFFFFF:07X}"
             header = film_header(case, exam, index, number, plan)
             study, series, instance = write_film(film.stored, header, path)
