@@ -87,11 +87,14 @@ class FilmTruth:
         magnification: Of the lesion's centre of mass.
         centroid_yx: Of the mineral's shadow, pixels.
         signal: Mean over the mineral's shadow of ``-ln`` (film) less that without the lesion.
-        noise: Standard deviation, ``-ln``, of the film without the lesion over the shadow and
-            8 mm round it, after a blur of 1 mm and less the best quadratic surface: quanta and the
-            edges of bones. Air and what the collimator covers do not count.
+        noise: Typical unevenness, ``-ln``, of the film without the lesion over the shadow and 8 mm
+            round it, after a blur of 1 mm and less the local mean over 10 mm: 1.4826 times the
+            median deviation, which is a standard deviation where no edge of bone stands out. Air
+            and what the collimator covers do not count.
+        noise_sd: The same as a plain standard deviation: it grows with every edge of bone there.
+        quantum_noise: The part that quanta and read-out make, standard deviation.
         cnr: ``signal / noise``.
-        quantum_noise: The part of ``noise`` that quanta and read-out make.
+        cnr_sd: ``signal / noise_sd``.
         in_field: Part of the lesion's mass that lies on the film and in the open field.
     """
 
@@ -104,8 +107,10 @@ class FilmTruth:
     centroid_yx: tuple[float, float] | None
     signal: float | None
     noise: float | None
-    cnr: float | None
+    noise_sd: float | None
     quantum_noise: float | None
+    cnr: float | None
+    cnr_sd: float | None
     in_field: float
 
 
@@ -166,14 +171,16 @@ def film_truth(
     area = float(mineral.sum()) * pixel
     length = longest_mm(mineral, geometry.spacing_mm)
     place = None
-    signal = noise = quantum = None
+    signal: float | None = None
+    noises: tuple[float | None, float | None, float | None] = (None, None, None)
     if mineral.any():
         rows, columns = np.nonzero(mineral)
         place = (
             float(rows.mean()) + shadow.box[0].start,
             float(columns.mean()) + shadow.box[1].start,
         )
-        signal, noise, quantum = _contrast(shadow, others, bare, scatter, geometry, exposure)
+        signal, noises = _contrast(shadow, others, bare, scatter, geometry, exposure)
+    typical, sd, quantum = noises
     return FilmTruth(
         area,
         area / magnification**2,
@@ -183,9 +190,11 @@ def film_truth(
         magnification,
         place,
         signal,
-        noise,
-        signal / noise if signal is not None and noise else None,
+        typical,
+        sd,
         quantum,
+        signal / typical if signal is not None and typical else None,
+        signal / sd if signal is not None and sd else None,
         _in_field(model, geometry, exposure),
     )
 
@@ -213,8 +222,8 @@ def _contrast(
     scatter: Floats,
     geometry: FilmGeometry,
     exposure: Exposure,
-) -> tuple[float, float | None, float | None]:
-    """Signal, noise and the quanta's part of it, of ``-ln``."""
+) -> tuple[float, tuple[float | None, float | None, float | None]]:
+    """Signal; and typical noise, its standard deviation and that of the quanta; all ``-ln``."""
     margin = round((AROUND_MM + 3.0) / geometry.spacing_mm)
     low = [max(s.start - margin, 0) for s in shadow.box]
     high = [min(s.stop + margin, n) for s, n in zip(shadow.box, geometry.shape_yx, strict=True)]
@@ -249,27 +258,20 @@ def _contrast(
         opened[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = True
         known &= opened
     if (known & near).sum() < 30:
-        return signal, None, None
+        return signal, (None, None, None)
     smooth = blur_mm(noisy, NOISE_FWHM_MM, geometry.spacing_mm)
     grain = blur_mm(noisy - clean, NOISE_FWHM_MM, geometry.spacing_mm)
-    return (
-        signal,
-        _rough(smooth, known, known & near, geometry.spacing_mm),
-        float(grain[known & near].std()),
-    )
+    fine = _fine(smooth, known, geometry.spacing_mm)[known & near]
+    typical = 1.4826 * float(np.median(np.abs(fine - np.median(fine))))
+    return signal, (typical, float(fine.std()), float(grain[known & near].std()))
 
 
-def _rough(
-    values: Floats, known: NDArray[np.bool_], at: NDArray[np.bool_], spacing: float
-) -> float:
-    """Standard deviation at some pixels of what is finer than :data:`COARSE_FWHM_MM`.
-
-    The local mean is taken over ``known`` pixels alone, so that air does not count.
-    """
+def _fine(values: Floats, known: NDArray[np.bool_], spacing: float) -> Floats:
+    """What is finer than :data:`COARSE_FWHM_MM`; the local mean is that of ``known`` pixels."""
     weight = known.astype(np.float32)
     total = blur_mm(weight, COARSE_FWHM_MM, spacing)
     mean = blur_mm(np.where(known, values, 0), COARSE_FWHM_MM, spacing) / np.maximum(total, 1e-3)
-    return float((values - mean)[at].std())
+    return np.asarray(values - mean, np.float32)
 
 
 def _cropped(exposure: Exposure, box: Pixels) -> Exposure:

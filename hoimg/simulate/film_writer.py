@@ -184,7 +184,6 @@ def _acquisition(ds: Any, header: FilmHeader) -> None:
     ds.PatientOrientation = list(header.orientation)
     ds.BurnedInAnnotation = "YES" if header.burned_in else "NO"
     ds.LossyImageCompression = "00"
-    ds.AcquisitionContextSequence = []
     if header.field_yx is not None:
         top, bottom, left, right = header.field_yx
         ds.CollimatorShape = "RECTANGULAR"
@@ -267,6 +266,7 @@ def _dx(ds: Any, film: Processed, header: FilmHeader) -> None:
     ds.DetectorType = "SCINTILLATOR"
     ds.DetectorConfiguration = "AREA"
     ds.AcquisitionDeviceProcessingDescription = ""
+    ds.AcquisitionContextSequence = Sequence([])
     ds.PositionerType = "NONE"
     if header.spacing == "imager":
         factor = header.sid_mm / header.sod_mm
