@@ -102,7 +102,7 @@ _EXTENT = {
 
 def _paint(hu: Floats, bones: dict[str, Floats], bone: Bone, grid: Grid, grain: Floats) -> None:
     """Paint one bone, cortex first, its inside over it."""
-    box, (x, y, z) = _box(grid, bone.low, bone.high)
+    box, (x, y, z) = open_box(grid, bone.low, bone.high)
     if any(s.stop <= s.start for s in box):
         return
     inside = np.full((z.size, y.size, x.size), np.float32(1e3))
@@ -123,7 +123,7 @@ def _paint(hu: Floats, bones: dict[str, Floats], bone: Bone, grid: Grid, grain: 
     np.maximum(whole[box], share, out=whole[box])
 
 
-def _box(grid: Grid, low: Triple, high: Triple) -> tuple[Any, tuple[Floats, Floats, Floats]]:
+def open_box(grid: Grid, low: Triple, high: Triple) -> tuple[Any, tuple[Floats, Floats, Floats]]:
     """Slices of a box, and open coordinates x, y, z (LPS mm) of its voxels."""
     step = grid.spacing_zyx_mm[0]
     origin = np.asarray(grid.origin_lps_mm)
@@ -142,7 +142,7 @@ def _soft(
 ) -> None:
     """Skin, fat, muscle with fat between its fibres; bowel gas in a pelvis."""
     corner = grid.to_lps_mm([n - 1 for n in grid.size_zyx])
-    _, (x, y, z) = _box(grid, grid.origin_lps_mm, _triple(corner))
+    _, (x, y, z) = open_box(grid, grid.origin_lps_mm, _triple(corner))
     fat = float(rng.uniform(10, 26))
     girth = size * float(rng.uniform(0.95, 1.05))
 
@@ -172,7 +172,7 @@ def _soft(
             at = (rng.uniform(-70, 70), rng.uniform(-60, 10), rng.uniform(10, 120))
             radii = rng.uniform(7, 19, 3)
             low = _triple(np.array(at) - radii - 2)
-            box, (gx, gy, gz) = _box(grid, low, _triple(np.array(at) + radii + 2))
+            box, (gx, gy, gz) = open_box(grid, low, _triple(np.array(at) + radii + 2))
             gas = np.clip(0.5 - ball(_triple(np.array(at)), radii)(gx, gy, gz), 0, 1)
             hu[box] += gas.astype(np.float32) * (np.float32(-950) - hu[box])
 

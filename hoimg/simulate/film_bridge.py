@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 
 from hoimg.geometry import Grid, Triple, bounding_box
 from hoimg.image import CTVolume
-from hoimg.simulate.film_anatomy import Body, Floats
+from hoimg.simulate.film_anatomy import Body, Floats, open_box
 from hoimg.simulate.film_bones import ball, bar
 from hoimg.simulate.film_geometry import FilmGeometry
 from hoimg.simulate.film_lesion import Shadow, cast_shadow, longest_mm
@@ -184,13 +184,13 @@ def put_prosthesis(body: Body, side: str, fine_mm: float = 0.6) -> tuple[Body, F
     # The head, and what was reamed for the cup, are gone.
     hu = body.volume.hu.copy()
     bones = dict(body.bones)
-    index = np.indices(hu.shape, dtype=np.float32)
-    origin, step = body.volume.grid.origin_lps_mm, body.volume.grid.spacing_zyx_mm
-    place = [origin[k] + step[2 - k] * index[2 - k] for k in range(3)]
-    gone = ball(center, (27.0,) * 3)(*place) < 0
-    hu[gone] = 45
+    near, (x, y, z) = open_box(body.volume.grid, _triple(head - 30), _triple(head + 30))
+    gone = ball(center, (27.0,) * 3)(x, y, z) < 0
+    hu[near][gone] = 45
     for name in (f"femur_{side}", f"pelvis_{side}"):
-        bones[name] = np.where(gone, np.float32(0), bones[name])
+        share = bones[name].copy()
+        share[near][gone] = 0.0
+        bones[name] = share
     return replace(body, volume=CTVolume(hu, body.volume.grid), bones=bones), metal, grid
 
 
