@@ -119,7 +119,8 @@ def _graded(job: Job, rng: np.random.Generator) -> FilmCase:
     lesions: list[FilmLesion] = []
     if wanted == "islands":
         count = int(rng.integers(1, 3))
-        lesions = _lesions(job, body, rng, count, ("free",), (0.3, 4.0))
+        # An island that no film shows would make a grade that no film can give.
+        lesions = _lesions(job, body, rng, count, ("free",), (0.3, 4.0), faintest=0.6)
     elif wanted != "none":
         spurs = plant_spurs(
             body.body,
@@ -245,6 +246,7 @@ def _lesions(
     count: int,
     places: tuple[str, ...] = WHERE,
     volume: tuple[float, float] | None = None,
+    faintest: float = 0.0,
 ) -> list[FilmLesion]:
     """Lesions near one side's points; smaller where there is no room."""
     low, high = np.log(volume or RECIPE["family"][job.family]["volume"])
@@ -257,7 +259,7 @@ def _lesions(
     made: list[LesionModel] = []
     for number in range(count):
         size = float(np.exp(rng.uniform(low, high))) * 1000.0
-        stage = float(rng.uniform(0, 1))
+        stage = float(rng.uniform(faintest, 1))
         kind = str(rng.choice(kinds, p=(0.5, 0.2, 0.1, 0.1, 0.1)))
         center = centers[int(rng.integers(len(centers)))]
         first = int(rng.integers(len(places)))
