@@ -192,13 +192,15 @@ def _trait(job: Job, rng: np.random.Generator) -> FilmCase:
         shifted = film.geometry.to_lps_mm(
             np.array([[(rows - 1) / 2, (left + right - 1) / 2]]), film.geometry.sid_mm
         )[0]
-        away = shifted - np.asarray(film.geometry.center_lps_mm)
-        # Another plate under the same patient, the tube moved along with it.
+        # Another plate under the same patient, the tube moved along with it: the shadow moves on
+        # the plate by that, magnified.
+        factor = film.geometry.magnification(np.array([model.spec.center_lps_mm]))[0]
+        away = (shifted - np.asarray(film.geometry.center_lps_mm)) / factor
         film = replace(
             film,
             geometry=replace(
                 film.geometry,
-                center_lps_mm=_triple(shifted),
+                center_lps_mm=_triple(np.asarray(film.geometry.center_lps_mm) + away),
                 source_lps_mm=_triple(np.asarray(film.geometry.source_lps_mm) + away),
                 shape_yx=(rows, right - left),
             ),
@@ -222,7 +224,11 @@ def _pair(job: Job, rng: np.random.Generator) -> FilmCase:
     before, after = _film(body, rng), _film(body, rng)
     # One department: the same reader and the same processing at both dates.
     after = replace(
-        after, processing=before.processing, modality=before.modality, spacing=before.spacing
+        after,
+        processing=before.processing,
+        modality=before.modality,
+        spacing=before.spacing,
+        look=before.look,
     )
     turn = rng.uniform(-3, 3, 3)
     shift = rng.uniform(-8, 8, 3)

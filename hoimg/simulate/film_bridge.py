@@ -138,6 +138,11 @@ def _spur(
     depth = -field
     share = np.clip(0.5 + depth / np.float32(fine), 0, 1)
     share *= 1.0 - sample(sum_of(list(body.bones.values())), body.volume.grid, grid)
+    # What its root leaves on the bone's far side is none of it.
+    pieces, count = ndimage.label(share > 0)
+    if count > 1:
+        sizes = np.bincount(pieces.ravel())[1:]
+        share[pieces != 1 + int(sizes.argmax())] = 0.0
     filled = share.ravel() > 0
     hu = np.zeros(share.size, np.float32)
     index = np.argwhere(share > 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from hoimg.simulate.film_anatomy import make_body
 from hoimg.simulate.film_bones import ball, bar
@@ -66,7 +67,8 @@ def test_spurs_keep_the_gap_that_was_asked_for(hip, wanted):
     assert all(isinstance(s, LesionModel) and s.volume_mm3 > 300 for s in spurs)
     shadows = [cast_shadow(s, geometry) for s in spurs]
     assert all(s is not None and s.mineral.any() for s in shadows)
-    # None lies in bone.
+    # Each is one piece, and none lies in bone.
+    assert [ndimage.label(s.occupancy > 0)[1] for s in spurs] == [1, 1]
     for spur in spurs:
         center = spur.grid.to_lps_mm(np.argwhere(spur.occupancy > 0.5)[::50])
         at = np.rint(hip.volume.grid.to_index_zyx(center)).astype(int)
