@@ -237,11 +237,11 @@ def _look(ds: Any, film: Processed, look: str) -> None:
     if look == "presentation_lut" and not film.white_is_high:
         curve = 1.0 - curve
     table = Dataset()
-    table.LUTDescriptor = [len(stored), 0, film.bits]
+    table.LUTDescriptor = [len(stored), 0, 16]
     for tag in table:
         tag.VR = "US"
     table.LUTExplanation = "S-shaped"
-    words = np.rint(curve * (2**film.bits - 1)).astype("<u2")
+    words = np.rint(curve * 65535).astype("<u2")
     table.add_new("LUTData", "OW", words.tobytes())
     if look == "voi_lut":
         ds.VOILUTSequence = Sequence([table])
