@@ -107,7 +107,9 @@ def plan_case(job: Job) -> FilmCase:
     films = [_film(body, rng)]
     if limb:
         films.append(_film(body, rng, "LAT"))
-    return _case(job, body, [FilmExam(0, films)], lesions)
+    # The real pelvis has its own metal, which `films[].metal` does not know of.
+    extra: dict[str, object] = {"traits": ["nail"]} if job.family == "real" else {}
+    return _case(job, body, [FilmExam(0, films)], lesions, extra)
 
 
 def _graded(job: Job, rng: np.random.Generator) -> FilmCase:
