@@ -1,14 +1,50 @@
 """How much two measurements of an unchanged lesion may differ (repeatability coefficients, RC).
 
 RC = 2.77 x within-subject SD: in 95 of 100 unchanged lesions the difference stays below it. None
-was measured on heterotopic ossification; volume is borrowed, mass and density are defaults.
+was measured on heterotopic ossification; volume is borrowed, mass, density and rim are defaults.
+No change counts that the 95 % intervals of its two measurements allow, whatever the RC.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from hoimg.settings import SerialSettings
+
+
+class Measured(NamedTuple):
+    """A value with its 95 % interval; None where it has none."""
+
+    value: float
+    ci95: tuple[float, float] | None
+
+
+def allowed_pct(before: Measured | None, after: Measured | None) -> float | None:
+    """By how many percent two measurements may differ by their own 95 % intervals.
+
+    Each interval gives an SD in the logarithm; the two errors are taken as independent, so that
+    they add as squares: 100 (exp(1.96 sqrt(s1^2 + s2^2)) - 1). Errors that two scans share make the
+    true limit smaller, never larger.
+
+    Returns:
+        Percent; None where a value or an interval is missing or not positive.
+    """
+    if before is None or after is None:
+        return None
+    spread = 0.0
+    for seen in (before, after):
+        if seen.ci95 is None or seen.ci95[0] <= 0 or seen.ci95[1] < seen.ci95[0]:
+            return None
+        spread += (math.log(seen.ci95[1] / seen.ci95[0]) / 2) ** 2
+    return 100 * math.expm1(min(math.sqrt(spread), 50.0))
+
+
+def allowed(before: Measured | None, after: Measured | None) -> float | None:
+    """The same for a difference, in the unit of the values."""
+    if before is None or after is None or before.ci95 is None or after.ci95 is None:
+        return None
+    return math.hypot(*((seen.ci95[1] - seen.ci95[0]) / 2 for seen in (before, after) if seen.ci95))
 
 
 def rc_volume_pct(volume_mm3: float, settings: SerialSettings) -> float:
