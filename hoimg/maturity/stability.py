@@ -65,11 +65,13 @@ class Stability:
         criteria: R4 and its three parts.
         result: Of R4 as a whole.
         reasons: Reason codes: of the failure, of why it is unrated, or of how it passed.
+        limits: Repeatability coefficients in force for the change shown, in words; may be empty.
     """
 
     criteria: list[Criterion]
     result: CriterionResult
     reasons: list[str]
+    limits: str = ""
 
 
 def step(change: Change, metric: Metric) -> Step | None:
@@ -157,7 +159,13 @@ def r4_serial(
         note=", ".join(reasons) + (f"; compared with {shown.from_exam}" if shown else ""),
     )
     parts = [_part(m, shown, m in rising, m in creeping) for m in METRICS]
-    return Stability([head, *parts], result, reasons)
+    return Stability([head, *parts], result, reasons, _limits(shown))
+
+
+def _limits(shown: Change | None) -> str:
+    found = {m: step(shown, m) for m in METRICS} if shown is not None else {}
+    known = [f"{m} {s.limit:.3g} {s.unit}" for m, s in found.items() if s is not None]
+    return f"RC: {', '.join(known)}" if known else ""
 
 
 def _outcome(
