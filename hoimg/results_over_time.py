@@ -40,6 +40,11 @@ class Change(ResultModel):
     mass_rc_pct: float | None = None
     density_change_hu: float | None = None
     density_rc_hu: float | None = None
+    volume_rc_settings_pct: float | None = Field(
+        default=None, description="RC by the settings alone, before the intervals."
+    )
+    mass_rc_settings_pct: float | None = None
+    density_rc_settings_hu: float | None = None
     rim_change: float | None = Field(
         default=None, description="Change of rim_fraction; shown, decides nothing."
     )

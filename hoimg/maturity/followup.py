@@ -30,6 +30,7 @@ def follow_up(
     label: Label,
     reasons: Sequence[str],
     gate_reasons: Sequence[str],
+    day: int,
     earliest_day: int,
     settings: MaturitySettings,
     *,
@@ -43,6 +44,7 @@ def follow_up(
         label: The label.
         reasons: Its reason codes.
         gate_reasons: Those of the quality gate.
+        day: Day of the exam judged.
         earliest_day: Earliest day on which stability could be rated.
         settings: Thresholds.
         baseline_date: Date of day 0.
@@ -59,7 +61,7 @@ def follow_up(
     thickness = effective_slice_mm(acquisition)
     thin = thickness is not None and thickness <= settings.rim_max_slice_mm
     alike = thin and STILL_A_PRIOR.issuperset(gate_reasons)
-    needs = _alike(latest.exam_id, acquisition) if alike else _anew(settings)
+    needs = _alike(f"as at day {day}", acquisition) if alike else _anew(settings)
     if not (alike and acquisition.contrast):  # made like a scan with contrast agent, it has some
         needs.append(Need(code="no_contrast", text="without contrast agent"))
     needs += _disturbances(reasons, settings)
@@ -72,9 +74,8 @@ def follow_up(
     )
 
 
-def _alike(exam_id: str, acquisition: Acquisition) -> list[Need]:
+def _alike(like: str, acquisition: Acquisition) -> list[Need]:
     """A scan made like the exam judged."""
-    like = f"as in exam {exam_id}"
     kvp = "the tube voltage" if acquisition.kvp is None else f"tube voltage {acquisition.kvp:g} kV"
     kernel = "the kernel" if acquisition.kernel is None else f"kernel {acquisition.kernel}"
     slices = effective_slice_mm(acquisition)

@@ -156,6 +156,7 @@ def assess(
             label,
             reasons,
             evidence.gate_reasons,
+            day,
             _earliest(day, onset_day, settings),
             settings,
             baseline_date=baseline_date,

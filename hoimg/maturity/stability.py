@@ -37,12 +37,20 @@ class Step:
 
     Attributes:
         change: In ``unit``: percent of the earlier value (volume, mass) or HU (density).
-        limit: The repeatability coefficient in the same unit.
+        limit: The repeatability coefficient in force, in the same unit.
+        unit: ``%`` or ``HU``.
+        known: The coefficient by the settings, where the measurements' own intervals widened it.
     """
 
     change: float
     limit: float
     unit: str
+    known: float
+
+    @property
+    def unclear(self) -> bool:
+        """An increase beyond the coefficient that only the measurements' intervals excuse."""
+        return self.known < self.change <= self.limit
 
     @property
     def direction(self) -> int:
@@ -76,14 +84,24 @@ class Stability:
 
 def step(change: Change, metric: Metric) -> Step | None:
     """The change of one metric with its coefficient; None where either is missing."""
-    value, limit, unit = {
-        "volume": (change.volume_change_pct, change.volume_rc_pct, "%"),
-        "mass": (change.mass_change_pct, change.mass_rc_pct, "%"),
-        "density": (change.density_change_hu, change.density_rc_hu, "HU"),
+    value, limit, known, unit = {
+        "volume": (
+            change.volume_change_pct,
+            change.volume_rc_pct,
+            change.volume_rc_settings_pct,
+            "%",
+        ),
+        "mass": (change.mass_change_pct, change.mass_rc_pct, change.mass_rc_settings_pct, "%"),
+        "density": (
+            change.density_change_hu,
+            change.density_rc_hu,
+            change.density_rc_settings_hu,
+            "HU",
+        ),
     }[metric]
     if value is None or limit is None or not (math.isfinite(value) and math.isfinite(limit)):
         return None
-    return Step(value, limit, unit)
+    return Step(value, limit, unit, limit if known is None else known)
 
 
 def prior_is_usable(prior: Observation, settings: MaturitySettings) -> bool:
@@ -144,7 +162,10 @@ def r4_serial(
         m for m in METRICS if m not in rising and _creeps(usable, m, days, judged, settings)
     ]
     shown = reference or (old[0] if old else (usable[0] if usable else None))
-    reasons, result = _outcome(rising, creeping, reference, usable, old, priors)
+    unclear = any(
+        s is not None and s.unclear for c in window for m in METRICS for s in [step(c, m)]
+    )
+    reasons, result = _outcome(rising, creeping, reference, usable, old, priors, unclear=unclear)
     interval = None if shown is None else judged - days[shown.from_exam]
     head = Criterion(
         id="R4",
@@ -175,10 +196,14 @@ def _outcome(
     usable: list[Change],
     old: list[Change],
     priors: list[Change],
+    *,
+    unclear: bool,
 ) -> tuple[list[str], CriterionResult]:
     if rising or creeping:
         found = [f"{m}_increase" for m in rising] + [f"slow_{m}_increase" for m in creeping]
         return found, "fail"
+    if reference is not None and unclear:
+        return ["stability_untested", "increase_within_uncertainty"], "unrated"
     if reference is not None:
         falling = any(_direction(reference, m) < 0 for m in METRICS)
         return ["regressing" if falling else "no_detectable_change"], "pass"

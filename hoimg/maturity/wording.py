@@ -52,6 +52,8 @@ REASON_WORDS: dict[str, str] = {
     "interval_too_short": "the earlier exams are too recent",
     "merged_or_split": "it merged or split since the earlier exam",
     "change_not_measured": "the change since the earlier exam is not fully measured",
+    "increase_within_uncertainty": "it increased beyond the repeatability coefficient, though not "
+    "beyond the uncertainty of the two measurements",
     "never_measured": "it was measured in no exam",
     "resolved": "it is no longer seen at a later exam",
     "merged_into_another": "it merged into another lesion; see there",

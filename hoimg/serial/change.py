@@ -85,16 +85,19 @@ def compare(
         _sum(later, "mineral_mass_hu_mm3", "mineral_mass_ci95_hu_mm3"),
     )
     volume_pct, mass_pct = _percent(*sizes), _percent(*masses)
+    shared = settings.shared_error
     volume_rc = mass_rc = density = density_rc = rim = rim_rc = None
+    known_volume = known_mass = known_density = None
     found = list(flags)
     widened: list[str] = []
     if volume_pct is None:
         found.append("volume_change_not_measured")
     elif sizes[0] is not None:
-        known = rc_volume_pct(sizes[0].value, settings)
-        volume_rc = _in_force(known, allowed_pct(*sizes), "volume", widened)
+        known_volume = rc_volume_pct(sizes[0].value, settings)
+        volume_rc = _in_force(known_volume, allowed_pct(*sizes, shared), "volume", widened)
     if mass_pct is not None:
-        mass_rc = _in_force(rc_mass_pct(settings), allowed_pct(*masses), "mass", widened)
+        known_mass = rc_mass_pct(settings)
+        mass_rc = _in_force(known_mass, allowed_pct(*masses, shared), "mass", widened)
     if len(earlier) == len(later) == 1:  # parts of different density have no common one
         hus = _sum(earlier, "mean_hu", "mean_ci95_hu"), _sum(later, "mean_hu", "mean_ci95_hu")
         rims = (
@@ -103,16 +106,16 @@ def compare(
         )
         if hus[0] is not None and hus[1] is not None:
             density = hus[1].value - hus[0].value
-            known = rc_density_hu(hus[0].value, settings)
-            density_rc = _in_force(known, allowed(*hus), "density", widened)
+            known_density = rc_density_hu(hus[0].value, settings)
+            density_rc = _in_force(known_density, allowed(*hus, shared), "density", widened)
         if rims[0] is not None and rims[1] is not None:
             rim = rims[1].value - rims[0].value
-            rim_rc = _in_force(settings.rc_rim, allowed(*rims), "rim", widened)
+            rim_rc = _in_force(settings.rc_rim, allowed(*rims, shared), "rim", widened)
     kind: Category = "no_detectable_change"
     if category is not None:
         kind = category
     elif not reasons:
-        own = max(settings.volume_with_mass_pct, allowed_pct(*sizes) or 0.0)
+        own = max(settings.volume_with_mass_pct, allowed_pct(*sizes, shared) or 0.0)
         steps = _way(volume_pct, volume_rc), _way(mass_pct, mass_rc), _way(volume_pct, own)
         kind, how = _category(*steps)
         found += how
@@ -126,6 +129,9 @@ def compare(
         mass_rc_pct=mass_rc,
         density_change_hu=density,
         density_rc_hu=density_rc,
+        volume_rc_settings_pct=known_volume,
+        mass_rc_settings_pct=known_mass,
+        density_rc_settings_hu=known_density,
         rim_change=rim,
         rim_rc=rim_rc,
         category=kind,

@@ -20,31 +20,41 @@ class Measured(NamedTuple):
     ci95: tuple[float, float] | None
 
 
-def allowed_pct(before: Measured | None, after: Measured | None) -> float | None:
+def allowed_pct(before: Measured | None, after: Measured | None, shared: float) -> float | None:
     """By how many percent two measurements may differ by their own 95 % intervals.
 
-    Each interval gives an SD in the logarithm; the two errors are taken as independent, so that
-    they add as squares: 100 (exp(1.96 sqrt(s1^2 + s2^2)) - 1). Errors that two scans share make the
-    true limit smaller, never larger.
+    Each interval gives an SD of the logarithm, s1 and s2. Part of either error is shared by both
+    scans and cancels: 100 (exp(1.96 sqrt(s1^2 + s2^2 - 2 shared s1 s2)) - 1).
+
+    Args:
+        before: Earlier measurement.
+        after: Later measurement.
+        shared: Correlation of their errors, 0 to 1.
 
     Returns:
         Percent; None where a value or an interval is missing or not positive.
     """
     if before is None or after is None:
         return None
-    spread = 0.0
+    halves = []
     for seen in (before, after):
         if seen.ci95 is None or seen.ci95[0] <= 0 or seen.ci95[1] < seen.ci95[0]:
             return None
-        spread += (math.log(seen.ci95[1] / seen.ci95[0]) / 2) ** 2
-    return 100 * math.expm1(min(math.sqrt(spread), 50.0))
+        halves.append(math.log(seen.ci95[1] / seen.ci95[0]) / 2)
+    return 100 * math.expm1(min(_difference(halves[0], halves[1], shared), 50.0))
 
 
-def allowed(before: Measured | None, after: Measured | None) -> float | None:
+def allowed(before: Measured | None, after: Measured | None, shared: float) -> float | None:
     """The same for a difference, in the unit of the values."""
     if before is None or after is None or before.ci95 is None or after.ci95 is None:
         return None
-    return math.hypot(*((seen.ci95[1] - seen.ci95[0]) / 2 for seen in (before, after) if seen.ci95))
+    one, two = ((ci[1] - ci[0]) / 2 for ci in (before.ci95, after.ci95))
+    return _difference(one, two, shared)
+
+
+def _difference(one: float, two: float, shared: float) -> float:
+    """Half-width of the difference of two numbers with these half-widths."""
+    return math.sqrt(max(one * one + two * two - 2 * shared * one * two, 0.0))
 
 
 def rc_volume_pct(volume_mm3: float, settings: SerialSettings) -> float:

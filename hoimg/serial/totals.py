@@ -193,11 +193,12 @@ def _change(earlier: Exam, later: Exam, seen: Seen, settings: SerialSettings) ->
     if not kept and left:
         return base.model_copy(update={"flags": [*reasons, "nothing_evaluable"]})
     difference = sums[1].value - sums[0].value
-    half = allowed(*sums)
+    # Independent errors: the sums of two exams need not hold the same lesions.
+    half = allowed(sums[0], sums[1], 0.0)
     pct = 100 * difference / sums[0].value if sums[0].value > 0 else None
     rc = None
     if pct is not None:
-        rc = max(rc_volume_pct(sums[0].value, settings), allowed_pct(*sums) or 0.0)
+        rc = max(rc_volume_pct(sums[0].value, settings), allowed_pct(sums[0], sums[1], 0.0) or 0.0)
     yearly = DAYS_PER_YEAR / days if days > 0 and not reasons else None
     return base.model_copy(
         update={
