@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How well hoimg repeats itself, and what its rule for change makes of it.
 
-    python benchmarks/repeatability.py [--count 160] [--jobs 2] [-o FILE]
+    python benchmarks/repeatability.py [--count 100] [--jobs 2] [-o FILE]
 
 Bodies of ``physics_objects.py`` (6-40 mm, solid or with a rim, 250-1200 HU, slices of 1-2.5 mm) are
 scanned twice without having changed, each time elsewhere between the voxels and with other noise,
@@ -51,7 +51,7 @@ class Pairs:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=160)
+    parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--first-seed", type=int, default=FIRST_SEED)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("-o", "--output", type=Path)
