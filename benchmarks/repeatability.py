@@ -191,7 +191,36 @@ def table(found: Sequence[Pairs], count: int) -> list[str]:
             f"| {name} | {len(group)} | {wrong} | {beyond} | {larger} | {smaller} | {matured} "
             f"| {read} |"
         )
+    out += [
+        "",
+        "Share of the errors' variance that two measurements have in common (1 - z^2, z: error of "
+        "the difference over what independent intervals allow): volume "
+        + ", ".join(
+            f"{name} {shared(found, later, 'volume_mm3', growth):.2f}"
+            for name, later, growth in (
+                ("unchanged", "same", 1.0),
+                ("grown", "grown", GROWTH),
+                ("denser", "denser", 1.0),
+            )
+        )
+        + f"; mass unchanged {shared(found, 'same', 'mineral_mass_hu_mm3', 1.0):.2f}.",
+    ]
     return out
+
+
+def shared(found: Sequence[Pairs], later: str, field: str, growth: float) -> float:
+    """Correlation of the errors of two measurements, by their spread and their intervals."""
+    interval = field.replace("_hu", "_ci95_hu") if "mass" in field else "volume_ci95_mm3"
+    squares = []
+    for pairs in found:
+        seen = (pairs.first, getattr(pairs, later))
+        spread = 0.0
+        for o in seen:
+            low, high = getattr(o, interval)
+            spread += (np.log(high / max(low, 1.0)) / 3.92) ** 2
+        off = np.log(getattr(seen[1], field) / getattr(seen[0], field) / growth)
+        squares.append(off**2 / spread)
+    return 1 - float(np.mean(squares))
 
 
 def beyond_any(change: Change) -> bool:

@@ -79,6 +79,7 @@ def _total(total: ExamTotal, days: Mapping[str, int]) -> dict[str, Any]:
             f"{x.lesion_id}: {', '.join(reason_text(r) for r in x.reasons)}"
             for x in total.not_evaluable
         ],
+        "flags": [reason_text(f) for f in total.flags],
         "new": _new(total),
         "resolved": ", ".join(total.resolved),
         "previous": _since(total.since_previous, days),

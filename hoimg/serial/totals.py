@@ -29,6 +29,9 @@ DAYS_PER_YEAR = 365.25
 FIELDS = ("volume_mm3", "volume_ci95_mm3")
 ELSEWHERE = ("merged_into:", "part_of:")
 """Flags of a lesion that is counted as part of another one."""
+UNMATCHED = "registration_rejected"
+"""Flag of a lesion that could not be looked for in an exam: what is there is counted all the same,
+under the name that it has there, so that the sum lacks nothing; a change cannot be told."""
 
 Seen = Mapping[str, Mapping[str, Observation]]
 """Observations by exam_id, then by lesion_id."""
@@ -119,8 +122,9 @@ def _at(
     missing = [
         LeftOut(lesion_id=k, reasons=list(o.flags) or ["not_measured"])
         for k, o in seen.items()
-        if k not in counted and o.status != "absent" and not _within(o)
+        if k not in counted and o.status != "absent" and not _within(o) and UNMATCHED not in o.flags
     ]
+    unmatched = any(UNMATCHED in o.flags for o in seen.values())
     cut = [
         LeftOut(lesion_id=k, reasons=["touches_fov"]) for k, o in counted.items() if o.touches_fov
     ]
@@ -160,7 +164,10 @@ def _at(
             RegionTotal(region=name, lesions=ids, volume_mm3=_volume_of(ids, counted))
             for name, ids in sorted(places.items(), key=lambda p: (p[0] is None, p[0] or ""))
         ],
-        flags=["nothing_evaluable"] if nothing else [],
+        flags=[
+            *(["nothing_evaluable"] if nothing else []),
+            *(["lesions_not_matched"] if unmatched else []),
+        ],
     )
 
 

@@ -205,3 +205,19 @@ def test_regions_by_hip_then_by_what_the_scan_states():
     unknown = totals(lesion("L1", measured("d0", 4000)), exams=bare)
     assert unknown.region_of == {"L1": None}
     assert unknown.region_source == {"L1": "no_region_known"}
+
+
+def test_an_exam_that_could_not_be_placed_has_its_total_but_no_change():
+    found = totals(
+        lesion("L1", measured("d0", 4000), gone("d100", "registration_rejected")),
+        lesion(
+            "L2",
+            gone("d0", "registration_rejected"),
+            measured("d100", 4400, flags=["registration_rejected"]),
+        ),
+        exams=[exam("d0"), exam("d100")],
+    ).exams[1]
+    assert (found.volume_mm3, found.complete) == (4400, True)
+    assert found.flags == ["lesions_not_matched"]
+    assert found.since_previous.volume_change_mm3 is None
+    assert {x.lesion_id for x in found.since_previous.left_out} == {"L1", "L2"}
