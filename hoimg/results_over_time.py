@@ -91,14 +91,6 @@ class Course(ResultModel):
     flags: list[str] = Field(default_factory=list)
 
 
-class RegionTotal(ResultModel):
-    """What lies in one region of the body at one exam."""
-
-    region: str | None = Field(description="Null where nothing tells the region.")
-    lesions: list[str]
-    volume_mm3: float
-
-
 class TotalChange(ResultModel):
     """How the total changed since an earlier exam. Negative is less ossification; never clipped."""
 
@@ -117,6 +109,19 @@ class TotalChange(ResultModel):
     complete: bool = Field(description="Whether every lesion of both exams is compared.")
     left_out: list[LeftOut] = Field(default_factory=list)
     flags: list[str] = Field(default_factory=list)
+
+
+class RegionTotal(ResultModel):
+    """What lies in one region of the body at one exam."""
+
+    region: str | None = Field(description="Null where nothing tells the region.")
+    lesions: list[str] = Field(description="Its lesions with a volume at this exam.")
+    volume_mm3: float | None = Field(description="Null where none of its lesions is evaluable.")
+    volume_ci95_mm3: tuple[float, float] | None = None
+    new_volume_mm3: float | None = None
+    complete: bool
+    since_previous: TotalChange | None = None
+    since_baseline: TotalChange | None = None
 
 
 class ExamTotal(ResultModel):

@@ -163,14 +163,11 @@ def totals_csv(report: Report) -> str:
             "exam_id": total.exam_id,
             "days_from_baseline": days[total.exam_id],
         }
-        volume, mass = total.volume_ci95_mm3, total.mineral_mass_ci95_hu_mm3
         row: dict[str, Any] = {
             **base,
             **{name: getattr(total, name) for name in TOTALS_COLUMNS if hasattr(total, name)},
-            "volume_ci95_low_mm3": volume[0] if volume else None,
-            "volume_ci95_high_mm3": volume[1] if volume else None,
-            "mineral_mass_ci95_low_hu_mm3": mass[0] if mass else None,
-            "mineral_mass_ci95_high_hu_mm3": mass[1] if mass else None,
+            **_limits("volume", total.volume_ci95_mm3, "mm3"),
+            **_limits("mineral_mass", total.mineral_mass_ci95_hu_mm3, "hu_mm3"),
             "not_evaluable": ";".join(x.lesion_id or "" for x in total.not_evaluable),
             **_total_change_cells("previous", total.since_previous),
             **_total_change_cells("baseline", total.since_baseline),
@@ -182,6 +179,11 @@ def totals_csv(report: Report) -> str:
                 "region": found.region or "unknown",
                 "lesions": len(found.lesions),
                 "volume_mm3": found.volume_mm3,
+                **_limits("volume", found.volume_ci95_mm3, "mm3"),
+                "complete": found.complete,
+                "new_volume_mm3": found.new_volume_mm3,
+                **_total_change_cells("previous", found.since_previous),
+                **_total_change_cells("baseline", found.since_baseline),
             }
             for found in total.regions
         ]
@@ -193,6 +195,11 @@ def totals_csv(report: Report) -> str:
                 }
             )
     return text.getvalue()
+
+
+def _limits(name: str, ci95: tuple[float, float] | None, unit: str) -> dict[str, float | None]:
+    low, high = ci95 or (None, None)
+    return {f"{name}_ci95_low_{unit}": low, f"{name}_ci95_high_{unit}": high}
 
 
 def _total_change_cells(since: str, change: TotalChange | None) -> dict[str, Any]:

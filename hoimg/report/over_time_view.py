@@ -121,8 +121,18 @@ def _since(change: TotalChange | None, days: Mapping[str, int]) -> dict[str, Any
 def _of_region(total: ExamTotal, region: str | None) -> str:
     for found in total.regions:
         if found.region == region:
-            return f"{words.number(words.cm3(found.volume_mm3))} ({', '.join(found.lesions)})"
-    return words.NOT_MEASURED if total.volume_mm3 is None else "none seen"
+            if found.volume_mm3 is None:
+                return words.NOT_MEASURED
+            if not found.lesions:
+                return "none seen" if found.complete else words.NOT_MEASURED
+            lead = "" if found.complete else "at least "
+            volume = words.number(words.cm3(found.volume_mm3))
+            text = f"{lead}{volume} ({', '.join(found.lesions)})"
+            change = found.since_baseline
+            if change is not None and change.annualised_mm3_per_year is not None:
+                text += f"; {words.signed(change.annualised_mm3_per_year / 1000)} a year"
+            return text
+    return words.NOT_MEASURED
 
 
 def timing_view(report: Report) -> dict[str, list[dict[str, Any]]]:

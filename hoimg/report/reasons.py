@@ -67,8 +67,8 @@ FLAGS: dict[str, str] = {
     "no_interval": "no time between the measurements",
     "not_log_linear": "the points do not lie on a line: it did not change at one rate",
     "annualised_beyond_span": "less than a year was seen",
-    "lesions_not_matched": "the exam could not be placed onto the others: its lesions are counted under "
-    "names of their own",
+    "lesions_not_matched": "the exam could not be placed onto the others: its lesions are counted "
+    "under names of their own",
     "nothing_evaluable": "nothing could be evaluated",
     "no_region_known": "nothing in the scan tells the region",
     "body_parts_differ": "the exams state different body parts",

@@ -67,13 +67,16 @@ def totals_of(
     for k, exam in enumerate(exams):
         closed = exam.exam_id in unread
         before = [e for e in exams[:k] if e.exam_id not in unread]
-        total = _at(
-            exam.exam_id, seen[exam.exam_id], lesions, names, unread=closed, baseline=not before
-        )
-        if before and not closed:
-            since = [_change(e, exam, seen, settings) for e in (before[-1], before[0])]
+        total = _at(exam.exam_id, seen[exam.exam_id], lesions, unread=closed, baseline=not before)
+        if not closed:
+            priors = (before[-1], before[0]) if before else None
+            parts = [
+                _in_region(name, [k for k, r in names.items() if r == name], total, exam, priors,
+                           seen, settings)
+                for name in sorted(set(names.values()), key=lambda r: (r is None, r or ""))
+            ]  # fmt: skip
             total = total.model_copy(
-                update={"since_previous": since[0], "since_baseline": since[1]}
+                update={**_since(exam, priors, seen, settings), "regions": parts}
             )
         found.append(total)
     return Totals(
@@ -104,7 +107,6 @@ def _at(
     exam_id: str,
     seen: Mapping[str, Observation],
     lesions: Sequence[Lesion],
-    regions: Mapping[str, str | None],
     *,
     unread: bool,
     baseline: bool,
@@ -135,9 +137,6 @@ def _at(
     ever_new = {x.lesion_id for x in lesions if any(c.category == "new" for c in x.changes)}
     since_start = [k for k in counted if k in ever_new]
     firsts = {x.lesion_id: _first(x) for x in lesions}
-    places: dict[str | None, list[str]] = {}
-    for k in counted:
-        places.setdefault(regions[k], []).append(k)
     nothing = not counted and bool(missing)
     volume, volume_ci = _sums(counted.values(), "volume_mm3", "volume_ci95_mm3")
     mass, mass_ci = _sums(counted.values(), "mineral_mass_hu_mm3", "mineral_mass_ci95_hu_mm3")
@@ -160,15 +159,49 @@ def _at(
             if not baseline and firsts[k] == exam_id and not {"new", "split"} & changed[k]
         ],
         resolved=[k for k in seen if "resolved" in changed[k]],
-        regions=[
-            RegionTotal(region=name, lesions=ids, volume_mm3=_volume_of(ids, counted))
-            for name, ids in sorted(places.items(), key=lambda p: (p[0] is None, p[0] or ""))
-        ],
         flags=[
             *(["nothing_evaluable"] if nothing else []),
             *(["lesions_not_matched"] if unmatched else []),
         ],
     )
+
+
+def _in_region(
+    name: str | None,
+    ids: Sequence[str],
+    total: ExamTotal,
+    exam: Exam,
+    priors: tuple[Exam, Exam] | None,
+    seen: Seen,
+    settings: SerialSettings,
+) -> RegionTotal:
+    """The part of an exam's total that lies in one region."""
+    here = {k: o for k, o in seen[exam.exam_id].items() if k in ids}
+    counted = {k: o for k, o in here.items() if _has_volume(o)}
+    lacking = any(x.lesion_id in ids for x in total.not_evaluable)
+    volume, interval = _sums(counted.values(), *FIELDS)
+    nothing = not counted and lacking
+    only: Seen = {e: {k: o for k, o in of.items() if k in ids} for e, of in seen.items()}
+    fresh = [k for k in total.new_lesions if k in ids]
+    return RegionTotal(
+        region=name,
+        lesions=list(counted),
+        volume_mm3=None if nothing else volume,
+        volume_ci95_mm3=None if nothing else interval,
+        new_volume_mm3=None if priors is None else _volume_of(fresh, counted),
+        complete=not lacking,
+        **_since(exam, priors, only, settings),
+    )
+
+
+def _since(
+    exam: Exam, priors: tuple[Exam, Exam] | None, seen: Seen, settings: SerialSettings
+) -> dict[str, TotalChange]:
+    """The changes since the exam before and since the first one that was read."""
+    if priors is None:
+        return {}
+    previous, baseline = (_change(e, exam, seen, settings) for e in priors)
+    return {"since_previous": previous, "since_baseline": baseline}
 
 
 def _change(earlier: Exam, later: Exam, seen: Seen, settings: SerialSettings) -> TotalChange:

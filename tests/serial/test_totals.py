@@ -201,6 +201,10 @@ def test_regions_by_hip_then_by_what_the_scan_states():
         ("left hip", 4000),
         ("pelvis", 800),
     ]
+    left = found.exams[1].regions[1]
+    assert left.since_baseline.annualised_mm3_per_year == pytest.approx(100 * 3.6525)
+    assert left.volume_ci95_mm3 == pytest.approx((720, 880))
+    assert (left.new_volume_mm3, left.complete) == (0, True)
     bare = [exam("d0", acquisition=Acquisition())]
     unknown = totals(lesion("L1", measured("d0", 4000)), exams=bare)
     assert unknown.region_of == {"L1": None}
@@ -221,3 +225,19 @@ def test_an_exam_that_could_not_be_placed_has_its_total_but_no_change():
     assert found.flags == ["lesions_not_matched"]
     assert found.since_previous.volume_change_mm3 is None
     assert {x.lesion_id for x in found.since_previous.left_out} == {"L1", "L2"}
+
+
+def test_a_region_that_emptied_has_its_negative_change_and_one_out_of_view_has_none():
+    hip = Hip(side="left", labels=[1], lesions=["L1"])
+    exams = [exam("d0", hips=[hip]), exam("d100")]
+    found = totals(
+        lesion("L1", measured("d0", 4000), gone("d100")),
+        lesion("L2", measured("d0", 700), gone("d100", "outside_fov")),
+        exams=exams,
+    ).exams[1]
+    hips, pelvis = found.regions
+    assert (hips.volume_mm3, hips.lesions, hips.complete) == (0, [], True)
+    assert hips.since_previous.volume_change_mm3 == -4000
+    assert (pelvis.volume_mm3, pelvis.complete) == (None, False)
+    assert pelvis.since_previous.volume_change_mm3 is None
+    assert (found.volume_mm3, found.complete) == (None, False)
