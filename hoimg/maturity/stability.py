@@ -270,7 +270,7 @@ def _part(metric: Metric, change: Change | None, rising: bool, creeping: bool) -
     if rising or creeping:
         result = "fail"
     elif found is not None:
-        result = "pass"
+        result = "intermediate" if found.unclear else "pass"
     note = ""
     if creeping:
         note = "a slow rise beyond its repeatability since an older exam goes on"
@@ -278,12 +278,14 @@ def _part(metric: Metric, change: Change | None, rising: bool, creeping: bool) -
         note = "increase since a later exam"
     elif found is not None and found.direction < 0:
         note = "true decrease, compatible with maturity"
+    elif found is not None and found.unclear:
+        note = "increase that only the uncertainty of the two measurements excuses"
     return Criterion(
         id=f"R4.{metric}",
         name=f"change of {metric}",
         value=None if found is None else found.change,
         unit="HU" if metric == "density" else "%",
-        pass_at=None if found is None else f"<= {found.limit:.3g}",
+        pass_at=None if found is None else f"<= {found.known:.3g}",
         fail_at=None if found is None else f"> {found.limit:.3g}",
         result=result,
         evidence=EVIDENCE[metric],

@@ -85,7 +85,7 @@ def compare(
         _sum(later, "mineral_mass_hu_mm3", "mineral_mass_ci95_hu_mm3"),
     )
     volume_pct, mass_pct = _percent(*sizes), _percent(*masses)
-    shared = settings.shared_error
+    shared = _shared(earlier, later, settings)
     volume_rc = mass_rc = density = density_rc = rim = rim_rc = None
     known_volume = known_mass = known_density = None
     found = list(flags)
@@ -139,6 +139,18 @@ def compare(
         parents=list(parents),
         flags=[*found, *widened, *reasons],
     )
+
+
+def _shared(
+    earlier: Sequence[Observation], later: Sequence[Observation], settings: SerialSettings
+) -> float:
+    """How far the errors of two measurements cancel: less where the lesion looks different."""
+    if len(earlier) == len(later) == 1:
+        before, after = earlier[0].mean_hu, later[0].mean_hu
+        if before is not None and after is not None:
+            alike = abs(after - before) <= rc_density_hu(before, settings)
+            return settings.shared_error if alike else settings.shared_error_changed
+    return settings.shared_error_changed
 
 
 def incomparable_in(

@@ -78,6 +78,8 @@ def test_an_increase_that_only_the_intervals_excuse_is_no_stability():
     found = over_time([seen("d0"), seen("d100")], [within])
     assert found.label == "indeterminate"
     assert "increase_within_uncertainty" in found.reasons
+    (part,) = [c for c in found.criteria if c.id == "R4.mass"]
+    assert (part.result, part.pass_at, part.fail_at) == ("intermediate", "<= 10", "> 14")
     for mass, label in ((10.0, "mature"), (14.1, "immature"), (-13.0, "mature")):
         step = changed("d0", "d100", mass=mass, mass_rc_pct=14, mass_rc_settings_pct=10)
         assert over_time([seen("d0"), seen("d100")], [step]).label == label

@@ -62,7 +62,7 @@ def test_short_of_its_rc_volume_counts_with_mass_only(volume, mass, category):
     assert found.category == category
 
 
-@pytest.mark.parametrize("half", [0.3, 0.6])
+@pytest.mark.parametrize("half", [0.6, 1.0])
 def test_what_the_intervals_allow_is_no_change(half):
     # Equal half-widths h with shared part r: h sqrt(2 - 2 r) in the logarithm.
     limit = 100 * (math.exp(half * math.sqrt(2 - 2 * S.shared_error)) - 1)
@@ -159,3 +159,13 @@ def test_every_limit_is_a_setting():
     after = seen("b", volume=1110.0, mass=530_000.0)
     assert change(seen(), after).category == "no_detectable_change"
     assert change(seen(), after, settings=own).category == "enlarging"
+
+
+def test_errors_cancel_less_where_the_lesion_looks_different():
+    before = seen(volume_ci=0.6)
+    alike = change(before, seen("b", hu=550.0, volume_ci=0.6))
+    other = change(before, seen("b", hu=550.1, volume_ci=0.6))  # beyond its RC of 50 HU
+    for found, shared in ((alike, S.shared_error), (other, S.shared_error_changed)):
+        expected = 100 * (math.exp(0.6 * math.sqrt(2 - 2 * shared)) - 1)
+        assert found.volume_rc_pct == pytest.approx(max(expected, 29.598), abs=0.01)
+    assert S.shared_error > S.shared_error_changed
