@@ -91,7 +91,7 @@ class SerialSettings(Section):
         gt=0,
     )
     shared_error: float = threshold(
-        0.85,
+        0.9,
         unit="correlation coefficient",
         meaning="How far the errors of two comparable measurements of a lesion are one and the "
         "same (blur, threshold) and cancel in their difference; 0 for independent errors.",
