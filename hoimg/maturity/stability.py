@@ -165,7 +165,13 @@ def r4_serial(
     unclear = any(
         s is not None and s.unclear for c in window for m in METRICS for s in [step(c, m)]
     )
-    reasons, result = _outcome(rising, creeping, reference, usable, old, priors, unclear=unclear)
+    wide = reference is not None and any(
+        s is not None and s.limit > settings.serial_max_widening * s.known
+        for s in (step(reference, m) for m in METRICS)
+    )
+    reasons, result = _outcome(
+        rising, creeping, reference, usable, old, priors, unclear=unclear, wide=wide
+    )
     interval = None if shown is None else judged - days[shown.from_exam]
     head = Criterion(
         id="R4",
@@ -198,12 +204,15 @@ def _outcome(
     priors: list[Change],
     *,
     unclear: bool,
+    wide: bool,
 ) -> tuple[list[str], CriterionResult]:
     if rising or creeping:
         found = [f"{m}_increase" for m in rising] + [f"slow_{m}_increase" for m in creeping]
         return found, "fail"
     if reference is not None and unclear:
         return ["stability_untested", "increase_within_uncertainty"], "unrated"
+    if wide:
+        return ["stability_untested", "measurement_too_uncertain"], "unrated"
     if reference is not None:
         falling = any(_direction(reference, m) < 0 for m in METRICS)
         return ["regressing" if falling else "no_detectable_change"], "pass"

@@ -54,6 +54,8 @@ REASON_WORDS: dict[str, str] = {
     "change_not_measured": "the change since the earlier exam is not fully measured",
     "increase_within_uncertainty": "it increased beyond the repeatability coefficient, though not "
     "beyond the uncertainty of the two measurements",
+    "measurement_too_uncertain": "the two measurements are too uncertain to show that it did not "
+    "grow",
     "never_measured": "it was measured in no exam",
     "resolved": "it is no longer seen at a later exam",
     "merged_into_another": "it merged into another lesion; see there",

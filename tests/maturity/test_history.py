@@ -85,6 +85,18 @@ def test_an_increase_that_only_the_intervals_excuse_is_no_stability():
         assert over_time([seen("d0"), seen("d100")], [step]).label == label
 
 
+@pytest.mark.parametrize(
+    ("limit", "label"), [(20.0, "mature"), (20.1, "indeterminate"), (80.0, "indeterminate")]
+)
+def test_stability_is_not_shown_by_measurements_in_which_growth_could_hide(limit, label):
+    step = changed("d0", "d100", mass=1.0, mass_rc_pct=limit, mass_rc_settings_pct=10)
+    found = over_time([seen("d0"), seen("d100")], [step])
+    assert found.label == label
+    assert ("measurement_too_uncertain" in found.reasons) == (label != "mature")
+    grown = changed("d0", "d100", mass=limit + 1, mass_rc_pct=limit, mass_rc_settings_pct=10)
+    assert over_time([seen("d0"), seen("d100")], [grown]).label == "immature"
+
+
 def needs(found):
     return [n.code for n in found.followup.needs]
 
