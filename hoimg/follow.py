@@ -47,7 +47,8 @@ def followed(
     say: Step,
 ) -> tuple[list[Lesion], list[RegistrationSummary]]:
     """The lesions of all exams, each followed and labelled, and how the exams were placed."""
-    from hoimg.maturity import assess
+    from hoimg.maturity import assess_over_time
+    from hoimg.serial import fit_course
 
     registrations = _register_all(analyses, settings, say)
     tracks = _track(course.patient_key, analyses, registrations, settings)
@@ -59,12 +60,16 @@ def followed(
             tracking_uid=given_uids.get(track.lesion_id, track.tracking_uid),
             observations=_complete(track.observations, course.days, unread),
             changes=track.changes,
-            maturity=assess(
+            course=fit_course(
+                track.observations, track.changes, acquisitions, course.days, settings.serial
+            ),
+            maturity=assess_over_time(
                 track.observations,
                 track.changes,
                 acquisitions,
                 course.days,
                 settings.maturity,
+                earlier_changes=track.earlier_changes,
                 baseline_date=course.baseline_date,
                 onset_day=course.onset_day,
             ),

@@ -53,6 +53,8 @@ def remeasure_patient(
     Raises:
         InputRefused: as :func:`remeasure_exam`; no exam is left out in silence.
     """
+    from hoimg.serial.totals import totals_of
+
     say = on_step or (lambda _words: None)
     children = 1 if len(exams) > 1 else None
 
@@ -73,17 +75,19 @@ def remeasure_patient(
     unread = [exam.exam_id for exam in before.exams if exam.exam_id not in measured]
     settings = saved.settings
     lesions, registrations = followed(analyses, course, unread, settings, say)
+    exams_now = [
+        remeasured_exam(exam, analysis, hips_of(analysis, lesions, settings))
+        if (analysis := measured.get(exam.exam_id))
+        else exam
+        for exam in before.exams
+    ]
     report = before.model_copy(
         update={
             "software": f"hoimg {hoimg.__version__}",
             "config_sha256": saved.settings.sha256,
-            "exams": [
-                remeasured_exam(exam, analysis, hips_of(analysis, lesions, settings))
-                if (analysis := measured.get(exam.exam_id))
-                else exam
-                for exam in before.exams
-            ],
+            "exams": exams_now,
             "lesions": lesions,
+            "totals": totals_of(exams_now, lesions, settings.serial, unread=unread),
             "excluded": [item for a in analyses for item in excluded_of(a)],
             "registrations": registrations,
         }

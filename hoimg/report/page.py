@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hoimg.edits import point_words
 from hoimg.report import words
 from hoimg.report.lesion_view import PictureMaker, lesion_view
+from hoimg.report.over_time_view import context_lines, timing_view, totals_view
 from hoimg.report.reasons import reason_text
 from hoimg.results import Calibration, Exam, ExamImages, Hip, Report
 
@@ -77,6 +78,9 @@ def context(
             lesion_view(lesion, number, exams, maker)
             for number, lesion in enumerate(report.lesions, start=1)
         ],
+        "totals": totals_view(report),
+        "timing": timing_view(report),
+        "told": context_lines(report.context),
         "hips": [_hip(exam, hip) for exam in report.exams for hip in exam.hips],
         "excluded": _excluded(report, exams),
         "excluded_count": len(report.excluded),

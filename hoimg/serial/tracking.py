@@ -56,12 +56,15 @@ class Track:
         observations: One per exam, in date order.
         changes: Between consecutive measurements, and from every earlier measurement to the
             latest one (flag ``long_interval``), because stability needs a long interval.
+        earlier_changes: The same from every earlier measurement to each one before the latest, for
+            what could have been said then.
     """
 
     lesion_id: str
     tracking_uid: str
     observations: list[Observation]
     changes: list[Change]
+    earlier_changes: list[Change] = field(default_factory=list)
 
 
 @dataclass
@@ -123,6 +126,7 @@ def track(
                 _uid(patient_key, ordered[threads[k].first], shapes, threads[k]),
                 seen,
                 _changes(k, threads, ordered, seen, names, settings),
+                _earlier_changes(k, threads, ordered, seen, names, settings),
             )
         )
     return tracks
@@ -265,6 +269,22 @@ def _changes(
             _between(k, a, measured[-1], threads, exams, names, settings, [LONG_INTERVAL])
         )
     return changes
+
+
+def _earlier_changes(
+    k: int,
+    threads: Sequence[_Thread],
+    exams: Sequence[ExamLesions],
+    seen: Sequence[Observation],
+    names: Mapping[int, str],
+    settings: SerialSettings,
+) -> list[Change]:
+    measured = [i for i in sorted(threads[k].labels) if seen[i].status == "measured"]
+    return [
+        _between(k, a, b, threads, exams, names, settings, [LONG_INTERVAL])
+        for n, b in enumerate(measured[:-1])
+        for a in measured[: max(n - 1, 0)]
+    ]
 
 
 def _beginning(

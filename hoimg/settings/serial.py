@@ -72,12 +72,69 @@ class SerialSettings(Section):
         source="engineering choice",
         status="default",
     )
+    rc_rim: float = threshold(
+        0.2,
+        unit="fraction of the surface",
+        meaning="Repeatability of the rim; shown beside its change, decides nothing.",
+        source="engineering choice; 0.06 measured in simulation: benchmarks/repeatability.py",
+        status="default",
+        gt=0,
+    )
+    volume_with_mass_pct: float = threshold(
+        20.0,
+        unit="%",
+        meaning="A change of volume beyond this is called where mass changed beyond its RC in the "
+        "same direction.",
+        source="measured in simulation: benchmarks/repeatability.py; twice the growth that was "
+        "read of bodies that only became denser",
+        status="default",
+        gt=0,
+    )
+    shared_error: float = threshold(
+        0.9,
+        unit="correlation coefficient",
+        meaning="How far the errors of two comparable measurements of a lesion are one and the "
+        "same (blur, threshold) and cancel in their difference; 0 for independent errors.",
+        source="measured in simulation: benchmarks/repeatability.py (0.94 for the volume of "
+        "unchanged bodies)",
+        status="default",
+        ge=0,
+        le=1,
+    )
+    shared_error_changed: float = threshold(
+        0.6,
+        unit="correlation coefficient",
+        meaning="The same for a lesion whose density changed beyond its RC by the settings: it "
+        "looks different, and so do the errors.",
+        source="measured in simulation: benchmarks/repeatability.py (0.63 for the volume of bodies "
+        "that became half denser)",
+        status="default",
+        ge=0,
+        le=1,
+    )
     max_slice_difference: float = threshold(
         0.25,
         unit="fraction",
         meaning="A prior whose slice thickness differs by more blocks the serial test.",
         source="engineering choice",
         status="default",
+    )
+    near_metal_mm: float = threshold(
+        10.0,
+        unit="mm",
+        meaning="Exams are not compared where the lesion lies nearer to metal than this in one of "
+        "them only.",
+        source="engineering choice",
+        status="default",
+        ge=0,
+    )
+    course_min_exams: int = threshold(
+        3,
+        unit="exams",
+        meaning="A course is fitted through no fewer comparable measurements.",
+        source="two exams only tell change against repeatability",
+        status="established",
+        ge=3,
     )
     max_match_gap_mm: float = threshold(
         3.0,
