@@ -35,6 +35,7 @@ _ACQUISITION: tuple[tuple[str, str], ...] = (
     ("Body part", "body_part"),
     ("Noise SD, HU", "noise_hu"),
     ("Point spread z × y × x, mm FWHM", "psf_fwhm_zyx_mm"),
+    ("Point spread read from", "psf_source_zyx"),
     ("Own normal cortex, HU", "cortex_hu"),
     ("Own muscle, HU", "muscle_hu"),
     ("Own fat, HU", "fat_hu"),
