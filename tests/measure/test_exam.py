@@ -306,19 +306,6 @@ def test_no_lesion_and_nothing_to_refer_to():
     assert got.references.fwhm_zyx_mm == pytest.approx((1.0, 1.05, 1.05))
 
 
-@pytest.mark.parametrize("fwhm", [1.0, 2.0])
-def test_point_spread_from_skin(fwhm):
-    spacing = (1.0, 0.7, 0.7)
-    y, x = (np.indices((160, 160)) - 80) * 0.7
-    plane = np.where(np.hypot(y, x) < 45, 50.0, -1000.0)
-    fine = ndimage.gaussian_filter(plane, fwhm / 2.3548 / 0.7)
-    hu = np.repeat(fine[None], 9, axis=0).astype(np.float32)
-    body = np.repeat((np.hypot(y, x) < 45)[None], 9, axis=0)
-    measured = skin_fwhm(hu, spacing, body, slice_mm=1.25)
-    assert measured[0] == 1.25
-    assert measured[1] == pytest.approx(fwhm, rel=0.25)
-
-
 def test_noise_of_muscle():
     rng = np.random.default_rng(5)
     hu = rng.normal(55, 17, (12, 90, 90)).astype(np.float32)

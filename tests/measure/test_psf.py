@@ -9,12 +9,12 @@ from hoimg.measure.blur import sigma_of_flank
 from hoimg.measure.psf import point_spread
 
 FWHM_PER_SIGMA = 2 * np.sqrt(2 * np.log(2))
-SIZE_MM = (110.0, 150.0, 190.0)
+SIZE_MM = (84.0, 84.0, 100.0)
 CORTEX, MARROW, MUSCLE, FAT, SKIN, AIR = 1200.0, -30.0, 55.0, -100.0, 20.0, -1000.0
-BALL = ((0.0, 0.0, -45.0), (22.0, 20.0, 21.0))
-SHAFT = ((5.0, 0.0, 0.0), (1e4, 14.0, 13.0))
-EGG = ((-5.0, 5.0, 45.0), (18.0, 24.0, 20.0))
-LIMB = ((0.0, 0.0, 0.0), (50.0, 66.0, 86.0))
+BALL = ((0.0, 0.0, -24.0), (17.0, 15.0, 16.0))
+SHAFT = ((5.0, 0.0, 0.0), (1e4, 10.0, 9.0))
+EGG = ((-5.0, 5.0, 21.0), (14.0, 17.0, 15.0))
+LIMB = ((0.0, 0.0, 0.0), (34.0, 38.0, 46.0))
 
 
 class Scene:
@@ -32,7 +32,7 @@ class Scene:
         noise=0.0,
         bones=(BALL, SHAFT, EGG),
         limb=LIMB,
-        fat_mm=5.0,
+        fat_mm=3.0,
         seed=3,
     ):
         self.spacing, rng = spacing, np.random.default_rng(seed)
@@ -44,7 +44,7 @@ class Scene:
             for n, p, d in zip(shape, phase, spacing, strict=True)
         ]
         self.points = np.meshgrid(*axes, indexing="ij", sparse=True)
-        self.variance = (np.asarray(fwhm) / FWHM_PER_SIGMA) ** 2
+        self.variance = ((np.asarray(fwhm) / FWHM_PER_SIGMA) ** 2).tolist()
         depth, sigma = self.ellipsoid(*limb)
         hu = AIR + (SKIN - AIR) * ndtr(depth / sigma)
         hu += (FAT - SKIN) * ndtr((depth - 2.0) / sigma)
@@ -69,7 +69,7 @@ class Scene:
         far = np.sqrt(sum(a * a for a in u))
         steep = np.sqrt(sum(a * a for a in g)) + 1e-9
         variance = sum(a * a * v for a, v in zip(g, self.variance, strict=True)) / steep**2
-        return far * (1 - far) / steep, np.sqrt(variance) + 1e-6
+        return far * (1 - far) / steep, np.sqrt(variance) + np.float32(1e-6)
 
     def read(self, **changed):
         given = {"skeleton": self.bone, "body": self.body, **changed}
@@ -83,7 +83,7 @@ def nothing(scene):
 SCANS = [
     ((1.0, 0.75, 0.75), (1.0, 1.0, 1.0)),
     ((1.0, 0.75, 0.75), (1.2, 1.6, 1.6)),
-    ((0.6, 0.5, 0.5), (0.7, 0.7, 0.7)),
+    ((0.7, 0.5, 0.5), (0.8, 0.7, 0.7)),
     ((1.5, 0.9, 0.9), (1.6, 1.2, 1.2)),
     ((2.0, 0.7, 0.7), (3.0, 1.0, 1.0)),
     ((3.0, 0.75, 0.75), (2.5, 1.0, 1.0)),
@@ -92,7 +92,7 @@ SCANS = [
 
 
 @pytest.mark.parametrize(("spacing", "fwhm"), SCANS)
-@pytest.mark.parametrize("noise", [0.0, 30.0])
+@pytest.mark.parametrize("noise", [0.0, 40.0])
 def test_both_directions_from_both_surfaces(spacing, fwhm, noise):
     found = Scene(spacing, fwhm, noise=noise).read()
     assert found.fwhm_zyx_mm[1] == found.fwhm_zyx_mm[2]
@@ -102,7 +102,7 @@ def test_both_directions_from_both_surfaces(spacing, fwhm, noise):
     assert found.measured
 
 
-@pytest.mark.parametrize(("spacing", "fwhm"), SCANS[:4])
+@pytest.mark.parametrize(("spacing", "fwhm"), SCANS[:3])
 @pytest.mark.parametrize(("wall", "low"), [(1.0, 0.75), (2.0, 0.85), (6.0, 0.9)])
 def test_bone_alone(spacing, fwhm, wall, low):
     # A wall of 1 mm is a line to some of these blurs, to others nearly a step.
@@ -167,11 +167,11 @@ def test_no_finer_than_the_voxels():
 def test_a_shaft_says_nothing_along_z(cut):
     # Nor does the place where its mask ends within the bone, or the scan's own end.
     scene = Scene(
-        (1.5, 0.9, 0.9), (1.5, 1.2, 1.2), bones=(SHAFT,), limb=((0, 0, 0), (1e4, 66.0, 86.0))
+        (1.5, 0.9, 0.9), (1.5, 1.2, 1.2), bones=(SHAFT,), limb=((0, 0, 0), (1e4, 36.0, 45.0))
     )
     skeleton = scene.bone.copy()
     if cut:
-        skeleton[45:] = False
+        skeleton[30:] = False
     found = scene.read(skeleton=skeleton, slice_mm=2.5)
     assert found.source_zyx[0] == "slice_thickness"
     assert found.fwhm_zyx_mm[0] == 2.5
@@ -202,7 +202,7 @@ def test_edges_near_metal_are_not_read():
     plain = scene.read().fwhm_zyx_mm
     metal = scene.ellipsoid((5.0, 0.0, 0.0), (1e4, 4.0, 4.0))[0] > 0
     # Within 15 mm of a nail all edges are far too sharp.
-    near = scene.ellipsoid((5.0, 0.0, 0.0), (1e4, 19.0, 19.0))[0] > 0
+    near = scene.ellipsoid((5.0, 0.0, 0.0), (1e4, 17.0, 17.0))[0] > 0
     hu = np.where(near, sharp(scene), scene.hu)
     hu[metal] = 3000
     found = scene.read(hu=hu, metal=metal).fwhm_zyx_mm
@@ -221,7 +221,7 @@ def test_edges_of_lesions_are_not_read():
     scene = Scene((1.0, 0.75, 0.75), (2.0, 2.0, 2.0), noise=10.0, limb=((0, 0, 0), (500, 660, 860)))
     plain = scene.read().fwhm_zyx_mm
     # All of one bone and its surroundings is called a lesion, and is far too sharp.
-    lesion = scene.ellipsoid((0.0, 0.0, -45.0), (30.0, 28.0, 29.0))[0] > 0
+    lesion = scene.ellipsoid((0.0, 0.0, -24.0), (25.0, 23.0, 24.0))[0] > 0
     hu = np.where(lesion, sharp(scene), scene.hu)
     found = scene.read(hu=hu, lesions=lesion.astype(np.uint16)).fwhm_zyx_mm
     np.testing.assert_allclose(found, plain, rtol=0.08)
@@ -242,7 +242,7 @@ def test_the_end_of_the_field_of_view_is_no_skin():
 def test_padding_beyond_a_body_is_no_air():
     scene = Scene((1.5, 0.9, 0.9), (1.5, 1.2, 1.2), noise=10.0, bones=())
     hu, body = scene.hu.copy(), scene.body.copy()
-    for part in (np.s_[:, :50], np.s_[:, 120:]):
+    for part in (np.s_[:, :25], np.s_[:, 68:]):
         hu[part], body[part] = -2048, False
     found = scene.read(hu=hu, body=body)
     assert found.fwhm_zyx_mm[1] == pytest.approx(1.2, rel=0.12)
