@@ -44,7 +44,12 @@ MIN_NZ2 = 0.75
 """Edges along z (within 30 degrees); what blur in the plane adds to them is taken back."""
 
 SAMPLED = 0.68
-"""No finer than this many voxels: FWHM of the Gaussian with the spread of one voxel's width."""
+"""No finer than this many voxels, or slice thicknesses: FWHM of the Gaussian with the spread of a
+box. A slice is the mean over its thickness, and between voxels nothing was sampled."""
+
+DENSEST = 90.0
+"""Percentile of the peaks that stands for the patient's own compact bone, where it is denser than
+usual: to tell a thin cortex from a less dense one."""
 
 METAL_MARGIN_MM = 20.0
 """No edge is read this close to metal, for its streaks."""
@@ -127,26 +132,23 @@ def point_spread(
         slice_mm: Slice thickness as stated; None where it is not known.
         material_hu: Density of compact bone, HU.
     """
-    dz, dy, dx = spacing_mm
-    thick = max(slice_mm or 0.0, dz)
+    _, dy, dx = spacing_mm
+    thick = max(slice_mm or 0.0, spacing_mm[0])
     scan = _Scan(hu, spacing_mm, lesions, metal, valid, material_hu)
     both: tuple[tuple[PsfSource, Bools, Surface], ...] = (
         ("cortex", skeleton, BONE),
         ("skin", body, SKIN),
     )
-    in_plane = _sharper(
-        [(name, scan.in_plane_sigma(mask, surface, thick)) for name, mask, surface in both]
-    )
+    read = [(name, scan.edges(mask, surface, thick)) for name, mask, surface in both]
+    in_plane = _sharper([(name, edges.in_plane_sigma(thick)) for name, edges in read])
     if in_plane is None:
         return PointSpread(fallback_fwhm(spacing_mm, thick), ("slice_thickness", "usual", "usual"))
     source, fwhm = in_plane
     fwhm = max(fwhm, SAMPLED * max(dy, dx))
-    along_z = _sharper(
-        [(name, scan.z_sigma(mask, surface, thick, fwhm)) for name, mask, surface in both]
-    )
+    along_z = _sharper([(name, edges.z_sigma(fwhm)) for name, edges in read])
     if along_z is None or (slice_mm is not None and along_z[1] >= thick):
         return PointSpread((thick, fwhm, fwhm), ("slice_thickness", source, source))
-    return PointSpread((max(along_z[1], SAMPLED * dz), fwhm, fwhm), (along_z[0], source, source))
+    return PointSpread((max(along_z[1], SAMPLED * thick), fwhm, fwhm), (along_z[0], source, source))
 
 
 def _sharper(found: Sequence[tuple[PsfSource, Floats]]) -> tuple[PsfSource, float] | None:
@@ -160,6 +162,28 @@ def _sharper(found: Sequence[tuple[PsfSource, Floats]]) -> tuple[PsfSource, floa
 
 
 @dataclass(frozen=True, eq=False)
+class _Edges:
+    """Edges of one surface: sigma squared along the normal, mm2, and the normal's nz squared."""
+
+    squared: Floats
+    nz2: Floats
+
+    def in_plane_sigma(self, slice_mm: float) -> Floats:
+        """Sigma in the plane at each edge that faces sideways, mm."""
+        level = self.nz2 <= MAX_NZ2
+        squared, nz2 = self.squared[level], self.nz2[level]
+        rest = squared - (slice_mm / FWHM_PER_SIGMA) ** 2 * nz2
+        return np.sqrt(np.maximum(rest, squared / 4) / (1.0 - nz2))
+
+    def z_sigma(self, fwhm_mm: float) -> Floats:
+        """Sigma along z at each edge that faces up or down, mm, given the blur in the plane."""
+        upright = self.nz2 >= MIN_NZ2
+        squared, nz2 = self.squared[upright], self.nz2[upright]
+        rest = squared - (fwhm_mm / FWHM_PER_SIGMA) ** 2 * (1.0 - nz2)
+        return np.sqrt(np.maximum(rest, squared / 4) / nz2)
+
+
+@dataclass(frozen=True, eq=False)
 class _Scan:
     """What edges are read in, and what is kept away from."""
 
@@ -170,25 +194,22 @@ class _Scan:
     valid: Bools | None
     material_hu: float
 
-    def in_plane_sigma(self, mask: Bools, surface: Surface, slice_mm: float) -> Floats:
-        """Sigma in the plane at each edge that faces sideways, mm."""
+    def edges(self, mask: Bools, surface: Surface, slice_mm: float) -> _Edges:
+        """Every edge of the mask's surface that can be read."""
         planes = self._planes(mask)
         parts = [
-            self._read(mask, rows_across(mask, a, planes), surface, PLANE_BLUR_MM) for a in (1, 2)
+            self._read(mask, rows_across(mask, axis, planes), surface, blur_mm)
+            for axis, blur_mm in ((0, slice_mm), (1, PLANE_BLUR_MM), (2, PLANE_BLUR_MM))
         ]
-        squared, nz2 = (np.concatenate([p[i] for p in parts]) for i in range(2))
-        level = nz2 <= MAX_NZ2
-        squared, nz2 = squared[level], nz2[level]
-        rest = squared - (slice_mm / FWHM_PER_SIGMA) ** 2 * nz2
-        return np.sqrt(np.maximum(rest, squared / 4) / (1.0 - nz2))
-
-    def z_sigma(self, mask: Bools, surface: Surface, slice_mm: float, fwhm_mm: float) -> Floats:
-        """Sigma along z at each edge that faces up or down, mm."""
-        squared, nz2 = self._read(mask, rows_across(mask, 0), surface, slice_mm)
-        upright = nz2 >= MIN_NZ2
-        squared, nz2 = squared[upright], nz2[upright]
-        rest = squared - (fwhm_mm / FWHM_PER_SIGMA) ** 2 * (1.0 - nz2)
-        return np.sqrt(np.maximum(rest, squared / 4) / nz2)
+        peak, base, core, thickness, width, share, nz2 = (
+            np.concatenate(columns) for columns in zip(*parts, strict=True)
+        )
+        material: Floats | float = 0.0
+        if surface.shell and peak.size:
+            own = float(np.percentile(peak, DENSEST))
+            material = max(self.material_hu, own) - base
+        sigma = sigma_of_flank(width, peak - base, core - base, thickness, material)
+        return _Edges(sigma**2 * share, nz2)
 
     def _planes(self, mask: Bools) -> Indices:
         """Slices to read in: evenly chosen, not the first or last, without metal if possible."""
@@ -201,22 +222,23 @@ class _Scan:
 
     def _read(
         self, mask: Bools, rows: Rows, surface: Surface, blur_mm: float
-    ) -> tuple[Floats, Floats]:
-        """Sigma squared along the normal of each readable edge, and the normal's nz squared."""
+    ) -> tuple[Floats, ...]:
+        """Peak, base, core, thickness and width of each edge along its row, and how it lies."""
         if len(self._metal_points):
             place = rows.inside * np.asarray(self.spacing_mm)
             rows = rows[np.isinf(nearest_mm(place, self._metal_points, METAL_MARGIN_MM))]
-        edges, squares = read_steps(
+        found, squares = read_steps(
             self.hu, self.spacing_mm, mask, rows, surface, blur_mm=blur_mm, blocked=self._blocked
         )
-        sigma = sigma_of_flank(
-            edges.width_mm,
-            edges.peak_hu - edges.base_hu,
-            edges.inner_hu - edges.base_hu,
-            edges.thickness_mm,
-            self.material_hu - edges.base_hu if surface.shell else 0.0,
+        return (
+            found.peak_hu,
+            found.base_hu,
+            found.inner_hu,
+            found.thickness_mm,
+            found.width_mm,
+            squares[:, rows.axis],
+            squares[:, 0],
         )
-        return sigma**2 * squares[:, rows.axis], squares[:, 0]
 
     @cached_property
     def _metal_points(self) -> Floats:

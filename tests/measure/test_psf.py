@@ -146,7 +146,14 @@ def test_the_sharper_surface_counts():
 
 
 @pytest.mark.parametrize(
-    ("stated", "expected", "source"), [(None, 2.0, "read"), (3.0, 2.0, "read"), (1.25, 1.25, None)]
+    ("stated", "expected", "source"),
+    [
+        (None, 2.0, "read"),
+        (2.7, 2.0, "read"),
+        (1.25, 1.25, None),
+        # A slice of 5 mm is the mean over 5 mm: FWHM 2.355 x 5 / sqrt(12).
+        (5.0, 3.4, "read"),
+    ],
 )
 def test_the_stated_slice_thickness_bounds_what_is_read(stated, expected, source):
     # Edges only widen; the blur here is 2 mm.
