@@ -252,5 +252,5 @@ def _value_text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):
-        return " × ".join(f"{v:.4g}" for v in value)
+        return " × ".join(v.replace("_", " ") if isinstance(v, str) else f"{v:.4g}" for v in value)
     return f"{value:.4g}" if isinstance(value, int | float) else str(value)
