@@ -45,6 +45,7 @@ STATEMENT = (
     "For research use only; not a medical device."
 )
 
+PsfSource = Literal["cortex", "skin", "slice_thickness", "usual"]
 Level = Literal["info", "warning", "error"]
 Status = Literal["measured", "not_measurable", "absent"]
 CriterionResult = Literal["pass", "fail", "intermediate", "unrated"]
@@ -111,6 +112,11 @@ class Acquisition(ResultModel):
     )
     psf_fwhm_zyx_mm: tuple[float, float, float] | None = Field(
         default=None, description="Point spread (full width at half maximum) along z, y, x, mm."
+    )
+    psf_source_zyx: tuple[PsfSource, PsfSource, PsfSource] | None = Field(
+        default=None,
+        description="What each value was read from: edges of bone (`cortex`) or of skin; the slice "
+        "thickness; `usual`: nothing, an assumed one was used and `psf_fwhm_zyx_mm` is null.",
     )
     cortex_hu: float | None = Field(
         default=None, description="The patient's own normal cortex: typical peak of the shell, HU."

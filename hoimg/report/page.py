@@ -36,6 +36,7 @@ _ACQUISITION: tuple[tuple[str, str], ...] = (
     ("Body part", "body_part"),
     ("Noise SD, HU", "noise_hu"),
     ("Point spread z × y × x, mm FWHM", "psf_fwhm_zyx_mm"),
+    ("Point spread read from", "psf_source_zyx"),
     ("Own normal cortex, HU", "cortex_hu"),
     ("Own muscle, HU", "muscle_hu"),
     ("Own fat, HU", "fat_hu"),
@@ -255,5 +256,5 @@ def _value_text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):
-        return " × ".join(f"{v:.4g}" for v in value)
+        return " × ".join(v.replace("_", " ") if isinstance(v, str) else f"{v:.4g}" for v in value)
     return f"{value:.4g}" if isinstance(value, int | float) else str(value)
