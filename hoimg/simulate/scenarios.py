@@ -8,8 +8,8 @@ import numpy as np
 
 from hoimg.errors import UsageError
 from hoimg.image import CTVolume, Mask
-from hoimg.simulate.case import CasePlan, ExamPlan, LesionPlan
 from hoimg.simulate.places import Site, find_place, prepare
+from hoimg.simulate.plans import CasePlan, ExamPlan, LesionPlan
 from hoimg.simulate.plant import LesionModel, natural_volume_mm3
 from hoimg.simulate.shapes import Lobulated, Scaled, Union
 

@@ -16,18 +16,11 @@ from scipy import ndimage
 from hoimg.errors import UsageError
 from hoimg.geometry import Grid
 from hoimg.image import CTVolume, Mask
-from hoimg.simulate.case import (
-    MINERAL_SCALE,
-    CasePlan,
-    ExamPlan,
-    LesionPlan,
-    exam_to_patient,
-    outside_body,
-    scan_exam,
-    write_case,
-)
+from hoimg.simulate.case import write_case
 from hoimg.simulate.dicom_writer import COMPRESSIONS, SeriesSpec, StudySpec, write_study
+from hoimg.simulate.exam import exam_to_patient, outside_body, scan_exam
 from hoimg.simulate.limb import make_limb
+from hoimg.simulate.plans import MINERAL_SCALE, CasePlan, ExamPlan, LesionPlan
 from hoimg.simulate.scenarios import course, plan_case, plan_exams
 from hoimg.simulate.shapes import Lobulated
 
