@@ -18,6 +18,7 @@ from hoimg.simulate.exam import (
     exam_to_patient,
     lesion_model,
     lesion_to_patient,
+    metal_gap,
     scan_exam,
     share_in_view,
 )
@@ -82,6 +83,7 @@ def write_case(
                 "noise_sd_hu": exam.noise_sd_hu,
                 "contrast": exam.contrast,
                 "exam_to_patient_lps": exam_to_patient(plan, exam).round(9).tolist(),
+                "metal": len(exam.metal),
                 "bends": [
                     {"joint": b.joint, "degrees_xyz": list(b.degrees_xyz)} for b in exam.bends
                 ],
@@ -173,6 +175,9 @@ def _lesion_truth(
         "where": lesion.where,
         "label": lesion.label,
         "observations": observations,
+        "story": lesion.story,
+        "split_from": lesion.split_from,
+        "red_flag": lesion.manner == "reverse",
         "places": [_place(plan, number, index, models) for index in range(len(plan.exams))],
         **lesion.extra,
     }
@@ -196,6 +201,7 @@ def _place(
         "in_view": None
         if model is None
         else round(share_in_view(model, exam_grid(plan, plan.exams[index]), way), 4),
+        "metal_mm": None if model is None else metal_gap(plan, index, model, way),
     }
 
 

@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from hoimg.geometry import Grid
 from hoimg.image import CTVolume
+from hoimg.simulate.metal import insert, metal_distance_mm
 from hoimg.simulate.plans import MINERAL_SCALE, CasePlan, ExamPlan, model_key
 from hoimg.simulate.plant import LesionModel, Planted, PlantSpec, build_lesion, plant
 from hoimg.simulate.pose import lookup, transform
@@ -83,6 +84,11 @@ def scan_exam(plan: CasePlan, index: int, models: dict[Any, LesionModel] | None 
         exam_to_patient_lps=ways,
         mineral_scale=MINERAL_SCALE[exam.kvp],
     )
+    if exam.metal:
+        psf = (0.8 * exam.slice_mm, exam.psf_fwhm_mm, exam.psf_fwhm_mm)
+        seed = plan.seed * 1000 + index
+        shown = insert(planted.volume, list(exam.metal), metal_ways(plan, exam), psf, seed)
+        planted = Planted(shown, planted.labelmap, planted.truths)
     if outside is not None:
         hu = planted.volume.hu.copy()
         hu[outside] = AIR_HU
@@ -147,6 +153,28 @@ def lesion_to_patient(
     gaps = [lookup(d, pose.rig.bone.grid, points).min() for d in pose.rig.distances_mm]
     by = int(np.argmin(gaps)) if min(gaps) < CARRIED_MM else None
     return np.asarray(np.linalg.inv(pose.carried(lesion.center_lps_mm, by)) @ whole)
+
+
+def metal_ways(plan: CasePlan, exam: ExamPlan) -> list[NDArray[np.float64]]:
+    """For each piece of metal the matrix from the exam's LPS points to the patient's."""
+    whole = exam_to_patient(plan, exam)
+    if not exam.bends:
+        return [whole] * len(exam.metal)
+    pose = plan.pose(exam)
+    names = [None, *(j.name for j in pose.rig.joints)]
+    return [np.asarray(np.linalg.inv(pose.motion(names[r.group])) @ whole) for r in exam.metal]
+
+
+def metal_gap(
+    plan: CasePlan, index: int, model: LesionModel, exam_to_patient_lps: NDArray[Any]
+) -> float | None:
+    """Smallest distance of a lesion to metal that was put in, mm; None without such metal."""
+    exam = plan.exams[index]
+    if not exam.metal:
+        return None
+    inside = model.grid.to_lps_mm(np.argwhere(model.occupancy > 0.5)[::5])
+    points = transform(np.linalg.inv(exam_to_patient_lps), inside)
+    return round(metal_distance_mm(list(exam.metal), metal_ways(plan, exam), points), 2)
 
 
 def share_in_view(model: LesionModel, grid: Grid, exam_to_patient_lps: NDArray[Any]) -> float:

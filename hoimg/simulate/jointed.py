@@ -30,6 +30,8 @@ from hoimg.simulate.tissues import (
 
 BELOW_MM = 65.0
 """How far a limb is painted below what a scan shows, mm."""
+ABOVE_MM = 30.0
+"""And above it: what is pulled down when the limb bends."""
 CARTILAGE_MM = 2.0
 """Gap between joint surfaces, mm."""
 
@@ -92,7 +94,7 @@ def hip(rng: np.random.Generator, long: float) -> Parts:
         Tissue(canal, MARROW, True, True),
     ]
     low = (x - wide - 12, y - deep - 12, -BELOW_MM)
-    return tissues, low, (x + 0.75 * wide, y + deep + 12, long), place(0, 0, 0)
+    return tissues, low, (x + 0.75 * wide, y + deep + 12, long + ABOVE_MM), place(0, 0, 0)
 
 
 def arm(rng: np.random.Generator, long: float) -> Parts:
@@ -146,4 +148,4 @@ def arm(rng: np.random.Generator, long: float) -> Parts:
         Tissue(forearm(2.2), SPONGY, True, True),
     ]
     low = (x - wide - 14, y - deep - 40, -BELOW_MM)
-    return tissues, low, (x + wide + 14, y + deep + 14, long), place(0, 0, 0)
+    return tissues, low, (x + wide + 14, y + deep + 14, long + ABOVE_MM), place(0, 0, 0)

@@ -47,7 +47,8 @@ class Limb:
         bone_volume_mm3: Its volume on the fine grid.
         rig: Its bones with the joint that bends; None for ``thigh`` and ``elbow``.
         low_lps_mm: Lower corner of what a scan should show: a limb that bends is painted further
-            down, so that its end does not come into view; None: all.
+            down and up, so that its ends do not come into view; None: all.
+        high_lps_mm: Upper corner.
     """
 
     volume: CTVolume
@@ -55,6 +56,7 @@ class Limb:
     bone_volume_mm3: float
     rig: Rig | None = None
     low_lps_mm: Triple | None = None
+    high_lps_mm: Triple | None = None
 
 
 def make_limb(
@@ -123,7 +125,14 @@ def make_limb(
     if center is None:
         return Limb(volume, native, total)
     joint = Joint(f"{kind} joint", _beyond(tissues, native), center)
-    return Limb(volume, native, total, Rig(native, [joint]), (low[0], low[1], 0.0))
+    return Limb(
+        volume,
+        native,
+        total,
+        Rig(native, [joint]),
+        (low[0], low[1], 0.0),
+        (high[0], high[1], length_mm),
+    )
 
 
 def _beyond(tissues: list[Tissue], bone: Mask) -> Mask:

@@ -9,6 +9,7 @@ from typing import Any
 
 from hoimg.geometry import Triple
 from hoimg.image import CTVolume, Mask
+from hoimg.simulate.metal import Rod
 from hoimg.simulate.pose import Bend, Pose, Rig
 from hoimg.simulate.posing import PosedScanner
 from hoimg.simulate.shapes import Shape
@@ -37,6 +38,7 @@ class ExamPlan:
         thick_mm: When set, a second series averaged to this slice thickness is written too.
         contrast: Contrast agent named in the header; None: none.
         bends: Joints of the case's rig that are bent.
+        metal: Metal that has been put in, in the patient's frame.
         low_lps_mm: Lower corner of what this exam scans (scanner frame); None: the case's.
         high_lps_mm: Upper corner.
     """
@@ -54,6 +56,7 @@ class ExamPlan:
     thick_mm: float | None = None
     contrast: str | None = None
     bends: tuple[Bend, ...] = ()
+    metal: tuple[Rod, ...] = ()
     low_lps_mm: Triple | None = None
     high_lps_mm: Triple | None = None
 
@@ -73,9 +76,11 @@ class LesionPlan:
         shapes: One per exam (the same object as long as the lesion keeps its form).
         merged_into: Name of the lesion that has taken this one up wherever its volume is None
             after it was present.
+        split_from: Name of the lesion that this one was part of before it was present.
         shell_mm: Thickness of the mature shell.
         shell_hu: HU of the mature shell.
         manner: Kind of texture.
+        story: What it does, e.g. ``growing``; a note.
         extra: More fields of its entry in ``case.json``.
     """
 
@@ -88,9 +93,11 @@ class LesionPlan:
     stages: Sequence[float]
     shapes: Sequence[Shape]
     merged_into: str | None = None
+    split_from: str | None = None
     shell_mm: float = 1.5
     shell_hu: float = 1150.0
     manner: str = "zonal"
+    story: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
 
