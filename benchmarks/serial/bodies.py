@@ -117,3 +117,53 @@ def _between(part: CTVolume | Mask, low: np.ndarray, high: np.ndarray):
     if isinstance(part, CTVolume):
         return part.crop(box)
     return Mask(part.array[box], grid.crop(box))
+
+
+@cache
+def trunk(family: str) -> Body:
+    """Chest with shoulders, or abdomen: nothing bends."""
+    source = "chest" if family == "chest" else "trunk"
+    found = plain.anatomy(source, "wall", 0)
+    return Body(found.volume, Rig(found.bone, []), found.region)
+
+
+def limb(family: str, seed: int) -> tuple[Body, tuple, tuple]:
+    """A digital limb, another person for each seed, and the corners of what a scan shows."""
+    from hoimg.simulate.limb import make_limb
+
+    made = make_limb(family, spacing_zyx_mm=(1.25, 1.1, 1.1), seed=seed, length_mm=125.0)
+    return Body(made.volume, made.rig), made.low_lps_mm, made.high_lps_mm
+
+
+def varied(body: Body, mirrored: bool, scale: float) -> Body:
+    """The same body mirrored left to right and scaled, its distances carried over."""
+    first = plain.Anatomy(body.volume, body.rig.bone, body.region)
+    made = plain.varied(first, mirrored, (scale,) * 3)
+    grid = body.rig.bone.grid
+    middle = body.volume.grid.to_lps_mm([(n - 1) / 2 for n in body.volume.grid.size_zyx])[0]
+
+    def turned(array: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(array[:, :, ::-1]) if mirrored else array
+
+    def point(p: tuple) -> tuple:
+        x = 2 * middle - p[0] if mirrored else p[0]
+        return (x * scale, p[1] * scale, p[2] * scale)
+
+    joints = [
+        Joint(
+            _other(j.name) if mirrored else j.name,
+            Mask(turned(j.bones.array), made.bone.grid),
+            point(j.center_lps_mm),
+        )
+        for j in body.rig.joints
+    ]
+    assert grid.size_zyx == made.bone.grid.size_zyx
+    rig = Rig(made.bone, joints, body.rig.band_mm * scale)
+    if joints:
+        vars(rig)["distances_mm"] = [turned(d) * np.float32(scale) for d in body.rig.distances_mm]
+    return Body(made.volume, rig, made.region)
+
+
+def _other(name: str) -> str:
+    left, right = ("left", "right") if name.startswith("left") else ("right", "left")
+    return name.replace(left, right)
