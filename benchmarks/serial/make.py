@@ -32,12 +32,14 @@ from hoimg.simulate.pairs import merging, splitting
 from hoimg.simulate.places import Site, find_place, prepare
 from hoimg.simulate.plans import CasePlan, ExamPlan, LesionPlan
 from hoimg.simulate.plant import LesionModel
-from hoimg.simulate.pose import transform
+from hoimg.simulate.pose import Pose, lookup, transform
 from hoimg.simulate.scenarios import changed, draw_bend, labelled, single
 
 RECIPE = tomllib.loads((Path(__file__).resolve().parent / "recipe.toml").read_text())
 PLACES = ("near", "attached", "free")
 PAIRS = {"merging": merging, "splitting": splitting}
+MOST_OVERLAP_MM3 = 3000.0
+"""A bend that pushes bones further into each other is drawn anew, mm3 (a real head is no ball)."""
 CLEAR_MM = 3.0
 """Lesions that come nearer to each other in a bent pose are not planted, mm."""
 
@@ -230,7 +232,11 @@ def _bent(plan: CasePlan, job: Job) -> list[ExamPlan]:
     assert plan.rig is not None
     out = [plan.exams[0]]
     for index, exam in enumerate(plan.exams[1:], start=1):
-        bend = draw_bend(plan.rig, job.seed * 10 + index, RECIPE["scan"]["least_bend_deg"])
+        for attempt in range(8):
+            seed = (job.seed * 10 + index) * 10 + attempt
+            bend = draw_bend(plan.rig, seed, RECIPE["scan"]["least_bend_deg"])
+            if Pose(plan.rig, [bend]).overlap_mm3() < MOST_OVERLAP_MM3:
+                break
         out.append(replace(exam, bends=(bend,)) if index % 3 else exam)
     return out
 
@@ -355,8 +361,12 @@ def _event(plan: CasePlan, job: Job) -> list[ExamPlan]:
     hit = plan.lesions[job.seed % len(plan.lesions)]
     if job.event == "metal":
         rods = draw_metal(KINDS[job.seed % 3], plan.native_bone, hit.center_lps_mm, job.seed)
-        for index in range(max(1, last), last + 1):
-            exams[index] = replace(exams[index], metal=tuple(rods))
+        if plan.rig is not None:  # fixed to the bone that it is in
+            middle = np.mean([(r.start_lps_mm, r.end_lps_mm) for r in rods], axis=(0, 1))[None]
+            grid = plan.rig.bone.grid
+            gaps = [lookup(d, grid, middle)[0] for d in plan.rig.distances_mm]
+            rods = [replace(r, group=int(np.argmin(gaps))) for r in rods]
+        exams[last] = replace(exams[last], metal=tuple(rods))
     if job.event == "truncated":
         assert plan.low_lps_mm is not None
         assert plan.high_lps_mm is not None

@@ -74,13 +74,15 @@ def simulate(
         raise UsageError(f"{output}: exists and is not an empty folder; name a new one with -o")
 
     from hoimg.simulate.case import write_case
-    from hoimg.simulate.scenarios import plan_case
+    from hoimg.simulate.scenarios import check_wish, plan_case
 
+    kind = limb or ("hip" if serial == "moved-limb" else "thigh")
+    check_wish(serial, lesions, exams, slice_mm, jointed=base is None and kind in ("hip", "arm"))
     console = console_of(ctx)
     with console.progress("Simulating", 3) as progress:
         progress("anatomy")
         if base is None:
-            made = _limb(limb or ("hip" if serial == "moved-limb" else "thigh"), seed)
+            made = _limb(kind, seed)
             anatomy, bone, rig = made.volume, made.native_bone, made.rig
             view = {"low_lps_mm": made.low_lps_mm, "high_lps_mm": made.high_lps_mm}
         else:

@@ -20,7 +20,7 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from hoimg.geometry import Grid, Triple
-from hoimg.image import Mask
+from hoimg.image import Mask, to_sitk
 from hoimg.simulate.resample import rigid_matrix
 
 Points = NDArray[np.float64]
@@ -278,11 +278,18 @@ def signed_distance(mask: NDArray[np.bool_], grid: Grid) -> NDArray[np.float32]:
     """Distance to a mask's surface, mm, negative inside; 1000 everywhere for an empty mask."""
     if not mask.any():
         return np.full(mask.shape, 1000.0, np.float32)
-    step = grid.spacing_zyx_mm
-    half = min(step) / 2  # a voxel's surface lies half a voxel from its centre
-    outer = ndimage.distance_transform_edt(~mask, sampling=step)
-    inner = ndimage.distance_transform_edt(mask, sampling=step)
-    return np.asarray(np.where(mask, half - inner, outer - half), np.float32)
+    import SimpleITK as sitk
+
+    plain = Grid(grid.size_zyx, grid.spacing_zyx_mm)  # distances do not depend on the place
+    image = sitk.SignedMaurerDistanceMap(
+        to_sitk(mask.astype(np.uint8), plain),
+        insideIsPositive=False,
+        squaredDistance=False,
+        useImageSpacing=True,
+    )
+    # ITK's zero is the centre of the outermost voxels; their surface lies half a voxel further out.
+    out: NDArray[np.float32] = sitk.GetArrayFromImage(image).astype(np.float32)
+    return out - np.float32(min(grid.spacing_zyx_mm) / 2)
 
 
 def lookup(array: NDArray[Any], grid: Grid, points_lps: Points) -> NDArray[np.float64]:

@@ -103,6 +103,22 @@ def draw_bend(rig: Rig, seed: int, least_deg: float = 15.0) -> Bend:
     return Bend(joint.name, (turn[0], turn[1], turn[2]))
 
 
+def check_wish(scenario: str, lesions: int, exams: int, slice_mm: float, *, jointed: bool) -> None:
+    """Refuse what :func:`plan_case` cannot plan, before an anatomy is made for it.
+
+    Raises:
+        UsageError: as :func:`plan_case`, but for a scan without room.
+    """
+    if scenario not in SCENARIOS:
+        raise UsageError(f"unknown scenario {scenario!r}; one of {', '.join(SCENARIOS)}")
+    if lesions < 1 or exams < 1 or slice_mm <= 0:
+        raise UsageError("need at least one lesion, one exam and a positive slice spacing")
+    if exams < 2 and scenario in ("new", "shrinking", *PAIRS, *EVENTS):
+        raise UsageError(f"scenario {scenario!r} needs at least two exams")
+    if scenario == "moved-limb" and not jointed:
+        raise UsageError("scenario 'moved-limb' needs joints; use --limb hip or --limb arm")
+
+
 def plan_case(
     base: CTVolume,
     native_bone: Mask | None = None,
@@ -137,14 +153,7 @@ def plan_case(
         UsageError: for unknown words, no lesion or exam, one exam for a scenario that needs two,
             no joint for ``moved-limb``, or a scan without room.
     """
-    if scenario not in SCENARIOS:
-        raise UsageError(f"unknown scenario {scenario!r}; one of {', '.join(SCENARIOS)}")
-    if lesions < 1 or exams < 1 or slice_mm <= 0:
-        raise UsageError("need at least one lesion, one exam and a positive slice spacing")
-    if exams < 2 and scenario in ("new", "shrinking", *PAIRS, *EVENTS):
-        raise UsageError(f"scenario {scenario!r} needs at least two exams")
-    if scenario == "moved-limb" and rig is None:
-        raise UsageError("scenario 'moved-limb' needs joints; use --limb hip or --limb arm")
+    check_wish(scenario, lesions, exams, slice_mm, jointed=rig is not None)
     if scenario == "changed-scanner" and change == "none":
         change = CHANGES[1 + seed % 3]
     site = prepare(_viewed(base, low_lps_mm, high_lps_mm), native_bone)
@@ -161,7 +170,12 @@ def plan_case(
         rig=rig if scenario == "moved-limb" else None,
     )
     plan = replace(plan, exams=_with_event(plan, scenario))
-    return labelled(plan)
+    try:
+        return labelled(plan)
+    except ValueError as error:
+        raise UsageError(
+            f"a lesion has no place when the limb moves: {error}; use another --seed"
+        ) from error
 
 
 def labelled(plan: CasePlan, models: dict[Any, LesionModel] | None = None) -> CasePlan:
