@@ -88,8 +88,10 @@ def pairs(patient: Facts) -> Iterable[tuple[str, Facts, int, int, bool]]:
         for a, b in combinations(found, 2):
             first, last = lesion["seen"][a]["track"], lesion["seen"][b]["track"]
             right = first == last
-            if lesion["merged_into"] and lesion["seen"][b]["merged"]:
+            if lesion["story"] == "merging":  # either name may be the whole's
                 right |= _named(lesion, first, "merged", last)
+            if lesion["story"] == "splitting":
+                right |= _named(lesion, last, "split", first)
             yield lesion["id"], lesion, a, b, right
         if lesion["split_from"]:
             whole = next(x for x in patient["lesions"] if x["id"] == lesion["split_from"])

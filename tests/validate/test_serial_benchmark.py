@@ -99,9 +99,12 @@ def test_a_merge_is_right_when_it_names_both(bench, parents, right):
         [seen(track="L2", label=2), seen(merged=True)],
         {"L1": track(), "L2": track(changes=[change(0, 1, "merged", parents)])},
         merged_into="A",
+        story="merging",
         id="B",
     )
     assert bench["score"].joined(patient(taken)) == [right]
+    # The same names in a lesion that never merged are a mistake.
+    assert bench["score"].joined(patient(taken | {"story": "stable"})) == [0.0]
 
 
 @pytest.mark.parametrize(("parents", "right"), [(["L1"], 1.0), (["L4"], 0.0)])
