@@ -258,6 +258,8 @@ def _lesions(
         grows = story in ("growing", "growing-without-rim", "new")
         if grows:  # large enough to start above 1 mL
             volume = max(volume, 1080.0 * RECIPE["scan"]["growth"] ** (job.exams - 1))
+        if story == "reverse-zoning":  # a centre and an edge need room
+            volume = max(volume, 2500.0)
         where = "free" if story in PAIRS else PLACES[slot % 3]
         found = _place(job, site, where, volume * (2 if story in PAIRS else 1), slot, placed)
         if found is None:

@@ -65,8 +65,10 @@ class Texture:
             level = 350.0 + 600.0 * s * s
             return np.asarray(level * (1.0 + 0.06 * np.clip(grain, -2, 2)), np.float32)
         if self.manner == "reverse":
+            # No number is published: the edge and how far the centre exceeds it are drawn.
+            edge, rise = np.random.default_rng([self.seed, 40]).uniform((180, 250), (420, 600))
             grain = SmoothField([self.seed, 39], 2.2)(offsets_mm)
-            dense = 150.0 + (550.0 + 300.0 * s) * _step(depth_mm, 1.5, 4.5)
+            dense = edge + rise * _step(depth_mm, 1.5, 4.5)
             return np.asarray(dense * (1.0 + 0.1 * np.clip(grain, -2, 2)), np.float32)
         core = self._spongy(offsets_mm) if self.manner == "spongy" else self._core(offsets_mm, s)
         cover, rim_hu, rim_mm = self._rim(offsets_mm, s)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hoimg.errors import UsageError
@@ -25,6 +25,7 @@ from hoimg.simulate.metal import draw_metal, insert
 from hoimg.simulate.plans import ExamPlan
 from hoimg.simulate.pose import Joint, Rig
 from hoimg.simulate.scenarios import SCENARIOS, draw_bend, draw_days, plan_case
+from hoimg.simulate.texture import Texture
 
 FAST = {"lesions": 2, "exams": 3, "slice_mm": 1.5, "seed": 4}
 
@@ -184,3 +185,15 @@ def test_scenarios_that_lack_something_say_so():
         plan_case(base, rig.bone, scenario="moved-limb", **FAST)
     with pytest.raises(UsageError, match="two exams"):
         plan_case(base, rig.bone, scenario="metal", lesions=1, exams=1)
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=20, deadline=None)
+def test_reverse_zoning_is_denser_inside_by_more_than_the_rule_asks(seed):
+    rng = np.random.default_rng(seed)
+    offsets = rng.uniform(-12, 12, (4000, 3))
+    texture = Texture(0.5, seed, manner="reverse")
+    shell = texture.hu(offsets, np.full(4000, 0.7)).mean()
+    core = texture.hu(offsets, np.full(4000, 6.0)).mean()
+    assert 160 < shell < 440
+    assert 230 < core - shell < 660
