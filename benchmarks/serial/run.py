@@ -71,10 +71,11 @@ def main() -> int:
         for f in folders[: args.repeat]
     ]
     todo = [t for t in todo if not t[1][-1].exists()]
-    # One bad patient ends nothing but itself: each task catches what goes wrong, and a process
-    # that dies takes only the tasks of its own pool with it.
+    # One bad patient ends nothing but itself: each task catches what goes wrong. When a process
+    # dies the rest is done one by one, which shows whose it was.
+    jobs = args.jobs
     while todo:
-        todo = _worked(todo, args.jobs)
+        todo, jobs = _worked(todo, jobs), 1
     text = table(args.output, folders[0].parent.name, modes)
     (args.output / "table.md").write_text(text, encoding="utf-8")
     (args.output / "patients.md").write_text(
@@ -93,9 +94,13 @@ def _worked(todo: list[Any], jobs: int) -> list[Any]:
             given, words = running[done]
             try:
                 took = done.result()
-            except Exception as error:  # the process died
-                given[-1].write_text(json.dumps({"failed": f"process: {error!r}", "case": words}))
-                return [t for path, t in left.items() if not path.exists()]
+            except Exception as error:  # a process died, and all that waited with it
+                waiting = [t for path, t in left.items() if not path.exists()]
+                if jobs == 1:  # in order, so the first without a file was its
+                    _, culprit, name = waiting.pop(0)
+                    said = {"failed": f"process: {error!r}", "case": name}
+                    culprit[-1].write_text(json.dumps(said), encoding="utf-8")
+                return waiting
             left.pop(given[-1], None)
             print(f"{words}: {took:.0f} s", file=sys.stderr, flush=True)
     return []
