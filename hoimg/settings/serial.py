@@ -145,3 +145,69 @@ class SerialSettings(Section):
         status="default",
         ge=0,
     )
+    min_explained_bone: float = threshold(
+        0.5,
+        unit="fraction",
+        meaning="A registration whose accepted parts explain less of the bone in common view is "
+        "rejected.",
+        source="engineering choice",
+        status="default",
+        ge=0,
+        le=1,
+    )
+    max_joint_shift_mm: float = threshold(
+        15.0,
+        unit="mm",
+        meaning="A part that moved on its own is rejected when no point near its contact with the "
+        "part that it is joined to stayed within this.",
+        source="engineering choice",
+        status="default",
+        gt=0,
+    )
+    min_part_correlation: float = threshold(
+        0.7,
+        unit="correlation coefficient",
+        meaning="The same as min_bone_correlation for a part that moved on its own, whose patient "
+        "the main part has already proved.",
+        source="engineering choice; 0.79-0.97 measured for a rotated femur",
+        status="default",
+        ge=0,
+        le=1,
+    )
+    max_bone_stretch: float = threshold(
+        0.015,
+        unit="fraction",
+        meaning="A part whose bone would have to be stretched by more (and by more than "
+        "max_residual_mm on average) to fit best is another patient's.",
+        source="engineering choice; at most 0.006 measured for one patient re-positioned, "
+        "0.02-0.07 mirrored or for a patient scaled by 3-7 %",
+        status="default",
+        gt=0,
+    )
+    min_joint_turn_deg: float = threshold(
+        3.0,
+        unit="degrees",
+        meaning="A part that left the part it is joined to by max_joint_slide_mm and turned by "
+        "less than this is rejected: joints turn.",
+        source="engineering choice; 10-40 for a turned femur, 0.1-2.9 for pieces of a patient "
+        "scaled by 3-4 %",
+        status="default",
+        ge=0,
+    )
+    max_joint_slide_mm: float = threshold(
+        1.5,
+        unit="mm",
+        meaning="See min_joint_turn_deg.",
+        source="engineering choice",
+        status="default",
+        ge=0,
+    )
+    metal_hides_mm: float = threshold(
+        5.0,
+        unit="mm",
+        meaning="A lesion whose place lies within this of metal in another exam, and is not found "
+        "there, is not measurable there, never resolved or new.",
+        source="engineering choice: blooming and the strongest streaks",
+        status="default",
+        ge=0,
+    )
