@@ -29,8 +29,8 @@ GOOD_FIT_MM = 1.0
 """Median surface distance below which no further start is tried."""
 STRAIN_SD, OFFSET_SD_MM = 0.02, 1.0
 """How far a strain and an even offset may go for free in :func:`stretch`."""
-POINT_VARIANCE_MM2 = 5.0
-"""Variance of a point's gap there: 0.5 mm, and some twenty neighbours say the same."""
+POINT_VARIANCE_MM2 = 50.0
+"""Variance of a point's gap there: 0.5 mm, and some two hundred neighbours err alike."""
 MIN_VIEW = 0.1
 """Smallest fraction of either exam's bone in the common view that the search considers."""
 

@@ -16,6 +16,8 @@ VOXELS = 60_000
 """Bone voxels of either exam that overlap is measured with, evenly chosen."""
 JOINED_MM = 12.0
 """Parts nearer to each other than this are joined there."""
+MOST_SLIDE_MM = 15.0
+"""However far a part turned, its joint is not farther apart than this."""
 JOINT_REACH_MM = 50.0
 """Somewhere within this of the contact the axis of a joint passes."""
 
@@ -51,7 +53,7 @@ def verify(
         reason = _reason(dice, common, residual, likeness, least, settings)
         if reason is None:
             strain, by_mm = stretch(thin(ends[0], 3000), moving, matrix)
-            if strain > settings.max_bone_stretch and by_mm > settings.max_residual_mm:
+            if strain > settings.max_bone_stretch and by_mm > settings.max_bone_stretch_mm:
                 reason = "bones_differ_in_size"
         if reason is None and k > 0 and _torn(skin, division.labels, matrices, k, settings):
             reason = "joint_torn"
@@ -190,8 +192,8 @@ def _torn(
 ) -> bool:
     """Whether a part left the one it is joined to, which no joint allows.
 
-    No point near their contact stays in place, or the part slid without turning: so do pieces of
-    a stranger's skeleton that is larger or smaller than the patient's.
+    No point near their contact stays in place. Pieces of a stranger's skeleton that is larger or
+    smaller than the patient's slide like that without turning.
     """
     from scipy.spatial import cKDTree
 
@@ -212,5 +214,5 @@ def _torn(
     apart = np.linalg.norm(move(matrices[k], ball) - move(matrices[partner], ball), axis=1)
     angle = turn_deg(matrices[partner], matrices[k])
     shift = float(apart.min())
-    slid = angle < settings.min_joint_turn_deg and shift > settings.max_joint_slide_mm
-    return bool(slid or shift > settings.max_joint_shift_mm)
+    allowed = settings.max_joint_slide_mm + settings.joint_slide_per_degree_mm * angle
+    return shift > min(allowed, MOST_SLIDE_MM)

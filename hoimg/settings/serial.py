@@ -155,15 +155,6 @@ class SerialSettings(Section):
         ge=0,
         le=1,
     )
-    max_joint_shift_mm: float = threshold(
-        15.0,
-        unit="mm",
-        meaning="A part that moved on its own is rejected when no point near its contact with the "
-        "part that it is joined to stayed within this.",
-        source="engineering choice",
-        status="default",
-        gt=0,
-    )
     min_part_correlation: float = threshold(
         0.7,
         unit="correlation coefficient",
@@ -177,28 +168,38 @@ class SerialSettings(Section):
     max_bone_stretch: float = threshold(
         0.015,
         unit="fraction",
-        meaning="A part whose bone would have to be stretched by more (and by more than "
-        "max_residual_mm on average) to fit best is another patient's.",
-        source="engineering choice; at most 0.006 measured for one patient re-positioned, "
-        "0.02-0.07 mirrored or for a patient scaled by 3-7 %",
+        meaning="A part whose bone would have to be stretched by more, and by more than "
+        "max_bone_stretch_mm, to fit best is another patient's.",
+        source="engineering choice; at most 0.01 measured for one patient re-positioned, "
+        "0.014-0.025 for a patient scaled by 2-5 %",
         status="default",
         gt=0,
     )
-    min_joint_turn_deg: float = threshold(
-        3.0,
-        unit="degrees",
-        meaning="A part that left the part it is joined to by max_joint_slide_mm and turned by "
-        "less than this is rejected: joints turn.",
-        source="engineering choice; 10-40 for a turned femur, 0.1-2.9 for pieces of a patient "
-        "scaled by 3-4 %",
+    max_bone_stretch_mm: float = threshold(
+        0.6,
+        unit="mm",
+        meaning="See max_bone_stretch: root mean square of what the stretch moves the surface by.",
+        source="engineering choice; at most 0.3 measured for one patient re-positioned, 0.7-2.0 "
+        "for a patient scaled by 2-5 %",
+        status="default",
+        gt=0,
+    )
+    max_joint_slide_mm: float = threshold(
+        1.0,
+        unit="mm",
+        meaning="A part that moved on its own is rejected when no point near its contact with the "
+        "part that it is joined to stayed within this and joint_slide_per_degree_mm.",
+        source="engineering choice; bodies scaled by 3-5 % break into pieces that slide by 1-12 mm "
+        "and hardly turn",
         status="default",
         ge=0,
     )
-    max_joint_slide_mm: float = threshold(
-        1.5,
-        unit="mm",
-        meaning="See min_joint_turn_deg.",
-        source="engineering choice",
+    joint_slide_per_degree_mm: float = threshold(
+        0.2,
+        unit="mm/degree",
+        meaning="How much farther a part may have left the part it is joined to for each degree "
+        "that it turned against it; at most 15 mm in all.",
+        source="engineering choice; 0.04-0.1 measured for a turned femur",
         status="default",
         ge=0,
     )
