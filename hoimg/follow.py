@@ -48,6 +48,7 @@ def followed(
     settings: Settings,
     say: Step,
     known: Mapping[str, Mapping[int, Known]] | None = None,
+    used_ids: Collection[str] = (),
 ) -> tuple[list[Lesion], list[RegistrationSummary]]:
     """The lesions of all exams, each followed and labelled, and how the exams were placed.
 
@@ -58,11 +59,12 @@ def followed(
         settings: All of them.
         say: Told what is being done.
         known: By exam and label, how an earlier report named the lesion there.
+        used_ids: Each lesion_id of that report; no other lesion gets one of them.
     """
     from hoimg.maturity import assess
 
     registrations = _register_all(analyses, settings, say)
-    tracks = _track(course.patient_key, analyses, registrations, known or {}, settings)
+    tracks = _track(course.patient_key, analyses, registrations, known or {}, used_ids, settings)
     acquisitions = {a.exam.exam_id: a.measurements.acquisition for a in analyses}
     lesions = [
         Lesion(
@@ -189,6 +191,7 @@ def _track(
     analyses: Sequence[ExamAnalysis],
     registrations: dict[tuple[str, str], Registration],
     known: Mapping[str, Mapping[int, Known]],
+    used_ids: Collection[str],
     settings: Settings,
 ) -> list[Track]:
     from hoimg.serial import ExamLesions, track
@@ -205,7 +208,7 @@ def _track(
         )
         for a in analyses
     ]
-    return track(exams, registrations, settings.serial, patient_key=patient_key)
+    return track(exams, registrations, settings.serial, patient_key=patient_key, used_ids=used_ids)
 
 
 def _known(analysis: ExamAnalysis, before: Mapping[int, Known]) -> dict[int, Known]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from hoimg.dicom import Exam, Patient
+    from hoimg.names import NamesBefore
     from hoimg.segment import Segmentation
     from hoimg.segment.prior import PriorScan
 
@@ -110,6 +111,7 @@ def analyze_patient(
     guidance: Guidance | None = None,
     edits: Edits | None = None,
     onset: date | None = None,
+    names: NamesBefore | None = None,
     on_step: Step | None = None,
 ) -> PatientResult:
     """Analyse all exams of one patient and follow each lesion over them.
@@ -123,6 +125,8 @@ def analyze_patient(
         guidance: Masks, seeds or a region for one exam.
         edits: A reader's corrections of any of the exams.
         onset: Date of injury or first symptom, if known (rule R5).
+        names: What an earlier report called its lesions (:func:`hoimg.names.names_in`): they keep
+            their lesion_id and tracking UID.
         on_step: Called with a few words when a step starts.
 
     Returns:
@@ -194,7 +198,13 @@ def analyze_patient(
         patient.baseline_date,
         onset_day,
     )
-    lesions, registrations = followed(analyses, course, unread, settings, say)
+    known = {
+        a.exam.exam_id: names.known(a.exam.series.series_uid, a.segmentation.lesions)
+        for a in analyses
+        if names is not None
+    }
+    used = () if names is None else names.lesion_ids
+    lesions, registrations = followed(analyses, course, unread, settings, say, known, used)
     analysed = {a.exam.exam_id: a for a in analyses}
     hips = {a.exam.exam_id: hips_of(a, lesions, settings) for a in analyses}
     report = Report(

@@ -15,6 +15,7 @@ from hoimg.errors import InputRefused
 from hoimg.follow import Course, Step, each, followed, hips_of
 from hoimg.geometry import Grid
 from hoimg.image import Mask
+from hoimg.names import labelled
 from hoimg.outlines import GIVEN, Redrawn, outlines_of, redrawn
 from hoimg.results import Exam as ExamResult
 from hoimg.results import Finding, Hip, Outline, PatientResult
@@ -72,7 +73,10 @@ def remeasure_patient(
     )
     unread = [exam.exam_id for exam in before.exams if exam.exam_id not in measured]
     settings = saved.settings
-    lesions, registrations = followed(analyses, course, unread, settings, say)
+    used = [lesion.lesion_id for lesion in before.lesions]
+    lesions, registrations = followed(
+        analyses, course, unread, settings, say, labelled(before), used
+    )
     report = before.model_copy(
         update={
             "software": f"hoimg {hoimg.__version__}",

@@ -133,6 +133,7 @@ def report(
     from hoimg.cli.paths import named_paths
     from hoimg.cli.report_table import print_table
     from hoimg.dicom import open_sources, read_patient
+    from hoimg.names import names_in
     from hoimg.report import write_report
 
     # What archives hold stays until the command ends: pixels are read last.
@@ -143,7 +144,13 @@ def report(
     count = len(found.exams)
     with console.progress(f"Analysing {count} exam(s)", total=2 * count - 1) as step:
         result = analyze_patient(
-            found, settings, guidance=guidance, edits=corrections, onset=onset_date, on_step=step
+            found,
+            settings,
+            guidance=guidance,
+            edits=corrections,
+            onset=onset_date,
+            names=names_in(output, found.patient_key),
+            on_step=step,
         )
     with console.progress("Writing") as step:
         step("report")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -39,6 +39,7 @@ def names_of(
     exam_ids: Sequence[str],
     known: Sequence[Mapping[int, Known]],
     patient_key: str,
+    used_ids: Collection[str] = (),
 ) -> list[Name]:
     """The name of each thread.
 
@@ -54,6 +55,8 @@ def names_of(
         exam_ids: Exams in date order.
         known: For each exam, label to how the lesion was named before.
         patient_key: Goes into new UIDs.
+        used_ids: Ids that an earlier report used: they stay with their lesions, also if those are
+            gone now.
 
     Returns:
         Names in the order of the threads.
@@ -74,8 +77,7 @@ def names_of(
         )
         if given is not None:
             ids[k] = given
-    # A number that an earlier report used stays with its lesion, even if that is gone now.
-    used = {n.lesion_id for exam in known for n in exam.values()}
+    used = {*used_ids, *ids.values()}
     numbers = (f"L{n}" for n in count(1))
     free = (name for name in numbers if name not in used)
     for k in order:

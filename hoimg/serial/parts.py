@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from hoimg.geometry import Grid
 from hoimg.serial.align import OUT_OF_VIEW_MM, TRUNCATION_MM, descend, rigid, settled
+from hoimg.serial.intensity import NEAR_BONE_MM, Images, correlation
 from hoimg.serial.surface import EDGE_MM, Bones, Matrix4, Points, inside, move, sample, thin
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ LOOSE_MM = 2.5
 """Mean gap of a surface point and its neighbours from which on a motion does not explain it."""
 HOPELESS = 0.25
 """A main motion that explains less of the surface in view is no start for dividing."""
+UNLIKE = 0.6
+"""Nor is one whose explained bone correlates less in HU: a mirrored exam, or a stranger's."""
 GAIN = 0.6
 """A motion of its own must leave a group's mean gap below this fraction of what it was."""
 SEED = 0.25
@@ -154,12 +157,15 @@ class Division:
         return bool(self.labels.any())
 
 
-def divide(fixed: Bones, moving: Bones, main: Matrix4, min_bone_mm3: float) -> Division:
+def divide(
+    fixed: Bones, moving: Bones, images: Images, main: Matrix4, min_bone_mm3: float
+) -> Division:
     """Divide the fixed skeleton by the motions that carry its bones onto the moving one.
 
     Args:
         fixed: The skeleton to divide.
         moving: The skeleton it is carried onto.
+        images: Intensities of both.
         main: Motion of the largest part, from :func:`~hoimg.serial.align.align`.
         min_bone_mm3: A group with less bone gets no motion of its own.
 
@@ -169,9 +175,9 @@ def divide(fixed: Bones, moving: Bones, main: Matrix4, min_bone_mm3: float) -> D
     skin, other = Skin(fixed), Skin(moving)
     matrices = [settled(main)]
     gaps = [skin.gaps(matrices[0], moving)]
-    seen = ~np.isnan(gaps[0])
-    if np.count_nonzero(gaps[0][seen] < LOOSE_MM) < HOPELESS * max(int(np.count_nonzero(seen)), 1):
-        return Division(matrices, skin, np.zeros(len(seen), dtype=np.intp), min_bone_mm3, True)
+    if _hopeless(skin, matrices[0], gaps[0], other, images):
+        label = np.zeros(len(skin.points), dtype=np.intp)
+        return Division(matrices, skin, label, min_bone_mm3, True)
     given_up = np.zeros(len(skin.points), dtype=bool)
     for _ in range(MOST_TRIES):
         group = _suspect(skin, _least(gaps), given_up, SEED * min_bone_mm3)
@@ -189,6 +195,20 @@ def divide(fixed: Bones, moving: Bones, main: Matrix4, min_bone_mm3: float) -> D
         given_up[group] = True
     matrices = [settled(m) for m in matrices]
     return Division(matrices, skin, _labels(skin, gaps, min_bone_mm3), min_bone_mm3)
+
+
+def _hopeless(
+    skin: Skin, main: Matrix4, gap: NDArray[np.float64], other: Skin, images: Images
+) -> bool:
+    """Whether the main motion explains little, or bone that is unlike: not worth dividing."""
+    seen = ~np.isnan(gap)
+    good = np.nan_to_num(gap, nan=np.inf) < LOOSE_MM
+    if np.count_nonzero(good) < HOPELESS * max(int(np.count_nonzero(seen)), 1):
+        return True
+    index = thin(np.argwhere(skin.bones.distance_mm < NEAR_BONE_MM), POINTS)
+    index = index[good[skin.nearest(skin.bones.grid.to_lps_mm(index))]]
+    alike = correlation(skin.bones, other.bones, images, main, index)
+    return alike is None or alike < UNLIKE
 
 
 def _suspect(
@@ -221,7 +241,7 @@ def _own_motion(
         return matrix
     loose = np.nan_to_num(_least(gaps), nan=0.0) > LOOSE_MM
     far = group[loose[group]]
-    return _placed(skin, far, loose, matrices, other) if len(far) >= len(group) / 4 else None
+    return _placed(skin, far, loose, matrices, near, other) if len(far) >= len(group) / 4 else None
 
 
 def _least(gaps: list[NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -325,6 +345,7 @@ def _placed(
     group: NDArray[np.intp],
     loose: NDArray[np.bool_],
     matrices: list[Matrix4],
+    near: int,
     other: Skin,
 ) -> Matrix4 | None:
     """A motion that carries a group onto bone of the other exam that nothing else explains."""
@@ -344,7 +365,7 @@ def _placed(
     starts = []
     for place in (joint, edge):
         if len(place):
-            starts.append(_about(matrices, place.mean(axis=0)))
+            starts.append(_about(matrices[near], place.mean(axis=0)))
     starts.append(_axis_on_axis(points, [other.points[g] for g in other.groups(free)[:3]]))
     every = np.concatenate([s for s in starts if len(s)]) if starts else np.empty((0, 4, 4))
     few = thin(points, 200)
@@ -383,8 +404,8 @@ def _distinct(moved: NDArray[np.float64], score: NDArray[np.float64]) -> list[in
     return chosen
 
 
-def _about(matrices: list[Matrix4], centre: Points) -> NDArray[np.float64]:
-    """Each known motion after turns about a joint and small shifts of it, ``(k, 4, 4)``."""
+def _about(matrix: Matrix4, centre: Points) -> NDArray[np.float64]:
+    """A known motion after turns about a joint and small shifts of it, ``(k, 4, 4)``."""
     steps = np.arange(-MOST_TURN_DEG, MOST_TURN_DEG + 1, TURN_STEP_DEG)
     ball = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3)
     ball = ball[np.linalg.norm(ball, axis=1) <= MOST_TURN_DEG]
@@ -396,8 +417,8 @@ def _about(matrices: list[Matrix4], centre: Points) -> NDArray[np.float64]:
             one = turned.copy()
             one[:3, 3] += shift
             made.append(one)
-    local = np.stack(made)
-    return np.concatenate([m @ local for m in matrices])
+    every: NDArray[np.float64] = np.asarray(matrix, np.float64) @ np.stack(made)
+    return every
 
 
 def _axis_on_axis(points: Points, targets: list[Points]) -> NDArray[np.float64]:

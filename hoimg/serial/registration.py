@@ -56,7 +56,8 @@ def register(
     if ours is None or theirs is None:
         return Registration(reason="no_bone")
     images = Images(bone_image(fixed, ours), bone_image(moving, theirs))
-    division = divide(ours, theirs, align(ours, theirs), settings.min_common_bone_mm3)
+    start = align(ours, theirs)
+    division = divide(ours, theirs, images, start, settings.min_common_bone_mm3)
     if not division.hopeless:
         matrices = [
             settled(refine(ours, theirs, images, matrix, near, settings.seed))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -67,6 +67,7 @@ def track(
     settings: SerialSettings | None = None,
     *,
     patient_key: str,
+    used_ids: Collection[str] = (),
 ) -> list[Track]:
     """Follow every lesion through the exams of one patient.
 
@@ -76,6 +77,7 @@ def track(
             rejected one is never used.
         settings: Matching and change.
         patient_key: Stable key of the patient, never the identity; goes into the tracking UIDs.
+        used_ids: Each lesion_id of an earlier report, for no other lesion than the known ones.
 
     Returns:
         Tracks in the order of their ``lesion_id``. Where a lesion's place is outside an exam's
@@ -89,7 +91,12 @@ def track(
     ways = _ways(ordered, registrations)
     threads = link(shapes, ways, settings)
     named = names_of(
-        threads, shapes, [e.exam_id for e in ordered], [e.known for e in ordered], patient_key
+        threads,
+        shapes,
+        [e.exam_id for e in ordered],
+        [e.known for e in ordered],
+        patient_key,
+        used_ids,
     )
     names = {k: name.lesion_id for k, name in enumerate(named)}
     tracks = []
