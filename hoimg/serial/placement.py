@@ -13,8 +13,8 @@ from hoimg.serial.surface import Matrix4, Points, move
 
 RIGID_RATIO = 0.5
 """A point moves with its nearest part alone while that is nearer than this times any other."""
-TOUCH_MM = 1.0
-"""Added to every distance to bone, so that parts in contact blend over about a millimetre."""
+SKIN_MM, SKIN_SHARE = 4.0, 0.25
+"""The first millimetres from a bone count for this fraction only: what lies on it goes with it."""
 
 
 def _no_points() -> Points:
@@ -114,16 +114,18 @@ class Registration:
     def carry(self, points_lps_mm: Points) -> Points:
         """Fixed points to where they lie in the moving exam, LPS mm, ``(n, 3)``.
 
-        With ``d`` the distance of a point to each accepted part's bone plus ``TOUCH_MM`` and ``m``
-        the least of them, a part weighs ``s(2 m / d - 1)``, where ``s(t) = t² (3 - 2 t)`` for t
-        in 0 to 1 and 0 below; the weights are made to sum to 1 and the point goes to the weighted
-        mean of where the parts carry it. It moves rigidly with its nearest bone wherever every
-        other part is at least twice as far.
+        With ``d`` the distance of a point to each accepted part's bone, of which the first
+        ``SKIN_MM`` count for a quarter, plus 0.25 mm, and ``m`` the least of them, a part weighs
+        ``s(2 m / d - 1)``, where ``s(t) = t² (3 - 2 t)`` for t in 0 to 1 and 0 below; the weights
+        are made to sum to 1 and the point goes to the weighted mean of where the parts carry it.
+        It moves rigidly with its nearest bone wherever every other part is at least twice as far,
+        and is continuous everywhere.
         """
         parts = [part for part in self.parts if part.accepted]
         if len(parts) < 2:
             return move(self.matrix_lps, points_lps_mm)
-        away = np.stack([part.distance_mm(points_lps_mm) for part in parts]) + TOUCH_MM
+        away = np.stack([part.distance_mm(points_lps_mm) for part in parts])
+        away = away - (1 - SKIN_SHARE) * np.minimum(away, SKIN_MM) + SKIN_SHARE
         near = np.clip((away.min(axis=0) / away - RIGID_RATIO) / (1 - RIGID_RATIO), 0, 1)
         weight = near**2 * (3 - 2 * near)
         weight /= weight.sum(axis=0)

@@ -212,9 +212,23 @@ def test_between_bones_the_map_is_continuous_and_half_way_in_the_middle():
     middle = np.zeros((1, 3))
     half = (middle + apply(matrix, middle)) / 2
     np.testing.assert_allclose(found.carry(middle), half, atol=0.05)
-    # At a distance ratio of one half the other bone begins to count, not before.
-    edge = np.array([[-40 + (80 - 1) / 3 - 0.01, 0, 0]])
+    # (d - 2.75) / (80 - d - 2.75) = 1/2 is where the other bone begins to count, not before.
+    d = (40 - 2.75 / 2 + 2.75) / 1.5
+    edge = np.array([[-40 + d - 0.01, 0, 0]])
     np.testing.assert_allclose(found.carry(edge), edge, atol=1e-9)
+    past = edge + np.array([[2.0, 0, 0]])
+    assert np.linalg.norm(found.carry(past) - past) > 0.01
+
+
+def test_what_lies_on_a_bone_goes_with_it_even_in_a_joint():
+    found, matrix = two_parts()
+    near = found.parts[0].fixed_points_lps_mm + np.array([8.0, 0.0, 0.0])
+    other = Part(matrix, True, 0.9, 0.4, None, near, apply(matrix, near))
+    joint = Registration(np.eye(4), True, 0.9, 0.4, None, (found.parts[0], other))
+    points = found.parts[0].fixed_points_lps_mm
+    on_left, on_right = points + np.array([2.0, 0, 0]), points + np.array([6.0, 0, 0])
+    np.testing.assert_allclose(joint.carry(on_left), on_left, atol=1e-9)
+    np.testing.assert_allclose(joint.carry(on_right), apply(matrix, on_right), atol=1e-9)
 
 
 def test_a_rejected_part_covers_nothing_and_does_not_blend():
