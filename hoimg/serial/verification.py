@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from hoimg.serial.align import TRUNCATION_MM, stretch
 from hoimg.serial.intensity import NEAR_BONE_MM, Images, correlation
-from hoimg.serial.parts import LEFT, Division, Skin, without_loose
+from hoimg.serial.parts import LEFT, Division, without_loose
 from hoimg.serial.placement import Part, Registration, turn_deg
+from hoimg.serial.skin import Skin
 from hoimg.serial.surface import Bones, Matrix4, Points, inside, move, sample, thin
 from hoimg.settings import SerialSettings
 
