@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from hoimg.dicom import Exam, Patient
+    from hoimg.names import NamesBefore
     from hoimg.segment import Segmentation
     from hoimg.segment.prior import PriorScan
 
@@ -111,6 +112,7 @@ def analyze_patient(
     edits: Edits | None = None,
     onset: date | None = None,
     context: Context | None = None,
+    names: NamesBefore | None = None,
     on_step: Step | None = None,
 ) -> PatientResult:
     """Analyse all exams of one patient and follow each lesion over them.
@@ -125,6 +127,8 @@ def analyze_patient(
         edits: A reader's corrections of any of the exams.
         onset: Date of injury or first symptom, if known (rule R5).
         context: Aetiology, laboratory values and bone scans; shown, no label depends on it.
+        names: What an earlier report called its lesions (:func:`hoimg.names.names_in`): they keep
+            their lesion_id and tracking UID.
         on_step: Called with a few words when a step starts.
 
     Returns:
@@ -198,7 +202,13 @@ def analyze_patient(
         patient.baseline_date,
         onset_day,
     )
-    lesions, registrations = followed(analyses, course, unread, settings, say)
+    known = {
+        a.exam.exam_id: names.known(a.exam.series.series_uid, a.segmentation.lesions)
+        for a in analyses
+        if names is not None
+    }
+    used = () if names is None else names.lesion_ids
+    lesions, registrations = followed(analyses, course, unread, settings, say, known, used)
     analysed = {a.exam.exam_id: a for a in analyses}
     hips = {a.exam.exam_id: hips_of(a, lesions, settings) for a in analyses}
     exams = [

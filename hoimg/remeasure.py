@@ -15,6 +15,7 @@ from hoimg.errors import InputRefused
 from hoimg.follow import Course, Step, each, followed, hips_of
 from hoimg.geometry import Grid
 from hoimg.image import Mask
+from hoimg.names import labelled
 from hoimg.outlines import GIVEN, Redrawn, outlines_of, redrawn
 from hoimg.results import Exam as ExamResult
 from hoimg.results import Finding, Hip, Outline, PatientResult
@@ -74,7 +75,10 @@ def remeasure_patient(
     )
     unread = [exam.exam_id for exam in before.exams if exam.exam_id not in measured]
     settings = saved.settings
-    lesions, registrations = followed(analyses, course, unread, settings, say)
+    used = [lesion.lesion_id for lesion in before.lesions]
+    lesions, registrations = followed(
+        analyses, course, unread, settings, say, labelled(before), used
+    )
     exams_now = [
         remeasured_exam(exam, analysis, hips_of(analysis, lesions, settings))
         if (analysis := measured.get(exam.exam_id))

@@ -397,6 +397,20 @@ class Excluded(ResultModel):
     )
 
 
+class RegisteredPart(ResultModel):
+    """A bone or group of bones that was placed as one body, or that could not be placed."""
+
+    accepted: bool
+    bone_overlap: float | None = Field(default=None, description="Dice of its bone in common view.")
+    residual_mm: float | None = Field(
+        default=None, description="Median distance between the two surfaces of its bone, mm."
+    )
+    turn_deg: float | None = Field(
+        default=None, description="How far it turned against the main part, degrees."
+    )
+    reason: str | None = None
+
+
 class RegistrationSummary(ResultModel):
     """How one exam was placed onto another, and whether that is trusted."""
 
@@ -405,9 +419,15 @@ class RegistrationSummary(ResultModel):
     accepted: bool
     bone_overlap: float | None = Field(default=None, description="Dice of bone in the common view.")
     residual_mm: float | None = Field(
-        default=None, description="Median distance between the two bone surfaces, mm."
+        default=None,
+        description="Median distance between the two surfaces of the main part's bone, mm.",
     )
     reason: str | None = None
+    parts: list[RegisteredPart] = Field(
+        default_factory=list,
+        description="The main part first, then bones that moved on their own, then bone that "
+        "could not be placed.",
+    )
 
 
 class Report(ResultModel):

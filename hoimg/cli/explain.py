@@ -96,6 +96,10 @@ def _placed(report: Report, lesion: Lesion, days: dict[str, int]) -> list[str]:
             f"  day {days[r.from_exam]} to {days[r.to_exam]}: {verdict}; bone overlap {overlap}, "
             f"residual {residual}"
         )
+        for part in r.parts[1:]:
+            turn = "" if part.turn_deg is None else f" turned by {part.turn_deg:.0f} degrees"
+            fate = "followed" if part.accepted else f"NOT USED: {reason_text(part.reason or '')}"
+            lines.append(f"    bone that moved on its own{turn}: {fate}")
     return lines
 
 

@@ -142,6 +142,7 @@ def report(
     from hoimg.cli.paths import named_paths
     from hoimg.cli.report_table import print_table
     from hoimg.dicom import open_sources, read_patient
+    from hoimg.names import names_in
     from hoimg.report import write_report
 
     # What archives hold stays until the command ends: pixels are read last.
@@ -159,6 +160,7 @@ def report(
             edits=corrections,
             onset=onset_date,
             context=told,
+            names=names_in(output, found.patient_key),
             on_step=step,
         )
     with console.progress("Writing") as step:

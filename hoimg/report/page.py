@@ -232,6 +232,16 @@ def _registrations(report: Report, exams: Mapping[str, Exam]) -> list[dict[str, 
             "overlap": words.number(r.bone_overlap, 2),
             "residual": words.number(r.residual_mm, 2),
             "reason": reason_text(r.reason) if r.reason else "",
+            "parts": [
+                {
+                    "accepted": p.accepted,
+                    "overlap": words.number(p.bone_overlap, 2),
+                    "residual": words.number(p.residual_mm, 2),
+                    "turn": "" if p.turn_deg is None else f"{p.turn_deg:.0f}",
+                    "reason": reason_text(p.reason) if p.reason else "",
+                }
+                for p in r.parts[1:]
+            ],
         }
         for r in report.registrations
     ]
