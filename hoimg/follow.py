@@ -126,8 +126,8 @@ def _register_all(
 ) -> dict[tuple[str, str], Registration]:
     """Each exam onto the first; where that is not enough, also onto the one before it.
 
-    It is not enough where it was rejected, as a whole or in a part, and where lesions of the exam
-    lie outside the first one's view: the exam before may show what the first one does not.
+    It is not enough where it was rejected, and where lesions of the exam lie at bone that it could
+    not place or outside the first one's view: the exam before may show what the first does not.
     """
     from hoimg.serial import register
 
@@ -157,17 +157,16 @@ def _register_all(
 
 
 def _enough(found: Registration, first: ExamAnalysis, moving: ExamAnalysis) -> bool:
-    if not found.accepted or not all(part.accepted for part in found.parts):
+    if not found.accepted:
         return False
-    places = [
-        o.centroid_lps_mm
-        for o in moving.measurements.observations.values()
-        if o.centroid_lps_mm is not None
-    ]
-    if not places:
+    seen = moving.measurements.observations.values()
+    places = np.array([o.centroid_lps_mm for o in seen if o.centroid_lps_mm is not None])
+    if not len(places):
         return True
-    index = first.volume.grid.to_index_zyx(found.inverse().carry(np.array(places)))
-    return bool(((index >= 0) & (index <= np.array(first.volume.grid.size_zyx) - 1)).all())
+    back = found.inverse()
+    index = first.volume.grid.to_index_zyx(back.carry(places))
+    in_view = ((index >= 0) & (index <= np.array(first.volume.grid.size_zyx) - 1)).all()
+    return bool(in_view and back.covers(places).all())
 
 
 def _summary(fixed: str, moving: str, found: Registration) -> RegistrationSummary:

@@ -121,10 +121,7 @@ def _registration(case: Facts, fixed: int, moving: int, made: Any) -> Facts:
         if here["in_view"] is None and there["in_view"] is None:
             continue
         points = np.array(here["points_lps_mm"])
-        carry = getattr(made, "carry", None)
-        matrix = np.asarray(made.matrix_lps)
-        carried = points @ matrix[:3, :3].T + matrix[:3, 3] if carry is None else carry(points)
-        gaps = np.linalg.norm(carried - np.array(there["points_lps_mm"]), axis=1)
+        gaps = np.linalg.norm(made.carry_body(points) - np.array(there["points_lps_mm"]), axis=1)
         errors.append({"lesion": lesion["id"], "where": lesion["where"], "mm": gaps.tolist()})
     return {
         "fixed": fixed,

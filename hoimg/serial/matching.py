@@ -82,9 +82,9 @@ class Way:
     between: tuple[Grid, ...] = ()
 
     def carry(self, points_lps_mm: Points) -> Points:
-        """Where points of the first exam lie in the last one, LPS mm."""
+        """Where the points of a lesion of the first exam lie in the last one, LPS mm."""
         for step in self.steps:
-            points_lps_mm = step.carry(points_lps_mm)
+            points_lps_mm = step.carry_body(points_lps_mm)
         return points_lps_mm
 
     def covers(self, points_lps_mm: Points) -> bool:
@@ -92,7 +92,7 @@ class Way:
         good = np.ones(len(points_lps_mm), dtype=bool)
         for step, view in zip_longest(self.steps, self.between):
             good &= step.covers(points_lps_mm)
-            points_lps_mm = step.carry(points_lps_mm)
+            points_lps_mm = step.carry_body(points_lps_mm)
             if view is not None:
                 good &= inside(view, points_lps_mm)
         return bool(good.mean() >= COVERED)
@@ -102,7 +102,7 @@ class Way:
         for step in self.steps:
             if np.count_nonzero(step.nearest_part(points_lps_mm)) > len(points_lps_mm) / 2:
                 return True
-            points_lps_mm = step.carry(points_lps_mm)
+            points_lps_mm = step.carry_body(points_lps_mm)
         return False
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -116,22 +117,31 @@ class Registration:
 
         With ``d`` the distance of a point to each accepted part's bone, of which the first
         ``SKIN_MM`` count for a quarter, plus 0.25 mm, and ``m`` the least of them, a part weighs
-        ``s(2 m / d - 1)``, where ``s(t) = t² (3 - 2 t)`` for t in 0 to 1 and 0 below; the weights
-        are made to sum to 1 and the point goes to the weighted mean of where the parts carry it.
-        It moves rigidly with its nearest bone wherever every other part is at least twice as far,
-        and is continuous everywhere.
+        ``s(2 m / d - 1)``, where ``s(t) = t² (3 - 2 t)`` for t in 0 to 1 and 0 below. Between the
+        parts' motions the point goes along the screw that leads from one to the other, by the
+        weights: between two bones of a joint it turns by a part of the angle about the joint, and
+        keeps its distance from it. It moves rigidly with its nearest bone wherever every other
+        part is at least twice as far, and is continuous everywhere.
         """
         parts = [part for part in self.parts if part.accepted]
         if len(parts) < 2:
             return move(self.matrix_lps, points_lps_mm)
         away = np.stack([part.distance_mm(points_lps_mm) for part in parts])
-        away = away - (1 - SKIN_SHARE) * np.minimum(away, SKIN_MM) + SKIN_SHARE
-        near = np.clip((away.min(axis=0) / away - RIGID_RATIO) / (1 - RIGID_RATIO), 0, 1)
-        weight = near**2 * (3 - 2 * near)
-        weight /= weight.sum(axis=0)
-        moved = np.stack([move(part.matrix_lps, points_lps_mm) for part in parts])
-        carried: Points = (weight[..., None] * moved).sum(axis=0)
-        return carried
+        motions = _between([part.matrix_lps for part in parts], _weights(away))
+        carried: Points = (motions[:, :3, :3] @ points_lps_mm[:, :, None])[..., 0]
+        return carried + motions[:, :3, 3]
+
+    def carry_body(self, points_lps_mm: Points) -> Points:
+        """As :meth:`carry` for the points of one stiff body, ``(n, 3)``, as mineral is.
+
+        The whole body moves by one rigid motion, blended by its own distance to each bone: what
+        touches a bone goes with it.
+        """
+        parts = [part for part in self.parts if part.accepted]
+        if len(parts) < 2 or not len(points_lps_mm):
+            return move(self.matrix_lps, points_lps_mm)
+        away = np.array([[part.distance_mm(points_lps_mm).min()] for part in parts])
+        return move(_between([part.matrix_lps for part in parts], _weights(away))[0], points_lps_mm)
 
     def nearest_part(self, points_lps_mm: Points) -> NDArray[np.intp]:
         """Index into ``parts`` of the part whose bone is nearest to each fixed point."""
@@ -154,6 +164,54 @@ class Registration:
         if part.reason == "bone_unexplained":
             return None
         return turn_deg(self.matrix_lps, part.matrix_lps)
+
+
+def _weights(away_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weight of each part ``(parts, n)`` at points that far from its bone, mm."""
+    away = away_mm - (1 - SKIN_SHARE) * np.minimum(away_mm, SKIN_MM) + SKIN_SHARE
+    near = np.clip((away.min(axis=0) / away - RIGID_RATIO) / (1 - RIGID_RATIO), 0, 1)
+    weight: NDArray[np.float64] = near**2 * (3 - 2 * near)
+    share: NDArray[np.float64] = weight / weight.sum(axis=0)
+    return share
+
+
+def _between(matrices: Sequence[Matrix4], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rigid motions ``(n, 4, 4)`` between those of the parts, by weights ``(parts, n)``.
+
+    The parts' motions against the first one are written as twists (axis times angle, and shift),
+    whose weighted mean is taken back to a motion (Murray, Li, Sastry 1994, ch. 2: the exponential
+    of SE(3)).
+    """
+    from scipy.spatial.transform import Rotation
+
+    first = np.asarray(matrices[0])
+    turns, shifts = [], []
+    for matrix in matrices:
+        own = np.linalg.inv(first) @ matrix
+        turn = Rotation.from_matrix(own[:3, :3]).as_rotvec()
+        turns.append(turn)
+        shifts.append(np.linalg.solve(_shift_of_twist(turn[None])[0], own[:3, 3]))
+    turn = weight.T @ np.array(turns)
+    shift = weight.T @ np.array(shifts)
+    motions = np.tile(np.eye(4), (len(turn), 1, 1))
+    motions[:, :3, :3] = Rotation.from_rotvec(turn).as_matrix()
+    motions[:, :3, 3] = (_shift_of_twist(turn) @ shift[:, :, None])[..., 0]
+    blended: NDArray[np.float64] = first @ motions
+    return blended
+
+
+def _shift_of_twist(turn: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The matrix ``(n, 3, 3)`` that leads from a twist's shift to that of its motion."""
+    angle = np.linalg.norm(turn, axis=1)[:, None, None]
+    safe = np.maximum(angle, 1e-4)
+    x, y, z = turn.T
+    none = np.zeros_like(x)
+    cross = np.stack([none, -z, y, z, none, -x, -y, x, none], axis=1).reshape(-1, 3, 3)
+    # Below 1e-4 rad the series' next terms are under 1e-9 of the shift.
+    first = np.where(angle > 1e-4, (1 - np.cos(safe)) / safe**2, 0.5)
+    second = np.where(angle > 1e-4, (safe - np.sin(safe)) / safe**3, 1 / 6)
+    matrix: NDArray[np.float64] = np.eye(3) + first * cross + second * cross @ cross
+    return matrix
 
 
 def turn_deg(one: Matrix4, other: Matrix4) -> float:

@@ -204,20 +204,34 @@ def test_near_a_bone_the_map_is_rigid_with_it_and_inverts(offset, bend):
 
 
 def test_between_bones_the_map_is_continuous_and_half_way_in_the_middle():
-    found, matrix = two_parts()
+    found, _ = two_parts()
     path = np.stack([np.linspace(-40, 40, 801), np.zeros(801), np.zeros(801)], axis=1)
     moved = found.carry(path)
     steps = np.linalg.norm(np.diff(moved, axis=0), axis=1)
     assert steps.max() < 0.4  # 0.1 mm apart before
     middle = np.zeros((1, 3))
-    half = (middle + apply(matrix, middle)) / 2
+    # Half of the turn about the same joint: as far from it as before.
+    half = apply(turn((0, 15.0, 0), np.array([0.0, 0.0, 40.0])), middle)
     np.testing.assert_allclose(found.carry(middle), half, atol=0.05)
+    assert np.linalg.norm(found.carry(middle) - [0, 0, 40]) == pytest.approx(40, abs=0.05)
     # (d - 2.75) / (80 - d - 2.75) = 1/2 is where the other bone begins to count, not before.
     d = (40 - 2.75 / 2 + 2.75) / 1.5
     edge = np.array([[-40 + d - 0.01, 0, 0]])
     np.testing.assert_allclose(found.carry(edge), edge, atol=1e-9)
     past = edge + np.array([[2.0, 0, 0]])
     assert np.linalg.norm(found.carry(past) - past) > 0.01
+
+
+def test_a_stiff_body_is_not_bent_and_goes_with_the_bone_that_it_touches():
+    found, matrix = two_parts()
+    beam = np.stack([np.linspace(-40, -2, 20), np.zeros(20), np.zeros(20)], axis=1)
+    np.testing.assert_allclose(found.carry_body(beam), beam, atol=1e-9)
+    np.testing.assert_allclose(found.carry_body(-beam), apply(matrix, -beam), atol=1e-9)
+    free = np.array([[-9.0, 0, 0], [9.0, 0, 0], [0, 5.0, 3.0]])
+    moved = found.carry_body(free)
+    lengths = [np.linalg.norm(c[[0, 1, 2]] - c[[1, 2, 0]], axis=1) for c in (free, moved)]
+    np.testing.assert_allclose(lengths[1], lengths[0], atol=1e-9)
+    assert np.linalg.norm(moved - free, axis=1).min() > 3
 
 
 def test_what_lies_on_a_bone_goes_with_it_even_in_a_joint():
