@@ -287,7 +287,9 @@ def skull(data: Path) -> list[str]:
     import hoimg
     from hoimg.dicom import load_volume
     from hoimg.measure.lesion import measure_lesion, plain_references
+    from hoimg.measure.psf import point_spread
     from hoimg.measure.view import view_of_arrays
+    from hoimg.segment.body import body_mask
     from hoimg.segment.morphology import smooth_mm
     from hoimg.segment.outline import outline
     from hoimg.settings import MeasureSettings
@@ -309,8 +311,14 @@ def skull(data: Path) -> list[str]:
             hu = volume.hu[inside][box].astype(np.float32) - (AIR_HU - AS_TISSUE_HU)
             rough = smooth_mm(hu, 0.7, spacing) > ROUGH_HU
             mask = outline(hu, rough, np.zeros_like(rough), spacing, GROUP_MM)
+            # In its own air the skull's surface is what skin is to a patient.
+            none = np.zeros(volume.hu.shape, bool)
+            body = body_mask(volume.hu, spacing)
+            own = point_spread(
+                volume.hu, spacing, skeleton=none, body=body, slice_mm=volume.grid.spacing_zyx_mm[0]
+            )
             references = plain_references(
-                spacing, fwhm_zyx_mm=(spacing[0], 0.9, 0.9), slice_mm=spacing[0], noise_hu=10.0
+                spacing, fwhm_zyx_mm=own.fwhm_zyx_mm, slice_mm=spacing[0], noise_hu=10.0
             )
             said = measure_lesion(
                 view_of_arrays(hu, spacing, mask), MeasureSettings(), references

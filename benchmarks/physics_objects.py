@@ -76,8 +76,11 @@ class Thing:
     seed: int = 0
 
 
-def scanned(thing: Thing, scan: Scan) -> Scanned:
-    """Scan a body in soft tissue, its centre anywhere between the voxels."""
+def scanned(thing: Thing, scan: Scan, again: int = 0) -> Scanned:
+    """Scan a body in soft tissue, its centre anywhere between the voxels.
+
+    ``again`` numbers further scans of the same body: another place between the voxels, other noise.
+    """
     rng = np.random.default_rng([thing.seed, 5])
     radius = thing.diameter_mm / 2
     fine = float(np.clip(thing.diameter_mm / 40, 0.2, 0.4))
@@ -96,6 +99,8 @@ def scanned(thing: Thing, scan: Scan) -> Scanned:
     excess = part * (hu - np.float32(scan.soft_hu))
     volume, mass = float(part.sum()) * fine**3, float(excess.sum(dtype=np.float64)) * fine**3
     blurred = _scanner(excess, fine, scan)
+    if again:
+        rng = np.random.default_rng([thing.seed, 5, again])
     shift = rng.uniform(-0.5, 0.5, 3)
     sizes = [int(2 * (half - 2) / s) for s in scan.spacing]
     places = [

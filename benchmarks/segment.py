@@ -17,7 +17,6 @@ trunk to segment.
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import json
 import statistics
 import subprocess
@@ -26,10 +25,9 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from trunk import make_series
 
-SIZE_XYZ = (512, 512, 400)
-NOISE_HU = 12.0
 MOST_TIMES, MOST_BYTES = 5.0, 1.6e9
 
 HOIMG = """
@@ -94,43 +92,6 @@ def main() -> int:
     ratio = median["hoimg"] / median["script"]
     print(f"ratio {ratio:.2f} (at most {MOST_TIMES:g})")
     return 0 if ratio <= MOST_TIMES and said["hoimg"]["peak"] <= MOST_BYTES else 1
-
-
-def make_series(source: Path, folder: Path) -> None:
-    """Write the CT as a series of ``SIZE_XYZ`` voxels over the same patient."""
-    import SimpleITK as sitk
-
-    from hoimg.image import CTVolume, from_sitk
-    from hoimg.simulate.dicom_writer import SeriesSpec, StudySpec, write_study
-
-    image = sitk.ReadImage(str(source), sitk.sitkFloat32)
-    spacing = [
-        n * s / m for n, s, m in zip(image.GetSize(), image.GetSpacing(), SIZE_XYZ, strict=True)
-    ]
-    fine = sitk.Resample(
-        image,
-        SIZE_XYZ,
-        sitk.Transform(),
-        sitk.sitkLinear,
-        image.TransformContinuousIndexToPhysicalPoint(
-            [0.5 * (t / s - 1) for t, s in zip(spacing, image.GetSpacing(), strict=True)]
-        ),
-        spacing,
-        image.GetDirection(),
-        -1000.0,
-    )
-    array, grid = from_sitk(fine)
-    rng = np.random.default_rng(1)
-    hu = np.empty(array.shape, dtype=np.int16)
-    for k, plane in enumerate(array):
-        hu[k] = np.rint(plane + rng.normal(0, NOISE_HU, plane.shape))
-    spec = StudySpec(
-        [SeriesSpec(CTVolume(hu, grid))],
-        dt.date(2026, 1, 1),
-        localizer=False,
-        compression="none",
-    )
-    write_study(spec, folder)
 
 
 if __name__ == "__main__":

@@ -67,9 +67,10 @@ def one(seed: int) -> Seen | None:
     from hoimg.results import Acquisition
     from hoimg.segment import segment_exam
     from hoimg.settings import Settings
-    from hoimg.simulate.case import CasePlan, ExamPlan, LesionPlan, scan_exam
+    from hoimg.simulate.exam import scan_exam
     from hoimg.simulate.limb import make_limb
     from hoimg.simulate.places import find_place, prepare
+    from hoimg.simulate.plans import CasePlan, ExamPlan, LesionPlan
 
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     rng = np.random.default_rng([seed, 17])

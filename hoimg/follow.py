@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
-from hoimg.results import Hip, Lesion, Observation, RegistrationSummary
+import numpy as np
+
+from hoimg.results import Hip, Lesion, Observation, RegisteredPart, RegistrationSummary
 from hoimg.settings import Settings
 
 if TYPE_CHECKING:
     from datetime import date
 
     from hoimg.analysis import ExamAnalysis
-    from hoimg.serial import Registration, Track
+    from hoimg.serial import Known, Registration, Track
 
 Step = Callable[[str], None]
 """Called with a few words when a step starts."""
@@ -45,43 +47,49 @@ def followed(
     unread: Collection[str],
     settings: Settings,
     say: Step,
+    known: Mapping[str, Mapping[int, Known]] | None = None,
+    used_ids: Collection[str] = (),
 ) -> tuple[list[Lesion], list[RegistrationSummary]]:
-    """The lesions of all exams, each followed and labelled, and how the exams were placed."""
-    from hoimg.maturity import assess
+    """The lesions of all exams, each followed and labelled, and how the exams were placed.
+
+    Args:
+        analyses: The exams, in date order.
+        course: When they were made.
+        unread: Exams whose pixels could not be read.
+        settings: All of them.
+        say: Told what is being done.
+        known: By exam and label, how an earlier report named the lesion there.
+        used_ids: Each lesion_id of that report; no other lesion gets one of them.
+    """
+    from hoimg.maturity import assess_over_time
+    from hoimg.serial import fit_course
 
     registrations = _register_all(analyses, settings, say)
-    tracks = _track(course.patient_key, analyses, registrations, settings)
+    tracks = _track(course.patient_key, analyses, registrations, known or {}, used_ids, settings)
     acquisitions = {a.exam.exam_id: a.measurements.acquisition for a in analyses}
-    given_uids = _given_uids(tracks, analyses)
     lesions = [
         Lesion(
             lesion_id=track.lesion_id,
-            tracking_uid=given_uids.get(track.lesion_id, track.tracking_uid),
+            tracking_uid=track.tracking_uid,
             observations=_complete(track.observations, course.days, unread),
             changes=track.changes,
-            maturity=assess(
+            course=fit_course(
+                track.observations, track.changes, acquisitions, course.days, settings.serial
+            ),
+            maturity=assess_over_time(
                 track.observations,
                 track.changes,
                 acquisitions,
                 course.days,
                 settings.maturity,
+                earlier_changes=track.earlier_changes,
                 baseline_date=course.baseline_date,
                 onset_day=course.onset_day,
             ),
         )
         for track in tracks
     ]
-    summaries = [
-        RegistrationSummary(
-            from_exam=fixed,
-            to_exam=moving,
-            accepted=found.accepted,
-            bone_overlap=found.bone_overlap,
-            residual_mm=found.residual_mm,
-            reason=found.reason,
-        )
-        for (fixed, moving), found in registrations.items()
-    ]
+    summaries = [_summary(*pair, found) for pair, found in registrations.items()]
     return lesions, summaries
 
 
@@ -116,7 +124,11 @@ def each(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
 def _register_all(
     analyses: Sequence[ExamAnalysis], settings: Settings, say: Step
 ) -> dict[tuple[str, str], Registration]:
-    """Each exam onto the first; where that is rejected, also onto the one before it."""
+    """Each exam onto the first; where that is not enough, also onto the one before it.
+
+    It is not enough where it was rejected, and where lesions of the exam lie at bone that it could
+    not place or outside the first one's view: the exam before may show what the first does not.
+    """
     from hoimg.serial import register
 
     def one(pair: tuple[ExamAnalysis, ExamAnalysis]) -> Registration:
@@ -138,15 +150,52 @@ def _register_all(
     again = [
         (before, moving)
         for before, moving in pairwise(analyses)
-        if before is not analyses[0] and not out[named((analyses[0], moving))].accepted
+        if before is not analyses[0]
+        and not _enough(out[named((analyses[0], moving))], analyses[0], moving)
     ]
     return out | {named(p): found for p, found in zip(again, each(one, again), strict=True)}
+
+
+def _enough(found: Registration, first: ExamAnalysis, moving: ExamAnalysis) -> bool:
+    if not found.accepted:
+        return False
+    seen = moving.measurements.observations.values()
+    places = np.array([o.centroid_lps_mm for o in seen if o.centroid_lps_mm is not None])
+    if not len(places):
+        return True
+    back = found.inverse()
+    index = first.volume.grid.to_index_zyx(back.carry(places))
+    in_view = ((index >= 0) & (index <= np.array(first.volume.grid.size_zyx) - 1)).all()
+    return bool(in_view and back.covers(places).all())
+
+
+def _summary(fixed: str, moving: str, found: Registration) -> RegistrationSummary:
+    return RegistrationSummary(
+        from_exam=fixed,
+        to_exam=moving,
+        accepted=found.accepted,
+        bone_overlap=found.bone_overlap,
+        residual_mm=found.residual_mm,
+        reason=found.reason,
+        parts=[
+            RegisteredPart(
+                accepted=part.accepted,
+                bone_overlap=part.bone_overlap,
+                residual_mm=part.residual_mm,
+                turn_deg=found.turn_deg(part),
+                reason=part.reason,
+            )
+            for part in found.parts
+        ],
+    )
 
 
 def _track(
     patient_key: str,
     analyses: Sequence[ExamAnalysis],
     registrations: dict[tuple[str, str], Registration],
+    known: Mapping[str, Mapping[int, Known]],
+    used_ids: Collection[str],
     settings: Settings,
 ) -> list[Track]:
     from hoimg.serial import ExamLesions, track
@@ -158,23 +207,23 @@ def _track(
             acquisition=a.measurements.acquisition,
             lesions=a.segmentation.lesions,
             observations=a.measurements.observations,
+            metal=a.segmentation.metal,
+            known=_known(a, known.get(a.exam.exam_id, {})),
         )
         for a in analyses
     ]
-    return track(exams, registrations, settings.serial, patient_key=patient_key)
+    return track(exams, registrations, settings.serial, patient_key=patient_key, used_ids=used_ids)
 
 
-def _given_uids(tracks: Sequence[Track], analyses: Sequence[ExamAnalysis]) -> dict[str, str]:
-    """Lesion to the tracking UID of a mask that is followed already; one lesion for each UID."""
-    found: dict[str, str] = {}
-    for track in tracks:
-        seen = {o.exam_id: o.label for o in track.observations if o.label is not None}
-        for analysis in analyses:
-            uid = analysis.tracking_uids.get(seen.get(analysis.exam.exam_id, 0))
-            others = {t.tracking_uid for t in tracks if t is not track} | set(found.values())
-            if uid is not None and uid not in others:
-                found[track.lesion_id] = uid
-    return found
+def _known(analysis: ExamAnalysis, before: Mapping[int, Known]) -> dict[int, Known]:
+    """How each label of an exam was named: a mask's own tracking UID before the report's."""
+    from hoimg.serial import Known
+
+    given = {k: Known(uid) for k, uid in analysis.tracking_uids.items()}
+    both = {
+        k: replace(given[k], lesion_id=before[k].lesion_id) for k in given.keys() & before.keys()
+    }
+    return {**before, **given, **both}
 
 
 def _complete(

@@ -18,14 +18,15 @@ from hoimg.guidance import Guidance, place_guidance
 from hoimg.image import CTVolume, Mask
 from hoimg.model_skeleton import model_skeleton
 from hoimg.outlines import GIVEN, outlines_of
+from hoimg.results import Context, Finding, Hip, PatientResult, Report
 from hoimg.results import Exam as ExamResult
-from hoimg.results import Finding, Hip, PatientResult, Report
 from hoimg.settings import Settings
 
 if TYPE_CHECKING:
     from datetime import date
 
     from hoimg.dicom import Exam, Patient
+    from hoimg.names import NamesBefore
     from hoimg.segment import Segmentation
     from hoimg.segment.prior import PriorScan
 
@@ -110,6 +111,8 @@ def analyze_patient(
     guidance: Guidance | None = None,
     edits: Edits | None = None,
     onset: date | None = None,
+    context: Context | None = None,
+    names: NamesBefore | None = None,
     on_step: Step | None = None,
 ) -> PatientResult:
     """Analyse all exams of one patient and follow each lesion over them.
@@ -123,6 +126,9 @@ def analyze_patient(
         guidance: Masks, seeds or a region for one exam.
         edits: A reader's corrections of any of the exams.
         onset: Date of injury or first symptom, if known (rule R5).
+        context: Aetiology, laboratory values and bone scans; shown, no label depends on it.
+        names: What an earlier report called its lesions (:func:`hoimg.names.names_in`): they keep
+            their lesion_id and tracking UID.
         on_step: Called with a few words when a step starts.
 
     Returns:
@@ -133,6 +139,8 @@ def analyze_patient(
         UsageError: when guidance or a correction is given for a patient with several exams
             without naming one, or both a mask of lesions and a correction of the same exam.
     """
+    from hoimg.serial.totals import totals_of
+
     settings = settings or Settings()
     say = on_step or (lambda _words: None)
     guided = _guided_exam(patient, guidance)
@@ -194,26 +202,35 @@ def analyze_patient(
         patient.baseline_date,
         onset_day,
     )
-    lesions, registrations = followed(analyses, course, unread, settings, say)
+    known = {
+        a.exam.exam_id: names.known(a.exam.series.series_uid, a.segmentation.lesions)
+        for a in analyses
+        if names is not None
+    }
+    used = () if names is None else names.lesion_ids
+    lesions, registrations = followed(analyses, course, unread, settings, say, known, used)
     analysed = {a.exam.exam_id: a for a in analyses}
     hips = {a.exam.exam_id: hips_of(a, lesions, settings) for a in analyses}
+    exams = [
+        _exam_result(
+            exam,
+            patient,
+            analysed.get(exam.exam_id),
+            hips.get(exam.exam_id, []),
+            unread,
+            strangers(strange),
+        )
+        for exam in patient.exams
+    ]
     report = Report(
         software=f"hoimg {hoimg.__version__}",
         config_sha256=settings.sha256,
         patient_key=patient.patient_key,
         onset_day=onset_day,
-        exams=[
-            _exam_result(
-                exam,
-                patient,
-                analysed.get(exam.exam_id),
-                hips.get(exam.exam_id, []),
-                unread,
-                strangers(strange),
-            )
-            for exam in patient.exams
-        ],
+        context=context,
+        exams=exams,
         lesions=lesions,
+        totals=totals_of(exams, lesions, settings.serial, unread=unread),
         excluded=[item for a in analyses for item in excluded_of(a)],
         registrations=registrations,
     )

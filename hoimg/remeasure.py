@@ -15,6 +15,7 @@ from hoimg.errors import InputRefused
 from hoimg.follow import Course, Step, each, followed, hips_of
 from hoimg.geometry import Grid
 from hoimg.image import Mask
+from hoimg.names import labelled
 from hoimg.outlines import GIVEN, Redrawn, outlines_of, redrawn
 from hoimg.results import Exam as ExamResult
 from hoimg.results import Finding, Hip, Outline, PatientResult
@@ -53,6 +54,8 @@ def remeasure_patient(
     Raises:
         InputRefused: as :func:`remeasure_exam`; no exam is left out in silence.
     """
+    from hoimg.serial.totals import totals_of
+
     say = on_step or (lambda _words: None)
     children = 1 if len(exams) > 1 else None
 
@@ -72,18 +75,23 @@ def remeasure_patient(
     )
     unread = [exam.exam_id for exam in before.exams if exam.exam_id not in measured]
     settings = saved.settings
-    lesions, registrations = followed(analyses, course, unread, settings, say)
+    used = [lesion.lesion_id for lesion in before.lesions]
+    lesions, registrations = followed(
+        analyses, course, unread, settings, say, labelled(before), used
+    )
+    exams_now = [
+        remeasured_exam(exam, analysis, hips_of(analysis, lesions, settings))
+        if (analysis := measured.get(exam.exam_id))
+        else exam
+        for exam in before.exams
+    ]
     report = before.model_copy(
         update={
             "software": f"hoimg {hoimg.__version__}",
             "config_sha256": saved.settings.sha256,
-            "exams": [
-                remeasured_exam(exam, analysis, hips_of(analysis, lesions, settings))
-                if (analysis := measured.get(exam.exam_id))
-                else exam
-                for exam in before.exams
-            ],
+            "exams": exams_now,
             "lesions": lesions,
+            "totals": totals_of(exams_now, lesions, settings.serial, unread=unread),
             "excluded": [item for a in analyses for item in excluded_of(a)],
             "registrations": registrations,
         }

@@ -12,9 +12,25 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from hoimg.image import CTVolume, Mask
+from hoimg.results_over_time import Aetiology as Aetiology
+from hoimg.results_over_time import Category as Category
+from hoimg.results_over_time import Change as Change
+from hoimg.results_over_time import Context as Context
+from hoimg.results_over_time import Course as Course
+from hoimg.results_over_time import ExamTotal as ExamTotal
+from hoimg.results_over_time import FollowUp as FollowUp
+from hoimg.results_over_time import Label as Label
+from hoimg.results_over_time import LabelAt as LabelAt
+from hoimg.results_over_time import LeftOut as LeftOut
+from hoimg.results_over_time import Need as Need
+from hoimg.results_over_time import RegionTotal as RegionTotal
+from hoimg.results_over_time import ResultModel as ResultModel
+from hoimg.results_over_time import TotalChange as TotalChange
+from hoimg.results_over_time import Totals as Totals
+from hoimg.results_over_time import Trend as Trend
 
 if TYPE_CHECKING:
     from hoimg.anatomy import Anatomy
@@ -29,20 +45,13 @@ STATEMENT = (
     "For research use only; not a medical device."
 )
 
+PsfSource = Literal["cortex", "skin", "slice_thickness", "usual"]
 Level = Literal["info", "warning", "error"]
 Status = Literal["measured", "not_measurable", "absent"]
-Category = Literal[
-    "new", "enlarging", "no_detectable_change", "shrinking", "resolved", "merged", "split"
-]
-Label = Literal["immature", "mature", "indeterminate"]
 CriterionResult = Literal["pass", "fail", "intermediate", "unrated"]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="null")
-
-
-class Finding(_Model):
+class Finding(ResultModel):
     """One outcome of one check of the input or of a stage."""
 
     code: str = Field(description="Stable name of the check's outcome, snake_case.")
@@ -51,7 +60,7 @@ class Finding(_Model):
     fix: str | None = Field(default=None, description="What the user can do about it.")
 
 
-class Calibration(_Model):
+class Calibration(ResultModel):
     """How the HU of one exam were turned into milligrams of mineral."""
 
     method: Literal["given", "rod", "phantomless"] = Field(
@@ -72,7 +81,7 @@ class Calibration(_Model):
     source: str = Field(description="What it was read from, in words.")
 
 
-class Acquisition(_Model):
+class Acquisition(ResultModel):
     """How an exam was made, as far as the numbers depend on it."""
 
     kvp: float | None = Field(default=None, description="Tube voltage, kV.")
@@ -104,6 +113,11 @@ class Acquisition(_Model):
     psf_fwhm_zyx_mm: tuple[float, float, float] | None = Field(
         default=None, description="Point spread (full width at half maximum) along z, y, x, mm."
     )
+    psf_source_zyx: tuple[PsfSource, PsfSource, PsfSource] | None = Field(
+        default=None,
+        description="What each value was read from: edges of bone (`cortex`) or of skin; the slice "
+        "thickness; `usual`: nothing, an assumed one was used and `psf_fwhm_zyx_mm` is null.",
+    )
     cortex_hu: float | None = Field(
         default=None, description="The patient's own normal cortex: typical peak of the shell, HU."
     )
@@ -118,7 +132,7 @@ class Acquisition(_Model):
     )
 
 
-class Outline(_Model):
+class Outline(ResultModel):
     """One label of an exam's label map, as it was written."""
 
     label: int
@@ -128,7 +142,7 @@ class Outline(_Model):
     sha256: str = Field(description="Of its voxels: whether it was redrawn since shows by it.")
 
 
-class Hip(_Model):
+class Hip(ResultModel):
     """One hip that lesions of an exam lie about. Grades are equivalents on CT, not on a film."""
 
     side: Literal["left", "right"] = Field(description="The patient's side.")
@@ -173,7 +187,7 @@ class Hip(_Model):
     flags: list[str] = Field(default_factory=list)
 
 
-class Exam(_Model):
+class Exam(ResultModel):
     """One exam (a study at a date) as analysed."""
 
     exam_id: str
@@ -198,7 +212,7 @@ class Exam(_Model):
     )
 
 
-class BoneContact(_Model):
+class BoneContact(ResultModel):
     """One patch of a lesion's surface that lies on native bone."""
 
     area_mm2: float
@@ -208,7 +222,7 @@ class BoneContact(_Model):
     )
 
 
-class Observation(_Model):
+class Observation(ResultModel):
     """One lesion in one exam. ``None`` is never zero: its reason stands in ``flags``."""
 
     exam_id: str
@@ -312,31 +326,7 @@ class Observation(_Model):
     flags: list[str] = Field(default_factory=list)
 
 
-class Change(_Model):
-    """What happened to a lesion between two exams."""
-
-    from_exam: str
-    to_exam: str
-    days: int
-    volume_change_pct: float | None = None
-    volume_rc_pct: float | None = Field(
-        default=None, description="Repeatability coefficient in force, percent of volume."
-    )
-    mass_change_pct: float | None = None
-    mass_rc_pct: float | None = None
-    density_change_hu: float | None = None
-    density_rc_hu: float | None = None
-    category: Category
-    comparable: bool = Field(
-        default=True, description="Whether both exams were made alike enough for the serial test."
-    )
-    parents: list[str] = Field(
-        default_factory=list, description="lesion_id of the lesions that merged or split."
-    )
-    flags: list[str] = Field(default_factory=list)
-
-
-class Criterion(_Model):
+class Criterion(ResultModel):
     """One rule of the rule set with everything needed to check it by hand."""
 
     id: str
@@ -352,7 +342,7 @@ class Criterion(_Model):
     note: str = ""
 
 
-class Maturity(_Model):
+class Maturity(ResultModel):
     """The imaging-maturity label of a lesion at its latest exam, with its whole chain."""
 
     label: Label
@@ -371,19 +361,29 @@ class Maturity(_Model):
     earliest_informative_followup_day: int | None = Field(
         default=None, description="The same as days from baseline."
     )
+    followup: FollowUp | None = Field(
+        default=None, description="The kind of scan as well; null where nothing is open."
+    )
+    mature_since_exam: str | None = Field(
+        default=None, description="First of the exams in a row that ends now, all labelled mature."
+    )
+    history: list[LabelAt] = Field(
+        default_factory=list, description="The label at each exam that measured the lesion."
+    )
 
 
-class Lesion(_Model):
+class Lesion(ResultModel):
     """One tracked lesion: what was seen at every exam, what changed, and the label."""
 
     lesion_id: str
     tracking_uid: str
     observations: list[Observation]
     changes: list[Change]
+    course: Course | None = None
     maturity: Maturity
 
 
-class Excluded(_Model):
+class Excluded(ResultModel):
     """A candidate that was not called ossification, and why."""
 
     exam_id: str
@@ -397,7 +397,21 @@ class Excluded(_Model):
     )
 
 
-class RegistrationSummary(_Model):
+class RegisteredPart(ResultModel):
+    """A bone or group of bones that was placed as one body, or that could not be placed."""
+
+    accepted: bool
+    bone_overlap: float | None = Field(default=None, description="Dice of its bone in common view.")
+    residual_mm: float | None = Field(
+        default=None, description="Median distance between the two surfaces of its bone, mm."
+    )
+    turn_deg: float | None = Field(
+        default=None, description="How far it turned against the main part, degrees."
+    )
+    reason: str | None = None
+
+
+class RegistrationSummary(ResultModel):
     """How one exam was placed onto another, and whether that is trusted."""
 
     from_exam: str
@@ -405,12 +419,18 @@ class RegistrationSummary(_Model):
     accepted: bool
     bone_overlap: float | None = Field(default=None, description="Dice of bone in the common view.")
     residual_mm: float | None = Field(
-        default=None, description="Median distance between the two bone surfaces, mm."
+        default=None,
+        description="Median distance between the two surfaces of the main part's bone, mm.",
     )
     reason: str | None = None
+    parts: list[RegisteredPart] = Field(
+        default_factory=list,
+        description="The main part first, then bones that moved on their own, then bone that "
+        "could not be placed.",
+    )
 
 
-class Report(_Model):
+class Report(ResultModel):
     """The whole of ``report.json``."""
 
     schema_version: str = SCHEMA_VERSION
@@ -427,8 +447,12 @@ class Report(_Model):
         default=None,
         description="Given day of injury or first symptom, in days from baseline; null if unknown.",
     )
+    context: Context | None = Field(
+        default=None, description="What a reader told about the patient; no label depends on it."
+    )
     exams: list[Exam]
     lesions: list[Lesion]
+    totals: Totals | None = None
     excluded: list[Excluded]
     registrations: list[RegistrationSummary] = Field(default_factory=list)
 

@@ -53,8 +53,8 @@ def make_plan(folder: Path):  # type: ignore[no-untyped-def]
 
     from hoimg.geometry import Grid
     from hoimg.image import CTVolume, Mask, from_sitk, resample_mask
-    from hoimg.simulate.case import CasePlan, ExamPlan, LesionPlan
     from hoimg.simulate.places import find_place, native_bone_mask, prepare
+    from hoimg.simulate.plans import CasePlan, ExamPlan, LesionPlan
     from hoimg.simulate.resample import resample
 
     array, grid = from_sitk(sitk.ReadImage(str(folder / "example_ct.nii.gz")))

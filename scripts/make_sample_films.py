@@ -59,7 +59,7 @@ def make_case(folder: Path) -> Any:
     import SimpleITK as sitk
 
     from hoimg.image import CTVolume, from_sitk
-    from hoimg.simulate.case import outside_body
+    from hoimg.simulate.exam import outside_body
     from hoimg.simulate.film_case import FilmCase, FilmExam, FilmLesion
     from hoimg.simulate.film_exposure import Exposure
     from hoimg.simulate.film_geometry import aim

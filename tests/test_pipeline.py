@@ -17,7 +17,7 @@ from hoimg.geometry import Grid
 from hoimg.guidance import Guidance, place_guidance, read_guidance
 from hoimg.image import CTVolume, Mask, write_nifti
 from hoimg.pipeline import analyze_exam, analyze_patient
-from hoimg.results import Lesion, PatientResult
+from hoimg.results import Context, Lesion, PatientResult
 from hoimg.settings import Settings
 
 ELSEWHERE = Grid((10, 10, 10), (2.0, 2.0, 2.0), (500.0, 500.0, 500.0))
@@ -133,6 +133,30 @@ def test_a_known_onset_rates_the_age_of_the_lesion(three, single):
     (r5,) = [c for c in unknown.maturity.criteria if c.id == "R5"]
     assert r5.value is None
     assert r5.result == "unrated"
+
+
+def test_context_is_shown_and_changes_no_number_and_no_label(single):
+    context = Context(aetiology="fop", bone_scans=[{"day": 5, "uptake": "not_increased"}])
+    told = analyze_patient(single, context=context).report
+    bare = analyze_patient(single).report
+    assert told.context == context
+    assert told.model_dump(exclude={"context"}) == bare.model_dump(exclude={"context"})
+
+
+def test_totals_courses_and_history_stand_in_the_report(three):
+    _, result, _ = three
+    report = result.report
+    lesion = only(result)
+    first, second, third = report.totals.exams
+    assert first.volume_mm3 == lesion.observations[0].volume_mm3
+    assert (second.volume_mm3, second.flags) == (None, ["exam_unreadable"])
+    assert third.since_previous.from_exam == report.exams[0].exam_id
+    change = lesion.changes[0].volume_change_pct
+    assert third.since_previous.volume_change_pct == pytest.approx(change)
+    assert (lesion.course.n, lesion.course.flags) == (2, ["too_few_exams"])
+    assert [p.day for p in lesion.maturity.history] == [0, 200]
+    assert lesion.maturity.history[-1].label == lesion.maturity.label
+    assert lesion.maturity.followup.earliest_day == 284
 
 
 def test_settings_are_kept_with_the_result(three):

@@ -126,7 +126,7 @@ def _limb(kind: str, person: int) -> Source:
 def _real(_: int) -> Source:
     import SimpleITK as sitk
 
-    from hoimg.simulate.case import outside_body
+    from hoimg.simulate.exam import outside_body
     from hoimg.simulate.resample import regrid, resample
 
     folder = data_folder()

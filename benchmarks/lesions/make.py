@@ -22,8 +22,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from anatomy import Anatomy, anatomy, data_folder, varied
 
-from hoimg.simulate.case import CasePlan, ExamPlan, LesionPlan, model_key, write_case
+from hoimg.simulate.case import write_case
 from hoimg.simulate.places import Site, find_place, prepare
+from hoimg.simulate.plans import CasePlan, ExamPlan, LesionPlan, model_key
 from hoimg.simulate.plant import LesionModel
 
 RECIPE = tomllib.loads((Path(__file__).resolve().parent / "recipe.toml").read_text())

@@ -51,6 +51,8 @@ def explain_lines(report: Report, lesion_id: str) -> list[str]:
         UsageError: when the report has no such lesion; the message names those it has.
     """
     from hoimg.errors import UsageError
+    from hoimg.report.change_words import course_words
+    from hoimg.report.over_time_view import context_lines
 
     found = next((x for x in report.lesions if x.lesion_id.lower() == lesion_id.lower()), None)
     if found is None:
@@ -58,13 +60,46 @@ def explain_lines(report: Report, lesion_id: str) -> list[str]:
         raise UsageError(f"{lesion_id}: is no lesion of this report; it has: {known}")
     days = {exam.exam_id: exam.days_from_baseline for exam in report.exams}
     lines = [f"Lesion {found.lesion_id}: {found.maturity.summary}", ""]
-    lines += ["What was measured"]
+    lines += ["What was measured (95 % intervals in brackets)"]
     lines += [f"  {_observation(o, days)}" for o in found.observations]
+    lines += _placed(report, found, days)
     if found.changes:
         lines += ["", "What changed (RC: repeatability, smaller changes may be noise)"]
         lines += [f"  {_change(c, days)}" for c in found.changes]
+    if found.course is not None:
+        lines += ["", "Course over three or more exams", f"  {course_words(found.course)}"]
     lines += ["", *_rules(found, days)]
+    told = context_lines(report.context)
+    if told or report.onset_day is not None:
+        lines += ["", "Context, as given (it can hold a label back by age, never raise it)"]
+        if report.onset_day is not None:
+            lines.append(f"  Onset: day {report.onset_day}")
+        lines += [f"  {line}" for line in told]
     lines += ["", *_conclusion(found), "", report.statement]
+    return lines
+
+
+def _placed(report: Report, lesion: Lesion, days: dict[str, int]) -> list[str]:
+    """How the exams that hold the lesion were placed onto each other to find it again."""
+    from hoimg.report.reasons import reason_text
+
+    seen = {o.exam_id for o in lesion.observations}
+    made = [r for r in report.registrations if {r.from_exam, r.to_exam} <= seen]
+    if not made:
+        return []
+    lines = ["", "How the exams were placed, to tell which lesion is which"]
+    for r in made:
+        overlap = "unknown" if r.bone_overlap is None else f"{r.bone_overlap:.2f}"
+        residual = "unknown" if r.residual_mm is None else f"{r.residual_mm:.2f} mm"
+        verdict = "accepted" if r.accepted else f"REJECTED: {reason_text(r.reason or '')}"
+        lines.append(
+            f"  day {days[r.from_exam]} to {days[r.to_exam]}: {verdict}; bone overlap {overlap}, "
+            f"residual {residual}"
+        )
+        for part in r.parts[1:]:
+            turn = "" if part.turn_deg is None else f" turned by {part.turn_deg:.0f} degrees"
+            fate = "followed" if part.accepted else f"NOT USED: {reason_text(part.reason or '')}"
+            lines.append(f"    bone that moved on its own{turn}: {fate}")
     return lines
 
 
@@ -103,10 +138,14 @@ def _rules(lesion: Lesion, days: dict[str, int]) -> list[str]:
 
 def _conclusion(lesion: Lesion) -> list[str]:
     from hoimg.maturity.wording import reason_words
+    from hoimg.report.reasons import reason_text
 
     maturity = lesion.maturity
     lines = [f"Label: {maturity.label}, because"]
     lines += [f"  - {reason_words(code)} [{code}]" for code in maturity.reasons]
+    if maturity.history:
+        past = ", ".join(f"day {p.day} {p.label}" for p in maturity.history)
+        lines.append(f"At each exam, from what was known then: {past}")
     if maturity.stage_ledermann is not None:
         lines.append(f"Approximate Ledermann grade: {maturity.stage_ledermann} of 4")
     day = maturity.earliest_informative_followup_day
@@ -114,6 +153,13 @@ def _conclusion(lesion: Lesion) -> list[str]:
         when = maturity.earliest_informative_followup
         named = f"{when.isoformat()} (day {day})" if when else f"day {day}"
         lines.append(f"Stability could be rated by an exam made alike from {named}.")
+    follow = maturity.followup
+    if follow is not None and follow.needs:
+        scans = "one more scan" if follow.scans == 1 else "two scans"
+        lines.append(f"It could be judged from day {follow.earliest_day} on, by {scans}:")
+        lines += [f"  - {need.text}" for need in follow.needs]
+    elif follow is not None and follow.flags:
+        lines.append(f"No date is named: {'; '.join(reason_text(f) for f in follow.flags)}.")
     return lines
 
 
@@ -124,27 +170,30 @@ def _observation(seen: Observation, days: dict[str, int]) -> str:
         words = "not seen" if seen.status == "absent" else "could not be measured"
         return f"{day}: {words}{flags}"
     parts = [
-        _number("volume", seen.volume_mm3, "mm3", ".0f"),
-        _number("density", seen.mean_hu, "HU", ".0f"),
-        _number("mass", seen.mineral_mass_hu_mm3, "HU mm3", ".3g"),
-        _number("rim", seen.rim_fraction, "of the surface", ".2f"),
-        _number("edge", seen.edge_ratio, "x own cortex", ".2f"),
+        _number("volume", seen.volume_mm3, seen.volume_ci95_mm3, "mm3", ".0f"),
+        _number("density", seen.mean_hu, seen.mean_ci95_hu, "HU", ".0f"),
+        _number("mass", seen.mineral_mass_hu_mm3, seen.mineral_mass_ci95_hu_mm3, "HU mm3", ".3g"),
+        _number("rim", seen.rim_fraction, seen.rim_fraction_ci95, "of the surface", ".2f"),
+        _number("edge", seen.edge_ratio, seen.edge_ratio_ci95, "x own cortex", ".2f"),
     ]
     return f"{day}: {', '.join(parts)}{flags}"
 
 
 def _change(change: Change, days: dict[str, int]) -> str:
+    from hoimg.report.change_words import change_words
+
     start, end = days.get(change.from_exam), days.get(change.to_exam)
     parts: Sequence[str] = [
         _signed("volume", change.volume_change_pct, change.volume_rc_pct, "%"),
         _signed("mass", change.mass_change_pct, change.mass_rc_pct, "%"),
         _signed("density", change.density_change_hu, change.density_rc_hu, "HU"),
+        _signed("rim", change.rim_change, change.rim_rc, "of the surface", ".2f"),
     ]
     known = ", ".join(part for part in parts if part)
-    words = change.category.replace("_", " ")
     limits = "" if change.comparable else "; NOT COMPARABLE"
     flags = f" [{', '.join(change.flags)}]" if change.flags else ""
-    return f"day {start} to {end}: {words}{'; ' if known else ''}{known}{limits}{flags}"
+    lead = f"day {start} to {end}: {change_words(change, brief=True)}"
+    return f"{lead}{'; ' if known else ''}{known}; {change.days} days{limits}{flags}"
 
 
 def _criterion(rule: Criterion) -> str:
@@ -159,12 +208,19 @@ def _criterion(rule: Criterion) -> str:
     return f"{name}: {value}{unit} -> {RESULT_WORDS[rule.result]}{limits}{note}. {rule.evidence}."
 
 
-def _number(name: str, value: float | None, unit: str, form: str) -> str:
-    return f"{name} not measured" if value is None else f"{name} {value:{form}} {unit}"
+def _number(
+    name: str, value: float | None, ci95: tuple[float, float] | None, unit: str, form: str
+) -> str:
+    if value is None:
+        return f"{name} not measured"
+    interval = "" if ci95 is None else f" [{ci95[0]:{form}} to {ci95[1]:{form}}]"
+    return f"{name} {value:{form}}{interval} {unit}"
 
 
-def _signed(name: str, value: float | None, limit: float | None, unit: str) -> str:
+def _signed(
+    name: str, value: float | None, limit: float | None, unit: str, form: str = ".0f"
+) -> str:
     if value is None:
         return ""
-    rc = "" if limit is None else f" (RC {limit:.0f} {unit})"
-    return f"{name} {value:+.0f} {unit}{rc}"
+    rc = "" if limit is None else f" (RC {limit:{form}} {unit})"
+    return f"{name} {value:+{form}} {unit}{rc}"

@@ -76,6 +76,14 @@ def report(
     onset: Annotated[
         str | None, typer.Option("--onset", help="Date of injury or first symptom, YYYY-MM-DD.")
     ] = None,
+    context: Annotated[
+        Path | None,
+        typer.Option(
+            "--context",
+            help="JSON file of aetiology, laboratory values and bone scans: shown in the report, "
+            "no label depends on it (docs/methods/maturity).",
+        ),
+    ] = None,
     allow_gaps: Annotated[
         bool,
         typer.Option(
@@ -104,6 +112,7 @@ def report(
     TotalSegmentator writes. They are placed in millimetres; a mask of another scan, or a skeleton
     that does not cover the exam, is refused.
     """
+    from hoimg.context import read_context
     from hoimg.edits import given_edits, read_edits
     from hoimg.guidance import read_guidance
     from hoimg.pipeline import analyze_patient
@@ -133,6 +142,7 @@ def report(
     from hoimg.cli.paths import named_paths
     from hoimg.cli.report_table import print_table
     from hoimg.dicom import open_sources, read_patient
+    from hoimg.names import names_in
     from hoimg.report import write_report
 
     # What archives hold stays until the command ends: pixels are read last.
@@ -140,10 +150,18 @@ def report(
     with console.progress("Reading") as step:
         step("headers")
         found = read_patient(sources, settings, patient=patient, series=series)
+    told = None if context is None else read_context(context, found.baseline_date)
     count = len(found.exams)
     with console.progress(f"Analysing {count} exam(s)", total=2 * count - 1) as step:
         result = analyze_patient(
-            found, settings, guidance=guidance, edits=corrections, onset=onset_date, on_step=step
+            found,
+            settings,
+            guidance=guidance,
+            edits=corrections,
+            onset=onset_date,
+            context=told,
+            names=names_in(output, found.patient_key),
+            on_step=step,
         )
     with console.progress("Writing") as step:
         step("report")

@@ -11,7 +11,8 @@ from hoimg.cli.console import console_of
 from hoimg.errors import InputRefused, UsageError
 
 if TYPE_CHECKING:
-    from hoimg.image import CTVolume, Mask
+    from hoimg.image import CTVolume
+    from hoimg.simulate.limb import Limb
 
 
 def simulate(
@@ -25,17 +26,27 @@ def simulate(
     ] = None,
     limb: Annotated[
         str | None,
-        typer.Option("--limb", help="Digital limb in place of a CT: thigh (default) or elbow."),
+        typer.Option("--limb", help="Digital limb in place of a CT: thigh, elbow, hip or arm."),
     ] = None,
-    scenario: Annotated[
+    serial: Annotated[
         str,
         typer.Option(
+            "--serial",
             "--scenario",
-            help="growing, maturing, stable, appearing, merging, or mixed: one after the other.",
+            metavar="SCENARIO",
+            help="What the lesions do: stable, maturing, growing (with a rim), "
+            "growing-without-rim, shrinking, new, merging, splitting, reverse-zoning; or what "
+            "happens to the exams: changed-scanner, moved-limb, metal, truncated; or mixed: one "
+            "story after the other.",
         ),
     ] = "mixed",
     lesions: Annotated[int, typer.Option("--lesions", help="Number of lesions.")] = 3,
-    exams: Annotated[int, typer.Option("--exams", help="Number of exams, 95 days apart.")] = 3,
+    exams: Annotated[
+        int,
+        typer.Option(
+            "--exams", help="Number of exams, 30 to 190 days apart; the last two 84 or more."
+        ),
+    ] = 3,
     slice_mm: Annotated[float, typer.Option("--slice", help="Slice spacing, mm.")] = 1.25,
     change: Annotated[
         str,
@@ -50,10 +61,12 @@ def simulate(
     Examples:
 
     \b
-      hoimg simulate -o case/                                     a thigh, three exams
-      hoimg simulate -o case/ --limb elbow --scenario growing --lesions 1
+      hoimg simulate -o case/                                  a thigh, three exams
+      hoimg simulate -o case/ --limb elbow --serial growing --lesions 1
+      hoimg simulate -o case/ --serial moved-limb              a hip that bends
+      hoimg simulate -o case/ --serial metal --limb arm --exams 2
       hoimg simulate -o case/ --base pelvis.nii.gz --exams 4 --seed 12
-      hoimg simulate -o case/ --last thick                        3 mm slices at the last exam
+      hoimg simulate -o case/ --last thick                     3 mm slices at the last exam
     """
     if base is not None and limb is not None:
         raise UsageError("give either --base or --limb")
@@ -61,37 +74,45 @@ def simulate(
         raise UsageError(f"{output}: exists and is not an empty folder; name a new one with -o")
 
     from hoimg.simulate.case import write_case
-    from hoimg.simulate.scenarios import plan_case
+    from hoimg.simulate.scenarios import check_wish, plan_case
 
+    kind = limb or ("hip" if serial == "moved-limb" else "thigh")
+    check_wish(serial, lesions, exams, slice_mm, jointed=base is None and kind in ("hip", "arm"))
     console = console_of(ctx)
     with console.progress("Simulating", 3) as progress:
         progress("anatomy")
-        anatomy, bone = _limb(limb or "thigh", seed) if base is None else (_read(base), None)
+        if base is None:
+            made = _limb(kind, seed)
+            anatomy, bone, rig = made.volume, made.native_bone, made.rig
+            view = {"low_lps_mm": made.low_lps_mm, "high_lps_mm": made.high_lps_mm}
+        else:
+            anatomy, bone, rig, view = _read(base), None, None, {}
         progress("placing lesions")
         plan = plan_case(
             anatomy,
             bone,
-            scenario=scenario,
+            scenario=serial,
             lesions=lesions,
             exams=exams,
             slice_mm=slice_mm,
             change=change,
             seed=seed,
+            rig=rig,
+            **view,
         )
         progress("scanning and writing")
         path = write_case(plan, output)
     typer.echo(str(path))
 
 
-def _limb(kind: str, seed: int) -> tuple[CTVolume, Mask]:
+def _limb(kind: str, seed: int) -> Limb:
     """A digital limb without noise; each exam adds its own."""
     from hoimg.simulate.limb import make_limb
 
     try:
-        made = make_limb(kind, seed=seed)
+        return make_limb(kind, seed=seed)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    return made.volume, made.native_bone
 
 
 def _read(path: Path) -> CTVolume:

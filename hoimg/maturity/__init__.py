@@ -1,13 +1,15 @@
 """Measurements and changes become criteria, criteria become a label.
 
-``assess`` labels one tracked lesion. The rules, one function each, stand in ``gate`` (is it
-measurable), ``rules`` (rim, margin, inside, age, zoning) and ``stability`` (change over time);
-``decide`` is the label logic itself. ``grade_hip`` gives a hip its
-Brooker-, Della Valle- and Mavrogenis-equivalents on CT. Nothing here sees a pixel.
+``assess`` labels one tracked lesion, ``assess_over_time`` at each of its exams. The rules, one
+function each, stand in ``gate`` (is it measurable), ``rules`` (rim, margin, inside, age, zoning)
+and ``stability`` (change over time); ``decide`` is the label logic itself, ``followup`` names the
+scan that would let an open lesion be judged. ``grade_hip`` gives a hip its Brooker-, Della Valle-
+and Mavrogenis-equivalents on CT. Nothing here sees a pixel.
 """
 
 from hoimg.maturity.gate import gate, gate_reasons
 from hoimg.maturity.hip import grade_hip
+from hoimg.maturity.history import assess_over_time
 from hoimg.maturity.label import Evidence, assess, decide
 from hoimg.maturity.rules import r1_rim, r2_margin, r3_inside, r5_age, r6_zoning
 from hoimg.maturity.stability import Stability, r4_serial
@@ -17,6 +19,7 @@ __all__ = [
     "Evidence",
     "Stability",
     "assess",
+    "assess_over_time",
     "decide",
     "gate",
     "gate_reasons",

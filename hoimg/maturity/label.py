@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from hoimg.maturity.followup import STILL_A_PRIOR, follow_up
 from hoimg.maturity.gate import gate, gate_reasons
 from hoimg.maturity.rules import r1_rim, r2_margin, r3_inside, r5_age, r6_zoning
 from hoimg.maturity.stability import r4_serial
@@ -20,9 +21,6 @@ from hoimg.results import (
     Observation,
 )
 from hoimg.settings import MaturitySettings
-
-STILL_A_PRIOR = frozenset({"too_small_to_judge"})
-"""Gate failures that leave the exam fit to be the prior of a later one."""
 
 WITHOUT_FOLLOWUP = frozenset({"resolved", "merged_into_another", "red_flag_reverse_zoning"})
 """Reasons after which no follow-up date is named for this lesion."""
@@ -139,11 +137,30 @@ def assess(
         label=label,
         exam_id=latest.exam_id,
         reasons=reasons,
-        summary=summarise(label, reasons, day=day, followup_day=followup, when=when, note=note),
+        summary=summarise(
+            label,
+            reasons,
+            day=day,
+            followup_day=followup,
+            when=when,
+            note=note,
+            limits=r4.limits,
+        ),
         criteria=criteria,
         stage_ledermann=stage(evidence, label, reasons),
         earliest_informative_followup=when,
         earliest_informative_followup_day=followup,
+        followup=follow_up(
+            latest,
+            acquisition,
+            label,
+            reasons,
+            evidence.gate_reasons,
+            day,
+            _earliest(day, onset_day, settings),
+            settings,
+            baseline_date=baseline_date,
+        ),
     )
 
 
@@ -219,6 +236,10 @@ def _followup_day(
         return None
     if not STILL_A_PRIOR.issuperset(gate_reasons):
         return None
+    return _earliest(day, onset_day, settings)
+
+
+def _earliest(day: int, onset_day: int | None, settings: MaturitySettings) -> int:
     earliest = day + settings.serial_min_days
     if onset_day is not None:
         earliest = max(earliest, onset_day + settings.age_min_days)

@@ -37,12 +37,20 @@ class Step:
 
     Attributes:
         change: In ``unit``: percent of the earlier value (volume, mass) or HU (density).
-        limit: The repeatability coefficient in the same unit.
+        limit: The repeatability coefficient in force, in the same unit.
+        unit: ``%`` or ``HU``.
+        known: The coefficient by the settings, where the measurements' own intervals widened it.
     """
 
     change: float
     limit: float
     unit: str
+    known: float
+
+    @property
+    def unclear(self) -> bool:
+        """An increase beyond the coefficient that only the measurements' intervals excuse."""
+        return self.known < self.change <= self.limit
 
     @property
     def direction(self) -> int:
@@ -65,23 +73,35 @@ class Stability:
         criteria: R4 and its three parts.
         result: Of R4 as a whole.
         reasons: Reason codes: of the failure, of why it is unrated, or of how it passed.
+        limits: Repeatability coefficients in force for the change shown, in words; may be empty.
     """
 
     criteria: list[Criterion]
     result: CriterionResult
     reasons: list[str]
+    limits: str = ""
 
 
 def step(change: Change, metric: Metric) -> Step | None:
     """The change of one metric with its coefficient; None where either is missing."""
-    value, limit, unit = {
-        "volume": (change.volume_change_pct, change.volume_rc_pct, "%"),
-        "mass": (change.mass_change_pct, change.mass_rc_pct, "%"),
-        "density": (change.density_change_hu, change.density_rc_hu, "HU"),
+    value, limit, known, unit = {
+        "volume": (
+            change.volume_change_pct,
+            change.volume_rc_pct,
+            change.volume_rc_settings_pct,
+            "%",
+        ),
+        "mass": (change.mass_change_pct, change.mass_rc_pct, change.mass_rc_settings_pct, "%"),
+        "density": (
+            change.density_change_hu,
+            change.density_rc_hu,
+            change.density_rc_settings_hu,
+            "HU",
+        ),
     }[metric]
     if value is None or limit is None or not (math.isfinite(value) and math.isfinite(limit)):
         return None
-    return Step(value, limit, unit)
+    return Step(value, limit, unit, limit if known is None else known)
 
 
 def prior_is_usable(prior: Observation, settings: MaturitySettings) -> bool:
@@ -142,7 +162,16 @@ def r4_serial(
         m for m in METRICS if m not in rising and _creeps(usable, m, days, judged, settings)
     ]
     shown = reference or (old[0] if old else (usable[0] if usable else None))
-    reasons, result = _outcome(rising, creeping, reference, usable, old, priors)
+    unclear = any(
+        s is not None and s.unclear for c in window for m in METRICS for s in [step(c, m)]
+    )
+    wide = reference is not None and any(
+        s is not None and s.limit > settings.serial_max_widening * s.known
+        for s in (step(reference, m) for m in METRICS)
+    )
+    reasons, result = _outcome(
+        rising, creeping, reference, usable, old, priors, unclear=unclear, wide=wide
+    )
     interval = None if shown is None else judged - days[shown.from_exam]
     head = Criterion(
         id="R4",
@@ -157,7 +186,13 @@ def r4_serial(
         note=", ".join(reasons) + (f"; compared with {shown.from_exam}" if shown else ""),
     )
     parts = [_part(m, shown, m in rising, m in creeping) for m in METRICS]
-    return Stability([head, *parts], result, reasons)
+    return Stability([head, *parts], result, reasons, _limits(shown))
+
+
+def _limits(shown: Change | None) -> str:
+    found = {m: step(shown, m) for m in METRICS} if shown is not None else {}
+    known = [f"{m} {s.limit:.3g} {s.unit}" for m, s in found.items() if s is not None]
+    return f"RC: {', '.join(known)}" if known else ""
 
 
 def _outcome(
@@ -167,10 +202,17 @@ def _outcome(
     usable: list[Change],
     old: list[Change],
     priors: list[Change],
+    *,
+    unclear: bool,
+    wide: bool,
 ) -> tuple[list[str], CriterionResult]:
     if rising or creeping:
         found = [f"{m}_increase" for m in rising] + [f"slow_{m}_increase" for m in creeping]
         return found, "fail"
+    if reference is not None and unclear:
+        return ["stability_untested", "increase_within_uncertainty"], "unrated"
+    if wide:
+        return ["stability_untested", "measurement_too_uncertain"], "unrated"
     if reference is not None:
         falling = any(_direction(reference, m) < 0 for m in METRICS)
         return ["regressing" if falling else "no_detectable_change"], "pass"
@@ -237,7 +279,7 @@ def _part(metric: Metric, change: Change | None, rising: bool, creeping: bool) -
     if rising or creeping:
         result = "fail"
     elif found is not None:
-        result = "pass"
+        result = "intermediate" if found.unclear else "pass"
     note = ""
     if creeping:
         note = "a slow rise beyond its repeatability since an older exam goes on"
@@ -245,12 +287,14 @@ def _part(metric: Metric, change: Change | None, rising: bool, creeping: bool) -
         note = "increase since a later exam"
     elif found is not None and found.direction < 0:
         note = "true decrease, compatible with maturity"
+    elif found is not None and found.unclear:
+        note = "increase that only the uncertainty of the two measurements excuses"
     return Criterion(
         id=f"R4.{metric}",
         name=f"change of {metric}",
         value=None if found is None else found.change,
         unit="HU" if metric == "density" else "%",
-        pass_at=None if found is None else f"<= {found.limit:.3g}",
+        pass_at=None if found is None else f"<= {found.known:.3g}",
         fail_at=None if found is None else f"> {found.limit:.3g}",
         result=result,
         evidence=EVIDENCE[metric],

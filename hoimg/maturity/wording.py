@@ -52,6 +52,10 @@ REASON_WORDS: dict[str, str] = {
     "interval_too_short": "the earlier exams are too recent",
     "merged_or_split": "it merged or split since the earlier exam",
     "change_not_measured": "the change since the earlier exam is not fully measured",
+    "increase_within_uncertainty": "it increased beyond the repeatability coefficient, though not "
+    "beyond the uncertainty of the two measurements",
+    "measurement_too_uncertain": "the two measurements are too uncertain to show that it did not "
+    "grow",
     "never_measured": "it was measured in no exam",
     "resolved": "it is no longer seen at a later exam",
     "merged_into_another": "it merged into another lesion; see there",
@@ -79,6 +83,7 @@ def summarise(
     followup_day: int | None = None,
     when: date | None = None,
     note: str = "",
+    limits: str = "",
 ) -> str:
     """The answer for one lesion in one plain sentence.
 
@@ -89,18 +94,24 @@ def summarise(
         followup_day: Earliest day from which stability could be rated.
         when: The same as a date.
         note: Something about later exams, already in words.
+        limits: Repeatability that "no detectable change" stands against, already in words.
     """
+
+    def words(code: str) -> str:
+        text = reason_words(code)
+        return f"{text} ({limits})" if limits and code == "no_detectable_change" else text
+
     lead = _LEADS[label]
     if day is not None:
         lead += f" (day {day})"
     if label == "indeterminate" and "mature_appearing" in reasons:
         lead += ": mature-appearing; stability untested"
         skipped = {"mature_appearing", "stability_untested", "not_in_view_later"}
-        why = [reason_words(r) for r in reasons if r not in skipped]
+        why = [words(r) for r in reasons if r not in skipped]
         if why:
             lead += f" ({', '.join(why)})"
     else:
-        why = [reason_words(r) for r in reasons if r != "not_in_view_later"]
+        why = [words(r) for r in reasons if r != "not_in_view_later"]
         lead += ": " + ", ".join(why)
     if note:
         lead += f"; {note}"

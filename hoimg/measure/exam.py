@@ -19,7 +19,7 @@ from hoimg.measure.calibration import Refusal
 from hoimg.measure.cortex import Cortex, own_cortex
 from hoimg.measure.hips import measure_hips
 from hoimg.measure.lesion import LesionNumbers, References, measure_lesion
-from hoimg.measure.psf import fallback_fwhm, skin_fwhm
+from hoimg.measure.psf import point_spread
 from hoimg.measure.tissue import own_tissues
 from hoimg.measure.view import LesionView
 from hoimg.results import Acquisition, BoneContact, Hip, Observation
@@ -115,6 +115,7 @@ def measure_exam(
         update={
             "noise_hu": references.noise_hu,
             "psf_fwhm_zyx_mm": references.measured_fwhm_zyx_mm,
+            "psf_source_zyx": references.psf_source_zyx,
             "cortex_hu": references.cortex.peak_hu if references.cortex else None,
             "muscle_hu": references.muscle_hu,
             "fat_hu": references.fat_hu,
@@ -149,8 +150,19 @@ def exam_references(
     spacing = volume.grid.spacing_zyx_mm
     slice_mm = max(acquisition.slice_thickness_mm or 0.0, spacing[0])
     has_metal = bool(metal.any())
-    measured = skin_fwhm(volume.hu, spacing, body, slice_mm=slice_mm, valid=volume.valid)
-    fwhm = measured or fallback_fwhm(spacing, slice_mm)
+    rim_material = hu_at_kvp(settings.rim_material_hu, acquisition.kvp)
+    psf = point_spread(
+        volume.hu,
+        spacing,
+        skeleton=skeleton,
+        body=body,
+        lesions=labels,
+        metal=metal if has_metal else None,
+        valid=volume.valid,
+        slice_mm=acquisition.slice_thickness_mm,
+        material_hu=rim_material,
+    )
+    fwhm = psf.fwhm_zyx_mm
     cortex: Cortex | None = own_cortex(
         volume.hu,
         spacing,
@@ -164,12 +176,13 @@ def exam_references(
     return References(
         noise_hu=tissues.noise_hu,
         fwhm_zyx_mm=fwhm,
-        measured_fwhm_zyx_mm=measured,
+        measured_fwhm_zyx_mm=fwhm if psf.measured else None,
+        psf_source_zyx=psf.source_zyx,
         cortex=cortex,
         slice_mm=slice_mm,
         kvp=acquisition.kvp,
         threshold_hu=hu_at_kvp(settings.threshold_hu_120kvp, acquisition.kvp),
-        rim_material_hu=hu_at_kvp(settings.rim_material_hu, acquisition.kvp),
+        rim_material_hu=rim_material,
         has_bone=bool(skeleton.any()),
         has_metal=has_metal,
         muscle_hu=tissues.muscle_hu,

@@ -35,7 +35,7 @@ from hoimg.measure.size import half_maximum_envelope
 from hoimg.measure.tissue import USUAL_NOISE_HU
 from hoimg.measure.uncertainty import Uncertainty
 from hoimg.measure.view import LesionView
-from hoimg.results import Calibration
+from hoimg.results import Calibration, PsfSource
 from hoimg.settings import MeasureSettings
 
 
@@ -57,6 +57,7 @@ class References:
         muscle_hu: The patient's own muscle, HU, or None.
         fat_hu: The same of fat.
         calibration: How HU become milligrams, or why they do not.
+        psf_source_zyx: What the point spread was read from; None where it was given.
     """
 
     noise_hu: float | None
@@ -72,6 +73,7 @@ class References:
     muscle_hu: float | None = None
     fat_hu: float | None = None
     calibration: Calibration | Refusal = NOT_TRIED
+    psf_source_zyx: tuple[PsfSource, PsfSource, PsfSource] | None = None
 
 
 @dataclass(frozen=True, eq=False)

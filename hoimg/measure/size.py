@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from hoimg.geometry import Triple
 from hoimg.measure.blur import half_height_shift
+from hoimg.measure.graded import rises_inwards
 from hoimg.measure.profiles import DISTANCES_MM, Edges, line_points, outside_base, read_edges
 from hoimg.measure.surface import Mesh
 from hoimg.measure.view import LesionView
@@ -30,6 +31,9 @@ can be wider than the sharpest edges seen, so it bounds the point spread at this
 
 ZONE_MM = 3.0
 """How far inside the surface the plateau or peak of the outer zone is looked for."""
+
+EDGE_ALONE_MM = 1.0
+"""The same in a body that grows denser inwards throughout: its edge alone."""
 
 MUSCLE_TOP_HU = 75.0
 """No boundary of mineral is drawn at a lower HU: between a faint lesion and fat farther out there
@@ -123,11 +127,18 @@ def half_maximum_envelope(
     noise_floor = max(MIN_CONTRAST_HU, 2.0 * noise_hu)
 
     first = _read(view, start, background_hu, fwhm_zyx_mm, reach_mm=2.5, order=1)
+    shown = free & np.isfinite(first.edges.peak_hu)
+    zone_mm = ZONE_MM
+    if rises_inwards(first.smooth, first.edges.base_hu, shown, first.sigma_mm):
+        zone_mm = EDGE_ALONE_MM
+        first = _read(
+            view, start, background_hu, fwhm_zyx_mm, reach_mm=2.5, order=1, zone_mm=zone_mm
+        )
     marked = free & _with_margin(first.edges, free, noise_floor, start.volume_mm3)
     mesh = start.moved(_shift(first, start, marked, noise_floor))
-    second = _read(view, mesh, background_hu, fwhm_zyx_mm, reach_mm=1.5, order=1)
+    second = _read(view, mesh, background_hu, fwhm_zyx_mm, reach_mm=1.5, order=1, zone_mm=zone_mm)
     mesh = mesh.moved(_shift(second, mesh, marked, noise_floor))
-    last = _read(view, mesh, background_hu, fwhm_zyx_mm, reach_mm=1.0, order=3)
+    last = _read(view, mesh, background_hu, fwhm_zyx_mm, reach_mm=1.0, order=3, zone_mm=zone_mm)
     edges = last.edges
     seen = marked & np.isfinite(edges.half_mm) & (edges.peak_hu - edges.base_hu >= noise_floor)
     move = _shift(last, mesh, marked, noise_floor)
@@ -166,6 +177,7 @@ def half_maximum_envelope(
 class _Reading:
     edges: Edges
     profiles: NDArray[np.float32]
+    smooth: Floats
     foreign: Bools
     sigma_mm: Floats
 
@@ -178,6 +190,7 @@ def _read(
     *,
     reach_mm: float,
     order: int,
+    zone_mm: float = ZONE_MM,
 ) -> _Reading:
     normals = mesh.normals
     lines = line_points(mesh.points, normals)
@@ -198,12 +211,12 @@ def _read(
         smooth,
         base,
         here,
-        depth_mm=np.maximum(ZONE_MM, 2.5 * sigma),
+        depth_mm=np.maximum(zone_mm, 2.5 * sigma),
         reach_mm=reach_mm,
         blocked=foreign,
         floor=MUSCLE_TOP_HU,
     )
-    return _Reading(edges, profiles, foreign, sigma)
+    return _Reading(edges, profiles, smooth, foreign, sigma)
 
 
 def directional_sigma(normals: Floats, fwhm_zyx_mm: Triple) -> Floats:

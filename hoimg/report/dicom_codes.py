@@ -140,6 +140,8 @@ CHANGE_MEASURES: tuple[MeasureCode, ...] = (
     MeasureCode(
         "density_rc_hu", None, _own("HO-RC-DENSITY", "Repeatability coefficient of density"), HU
     ),
+    MeasureCode("rim_change", None, _own("HO-C-RIM", "Change of the rim fraction"), RATIO),
+    MeasureCode("rim_rc", None, _own("HO-RC-RIM", "Repeatability coefficient of the rim"), RATIO),
 )
 """Numbers of one change between two exams."""
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hoimg.report import dicom_codes as codes
+from hoimg.report.change_words import change_words
 from hoimg.report.dicom_context import MANUFACTURER, MODEL, ObjectContext, derive_uid
 from hoimg.report.dicom_source import BLANK_KEYWORDS
 from hoimg.results import Change, Lesion, Observation
@@ -115,7 +116,12 @@ def _group(
     evaluations = [(codes.STATUS, codes.STATUS_VALUES[seen.status])]
     if context.maturity_here(lesion):
         evaluations.append((codes.MATURITY, codes.MATURITY_LABELS[lesion.maturity.label]))
-    evaluations += [(codes.CHANGE, codes.CHANGE_VALUES[change.category]) for change in changes]
+    # Where exams may not be compared no change is claimed, nor that there is none.
+    evaluations += [
+        (codes.CHANGE, codes.CHANGE_VALUES[change.category])
+        for change in changes
+        if change.comparable or change.category != "no_detectable_change"
+    ]
     shared = _shared(context, lesion.lesion_id, lesion.tracking_uid)
     shared["measurements"] = [_number(code, value) for code, value in numbers]
     shared["qualitative_evaluations"] = [_evaluation(name, value) for name, value in evaluations]
@@ -180,12 +186,8 @@ def _remarks(
     if seen.flags:
         remarks.append(f"Flags: {', '.join(seen.flags)}")
     for change in changes:
-        notes = [f"Change against exam {change.from_exam}: {change.category}"]
-        if not change.comparable:
-            notes.append("exams not made alike enough for the serial test")
-        if change.parents:
-            notes.append(f"with {', '.join(change.parents)}")
-        remarks.append("; ".join([*notes, *change.flags]))
+        words = f"Change against exam {change.from_exam}: {change_words(change)}"
+        remarks.append("; ".join([words, *change.flags]))
     if context.maturity_here(lesion):
         reasons = ", ".join(lesion.maturity.reasons) or "none given"
         summary = f" {lesion.maturity.summary}" if lesion.maturity.summary else ""

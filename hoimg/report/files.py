@@ -13,7 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from hoimg.results import Change, ExamImages, Lesion, Observation, Report
+from hoimg.report.change_words import change_words
+from hoimg.results import Change, ExamImages, Lesion, Observation, Report, TotalChange
 
 LIBRARIES = ("numpy", "scipy", "scikit-image", "SimpleITK", "pydicom", "highdicom")
 
@@ -30,9 +31,25 @@ CSV_COLUMNS: tuple[str, ...] = (
     "series_instance_uid", *_SCALARS,
     *(name.replace("_ci95", f"_ci95_{end}") for name in _INTERVALS for end in ("low", "high")),
     "centroid_left_lps_mm", "centroid_posterior_lps_mm", "centroid_superior_lps_mm", "flags",
-    *(f"change_{name}" if not name.startswith(("volume_", "mass_", "density_")) else name
+    *(f"change_{name}" if not name.startswith(("volume_", "mass_", "density_", "rim_")) else name
       for name in _CHANGE),
-    "change_parents", "change_flags", "maturity_label", "maturity_reasons",
+    "change_parents", "change_flags", "change_text", "maturity_label", "maturity_reasons",
+)  # fmt: skip
+
+CHANGES_COLUMNS: tuple[str, ...] = (
+    "patient_key", "lesion_id", "tracking_uid", *Change.model_fields, "text",
+)  # fmt: skip
+
+_TOTAL_CHANGE = tuple(n for n in TotalChange.model_fields if n not in {"lesions", "left_out"})
+TOTALS_COLUMNS: tuple[str, ...] = (
+    "patient_key", "exam_id", "days_from_baseline", "region", "lesions", "volume_mm3",
+    "volume_ci95_low_mm3", "volume_ci95_high_mm3", "mineral_mass_hu_mm3",
+    "mineral_mass_ci95_low_hu_mm3", "mineral_mass_ci95_high_hu_mm3", "complete", "not_evaluable",
+    "new_lesions", "new_volume_mm3", "new_since_baseline", "new_since_baseline_volume_mm3",
+    "first_in_view", "resolved",
+    *(f"{since}_{name.replace('_ci95', f'_ci95_{end}')}" for since in ("previous", "baseline")
+      for name in _TOTAL_CHANGE for end in (("low", "high") if "_ci95" in name else ("",))),
+    "flags",
 )  # fmt: skip
 
 
@@ -114,6 +131,90 @@ def lesions_csv(report: Report) -> str:
     return text.getvalue()
 
 
+def changes_csv(report: Report) -> str:
+    """``changes.csv``: a row per change of a lesion, those that skip exams included."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, CHANGES_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for lesion in report.lesions:
+        for change in lesion.changes:
+            row: dict[str, Any] = {
+                "patient_key": report.patient_key,
+                "lesion_id": lesion.lesion_id,
+                "tracking_uid": lesion.tracking_uid,
+                **{name: getattr(change, name) for name in Change.model_fields},
+                "parents": ";".join(change.parents),
+                "flags": ";".join(change.flags),
+                "text": change_words(change),
+            }
+            writer.writerow({name: csv_cell(value) for name, value in row.items()})
+    return text.getvalue()
+
+
+def totals_csv(report: Report) -> str:
+    """``totals.csv``: a row per exam for the whole patient (region empty), and one per region."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, TOTALS_COLUMNS, lineterminator="\n", restval="")
+    writer.writeheader()
+    days = {exam.exam_id: exam.days_from_baseline for exam in report.exams}
+    for total in report.totals.exams if report.totals is not None else ():
+        base: dict[str, Any] = {
+            "patient_key": report.patient_key,
+            "exam_id": total.exam_id,
+            "days_from_baseline": days[total.exam_id],
+        }
+        row: dict[str, Any] = {
+            **base,
+            **{name: getattr(total, name) for name in TOTALS_COLUMNS if hasattr(total, name)},
+            **_limits("volume", total.volume_ci95_mm3, "mm3"),
+            **_limits("mineral_mass", total.mineral_mass_ci95_hu_mm3, "hu_mm3"),
+            "not_evaluable": ";".join(x.lesion_id or "" for x in total.not_evaluable),
+            **_total_change_cells("previous", total.since_previous),
+            **_total_change_cells("baseline", total.since_baseline),
+        }
+        rows = [row]
+        rows += [
+            {
+                **base,
+                "region": found.region or "unknown",
+                "lesions": len(found.lesions),
+                "volume_mm3": found.volume_mm3,
+                **_limits("volume", found.volume_ci95_mm3, "mm3"),
+                "complete": found.complete,
+                "new_volume_mm3": found.new_volume_mm3,
+                **_total_change_cells("previous", found.since_previous),
+                **_total_change_cells("baseline", found.since_baseline),
+            }
+            for found in total.regions
+        ]
+        for cells in rows:
+            writer.writerow(
+                {
+                    name: csv_cell(";".join(value) if isinstance(value, list) else value)
+                    for name, value in cells.items()
+                }
+            )
+    return text.getvalue()
+
+
+def _limits(name: str, ci95: tuple[float, float] | None, unit: str) -> dict[str, float | None]:
+    low, high = ci95 or (None, None)
+    return {f"{name}_ci95_low_{unit}": low, f"{name}_ci95_high_{unit}": high}
+
+
+def _total_change_cells(since: str, change: TotalChange | None) -> dict[str, Any]:
+    cells: dict[str, Any] = {}
+    for name in _TOTAL_CHANGE if change is not None else ():
+        value = getattr(change, name)
+        if "_ci95" in name:
+            low, high = value or (None, None)
+            cells[f"{since}_{name.replace('_ci95', '_ci95_low')}"] = low
+            cells[f"{since}_{name.replace('_ci95', '_ci95_high')}"] = high
+        else:
+            cells[f"{since}_{name}"] = value
+    return cells
+
+
 def csv_cell(value: object) -> str:
     """A value as CSV text; text that a spreadsheet would run as a formula gets a leading quote.
 
@@ -160,11 +261,12 @@ def _change_cells(lesion: Lesion, exam_id: str) -> dict[str, Any]:
         return {}
     cells: dict[str, Any] = {}
     for name in _CHANGE:
-        own = name.startswith(("volume_", "mass_", "density_"))
+        own = name.startswith(("volume_", "mass_", "density_", "rim_"))
         cells[name if own else f"change_{name}"] = getattr(change, name)
     return cells | {
         "change_parents": ";".join(change.parents),
         "change_flags": ";".join(change.flags),
+        "change_text": change_words(change),
     }
 
 

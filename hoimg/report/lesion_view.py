@@ -8,6 +8,7 @@ from typing import Any
 
 from hoimg.geometry import Box
 from hoimg.report import words
+from hoimg.report.change_words import change_words, course_words
 from hoimg.report.files import change_into
 from hoimg.report.pictures import (
     Encoding,
@@ -248,7 +249,10 @@ def lesion_view(
             lesion.observations,
             [exams[o.exam_id].days_from_baseline for o in lesion.observations],
             lesion.lesion_id,
+            change=change,
+            fitted=lesion.course,
         ),
+        "course": course_words(lesion.course) if lesion.course is not None else "",
         "columns": [exams[o.exam_id] for o in lesion.observations],
         "statuses": [words.STATUSES[o.status] for o in lesion.observations],
         "rows": list(_rows(lesion.observations)),
@@ -298,6 +302,10 @@ def _absent(seen: Observation) -> str:
 
 
 def _change(change: Change, exams: Mapping[str, Exam]) -> dict[str, Any]:
+    rim = words.NOT_MEASURED
+    if change.rim_change is not None:
+        rim = words.signed(change.rim_change, 2)
+        rim += f" (RC {words.number(change.rim_rc, 2)})" if change.rim_rc is not None else ""
     density = words.whole(change.density_change_hu)
     if change.density_change_hu is not None:
         rc = change.density_rc_hu
@@ -310,8 +318,9 @@ def _change(change: Change, exams: Mapping[str, Exam]) -> dict[str, Any]:
         "volume": change_text(change.volume_change_pct, change.volume_rc_pct),
         "mass": change_text(change.mass_change_pct, change.mass_rc_pct),
         "density": density,
-        "sign": words.CATEGORY_SIGNS[change.category],
-        "category": words.CATEGORIES[change.category],
+        "rim": rim,
+        "sign": words.CATEGORY_SIGNS[change.category] if change.comparable else "–",
+        "category": change_words(change, brief=True),
         "comparable": change.comparable,
         "parents": change.parents,
         "flags": [reason_text(flag) for flag in change.flags],

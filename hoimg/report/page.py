@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hoimg.edits import point_words
 from hoimg.report import words
 from hoimg.report.lesion_view import PictureMaker, lesion_view
+from hoimg.report.over_time_view import context_lines, timing_view, totals_view
 from hoimg.report.reasons import reason_text
 from hoimg.results import Calibration, Exam, ExamImages, Hip, Report
 
@@ -35,6 +36,7 @@ _ACQUISITION: tuple[tuple[str, str], ...] = (
     ("Body part", "body_part"),
     ("Noise SD, HU", "noise_hu"),
     ("Point spread z × y × x, mm FWHM", "psf_fwhm_zyx_mm"),
+    ("Point spread read from", "psf_source_zyx"),
     ("Own normal cortex, HU", "cortex_hu"),
     ("Own muscle, HU", "muscle_hu"),
     ("Own fat, HU", "fat_hu"),
@@ -77,6 +79,9 @@ def context(
             lesion_view(lesion, number, exams, maker)
             for number, lesion in enumerate(report.lesions, start=1)
         ],
+        "totals": totals_view(report),
+        "timing": timing_view(report),
+        "told": context_lines(report.context),
         "hips": [_hip(exam, hip) for exam in report.exams for hip in exam.hips],
         "excluded": _excluded(report, exams),
         "excluded_count": len(report.excluded),
@@ -227,6 +232,16 @@ def _registrations(report: Report, exams: Mapping[str, Exam]) -> list[dict[str, 
             "overlap": words.number(r.bone_overlap, 2),
             "residual": words.number(r.residual_mm, 2),
             "reason": reason_text(r.reason) if r.reason else "",
+            "parts": [
+                {
+                    "accepted": p.accepted,
+                    "overlap": words.number(p.bone_overlap, 2),
+                    "residual": words.number(p.residual_mm, 2),
+                    "turn": "" if p.turn_deg is None else f"{p.turn_deg:.0f}",
+                    "reason": reason_text(p.reason) if p.reason else "",
+                }
+                for p in r.parts[1:]
+            ],
         }
         for r in report.registrations
     ]
@@ -251,5 +266,5 @@ def _value_text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):
-        return " × ".join(f"{v:.4g}" for v in value)
+        return " × ".join(v.replace("_", " ") if isinstance(v, str) else f"{v:.4g}" for v in value)
     return f"{value:.4g}" if isinstance(value, int | float) else str(value)

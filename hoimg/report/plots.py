@@ -7,13 +7,13 @@ ids cannot clash between plots, the same numbers give the same bytes, and it cos
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from hoimg.report.words import cm3, number
-from hoimg.results import Observation
+from hoimg.results import Change, Course, ExamTotal, Observation, Totals
 
 WIDTH, LEFT, RIGHT, TOP, PANEL, GAP = 460, 62, 16, 20, 96, 30
 
@@ -30,11 +30,30 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Band:
+    """What an unchanged lesion may read between two days: within its repeatability."""
+
+    from_day: int
+    to_day: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Panel:
-    """One of the stacked plots; its axis starts at zero."""
+    """One of the stacked plots; its axis starts at zero.
+
+    Attributes:
+        title: Above the panel.
+        points: One per exam.
+        band: Drawn behind the points, or None.
+        fit: Days and values of a fitted curve, drawn dashed.
+    """
 
     title: str
     points: Sequence[Point]
+    band: Band | None = None
+    fit: Sequence[tuple[float, float]] = ()
 
 
 def nice_step(span: float, ticks: int = 3) -> float:
@@ -52,8 +71,23 @@ def tick_text(value: float, step: float) -> str:
     return f"{value:,.{decimals}f}".replace(",", "\u202f").replace("-", "−")
 
 
-def course(observations: Sequence[Observation], days: Sequence[int], name: str) -> Markup:
-    """Plot a lesion's observations, in date order, against days from baseline."""
+def course(
+    observations: Sequence[Observation],
+    days: Sequence[int],
+    name: str,
+    *,
+    change: Change | None = None,
+    fitted: Course | None = None,
+) -> Markup:
+    """Plot a lesion's observations, in date order, against days from baseline.
+
+    Args:
+        observations: Of the lesion.
+        days: Of their exams.
+        name: Of the lesion.
+        change: The change whose repeatability is drawn as a band about its earlier volume.
+        fitted: The course whose line is drawn.
+    """
     pairs = list(zip(observations, days, strict=True))
     notes = {"absent": "not seen", "not_measurable": "not measurable"}
 
@@ -68,8 +102,11 @@ def course(observations: Sequence[Observation], days: Sequence[int], name: str) 
             made.append(Point(day, kept, low, high, note))
         return made
 
+    on_day = {seen.exam_id: (day, seen.volume_mm3) for seen, day in pairs}
+    band, fit = _band(change, on_day), _fit(fitted, on_day)
+    title = "Volume, cm³ (bars: 95 % interval" + ("; band: RC)" if band else ")")
     panels = [
-        Panel("Volume, cm³ (bars: 95 % interval)", points("volume_mm3", 1e-3)),
+        Panel(title, points("volume_mm3", 1e-3), band, fit),
         Panel("Mineral mass, HU·cm³", points("mineral_mass_hu_mm3", 1e-3)),
         Panel("Density, mean HU of mineral", points("mean_hu")),
     ]
@@ -81,12 +118,70 @@ def course(observations: Sequence[Observation], days: Sequence[int], name: str) 
     return _svg(panels, f"Course of {name} over time. Volume {spoken}.")
 
 
+def _band(change: Change | None, on_day: Mapping[str, tuple[int, float | None]]) -> Band | None:
+    """Volumes, cm3, that the change's earlier measurement allows without a detectable change."""
+    if change is None or change.volume_rc_pct is None or not change.comparable:
+        return None
+    if change.from_exam not in on_day or change.to_exam not in on_day:
+        return None
+    (start, volume), (end, _) = on_day[change.from_exam], on_day[change.to_exam]
+    if volume is None or not math.isfinite(change.volume_rc_pct):
+        return None
+    share = change.volume_rc_pct / 100
+    return Band(start, end, max(0.0, volume * (1 - share)) / 1000, volume * (1 + share) / 1000)
+
+
+def _fit(
+    fitted: Course | None, on_day: Mapping[str, tuple[int, float | None]]
+) -> list[tuple[float, float]]:
+    """A straight line in the logarithm as points of a curve, cm3."""
+    if fitted is None or fitted.start_mm3 is None or fitted.end_mm3 is None:
+        return []
+    start, end = on_day[fitted.from_exam or ""][0], on_day[fitted.to_exam or ""][0]
+    ratio = fitted.end_mm3 / fitted.start_mm3
+    return [
+        (start + part * (end - start), fitted.start_mm3 * ratio**part / 1000)
+        for part in (k / 16 for k in range(17))
+    ]
+
+
+def totals_plot(totals: Totals, days: Mapping[str, int]) -> Markup:
+    """The patient's total volume and the volume of new lesions over days."""
+
+    def point(total: ExamTotal, value: float | None, ci: tuple[float, float] | None) -> Point:
+        low, high = (ci[0] / 1000, ci[1] / 1000) if ci is not None else (None, None)
+        note = "not evaluable" if value is None else ""
+        return Point(days[total.exam_id], cm3(value), low, high, note)
+
+    exams = totals.exams
+    partly = "" if all(t.complete for t in exams) else "; incomplete where the text says so"
+    panels = [
+        Panel(
+            f"Total volume, cm³ (bars: 95 % interval{partly})",
+            [point(t, t.volume_mm3, t.volume_ci95_mm3) for t in exams],
+        ),
+        Panel(
+            "Of it in lesions new since baseline, cm³",
+            [
+                point(t, 0.0 if k == 0 else t.new_since_baseline_volume_mm3, None)
+                for k, t in enumerate(exams)
+            ],
+        ),
+    ]
+    spoken = "; ".join(
+        f"day {days[t.exam_id]}: "
+        + ("not evaluable" if t.volume_mm3 is None else f"{number(cm3(t.volume_mm3))} cm³")
+        for t in exams
+    )
+    return _svg(panels, f"Total volume over time. {spoken}.")
+
+
 def _svg(panels: Sequence[Panel], spoken: str) -> Markup:
     days = sorted({p.day for p in panels[0].points})
     first, last = days[0], days[-1]
     span = max(last - first, 1)
 
-    def x_of(day: int) -> float:
+    def x_of(day: float) -> float:
         inner = WIDTH - LEFT - RIGHT - 24
         return LEFT + 12 + (inner / 2 if first == last else inner * (day - first) / span)
 
@@ -119,8 +214,9 @@ def _svg(panels: Sequence[Panel], spoken: str) -> Markup:
     return Markup("").join(parts)
 
 
-def _panel(panel: Panel, top: float, x_of: Callable[[int], float]) -> Markup:
+def _panel(panel: Panel, top: float, x_of: Callable[[float], float]) -> Markup:
     values = [v for p in panel.points for v in (p.value, p.low, p.high) if v is not None]
+    values += [v for _, v in panel.fit] + ([panel.band.high] if panel.band else [])
     low, high = min([0.0, *values]), max([0.0, *values])
     step = nice_step(high - low)
     low, high = math.floor(low / step) * step, math.ceil(high / step - 1e-9) * step
@@ -141,6 +237,21 @@ def _panel(panel: Panel, top: float, x_of: Callable[[int], float]) -> Markup:
                 '<text class="tick" x="{3}" y="{4:.1f}" text-anchor="end">{5}</text>'
             ).format(LEFT, y_of(value), right, LEFT - 6, y_of(value) + 4, tick_text(value, step))
         )
+    if panel.band is not None:
+        x = x_of(panel.band.from_day)
+        parts.append(
+            Markup(
+                '<rect class="band" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>'
+            ).format(
+                x,
+                y_of(panel.band.high),
+                x_of(panel.band.to_day) - x,
+                y_of(panel.band.low) - y_of(panel.band.high),
+            )
+        )
+    if panel.fit:
+        path = "L".join(f"{x_of(day):.1f} {y_of(value):.1f}" for day, value in panel.fit)
+        parts.append(Markup('<path class="fit" d="M{}"/>').format(path))
     # The line joins neighbouring exams only: across a gap nothing is known.
     for a, b in zip(panel.points, panel.points[1:], strict=False):
         if a.value is not None and b.value is not None:

@@ -94,6 +94,12 @@ def whole(value: float | None) -> str:
     return f"{sign}{abs(rounded):,}".replace(",", "\u202f")
 
 
+def signed(value: float | None, digits: int = 3) -> str:
+    """A signed number with this many significant digits; ``not measured`` for none."""
+    text = number(value, digits)
+    return f"+{text}" if value is not None and value > 0 and text != NOT_MEASURED else text
+
+
 def percent(value: float | None) -> str:
     """A signed whole percentage; ``not measured`` for none."""
     text = whole(value)

@@ -23,11 +23,12 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 def write_report(result: PatientResult, folder: Path) -> Path:
     """Write everything a report consists of.
 
-    The files are ``report.json``, ``report.html``, ``lesions.csv``, ``settings.toml``,
-    ``edits.json``, per exam with pixels ``exams/<exam_id>/lesions.nii.gz``, ``excluded.nii.gz``
-    and ``anatomy.nii.gz``, per exam read from DICOM files the objects of
-    :func:`~hoimg.report.dicom_objects.write_dicom_objects`, and last ``manifest.json``. Everything
-    is made in a staging folder inside ``folder`` first: a failure on the way leaves an earlier
+    The files are ``report.json``, ``report.html``, ``lesions.csv``, ``changes.csv``,
+    ``totals.csv``, ``settings.toml``, ``edits.json``, per exam with pixels
+    ``exams/<exam_id>/lesions.nii.gz``, ``excluded.nii.gz`` and ``anatomy.nii.gz``, per exam read
+    from DICOM files the objects of :func:`~hoimg.report.dicom_objects.write_dicom_objects`, and
+    last ``manifest.json``. Everything is made in a staging folder inside ``folder`` first: a
+    failure on the way leaves an earlier
     report untouched. Files of others stay; nothing is deleted.
 
     Args:
@@ -71,6 +72,8 @@ def _make(result: PatientResult, staged: Path) -> None:
     texts = {
         "report.json": files.report_json(report),
         "lesions.csv": files.lesions_csv(report),
+        "changes.csv": files.changes_csv(report),
+        "totals.csv": files.totals_csv(report),
         "settings.toml": result.settings_toml,
         "edits.json": (result.edits or Edits()).text(),
         "report.html": page_html(report, result.images, result.settings_toml),

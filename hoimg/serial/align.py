@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.geometry import Grid
-from hoimg.serial.surface import Bones, Matrix4, Points, inside, move, sample, thin
+from hoimg.serial.surface import EDGE_MM, Bones, Matrix4, Points, inside, move, sample, thin
 
 COARSE_MM = 10.0
 """Voxel of the search over translations."""
@@ -27,6 +27,10 @@ OUT_OF_VIEW_MM = 4.0
 """What a point outside the other view costs: worse than a fit, better than a misfit."""
 GOOD_FIT_MM = 1.0
 """Median surface distance below which no further start is tried."""
+STRAIN_SD, OFFSET_SD_MM = 0.02, 1.0
+"""How far a strain and an even offset may go for free in :func:`stretch`."""
+POINT_VARIANCE_MM2 = 50.0
+"""Variance of a point's gap there: 0.5 mm, and some two hundred neighbours err alike."""
 MIN_VIEW = 0.1
 """Smallest fraction of either exam's bone in the common view that the search considers."""
 
@@ -72,9 +76,22 @@ def cost(points: Points, moving: Bones, matrix: Matrix4) -> float:
 
 
 def descend(
-    points: Points, moving: Bones, start: Matrix4, *, scales_mm: tuple[float, ...]
+    points: Points,
+    moving: Bones,
+    start: Matrix4,
+    *,
+    scales_mm: tuple[float, ...],
+    still_mm: float = 1e-3,
 ) -> Matrix4:
-    """Gauss-Newton onto the distance field; ``scales_mm`` are the widths of Tukey's weight."""
+    """Gauss-Newton onto the distance field.
+
+    Args:
+        points: Fixed surface points, LPS mm.
+        moving: The bones that they fall onto.
+        start: Where to begin.
+        scales_mm: Widths of Tukey's weight, one after the other.
+        still_mm: A step that moves nothing within 100 mm of the centre by more is the last one.
+    """
     matrix = start.copy()
     for scale in scales_mm:
         for _ in range(15):
@@ -96,7 +113,7 @@ def descend(
             if size > 0.2:
                 move_by *= 0.2 / size
             matrix = rigid(move_by[:3], move_by[3:], centre) @ matrix
-            if np.linalg.norm(move_by[3:]) < 1e-3 and size < 1e-5:
+            if np.linalg.norm(move_by[3:]) < still_mm and size < still_mm / 100:
                 break
     return matrix
 
@@ -109,6 +126,72 @@ def rigid(rotation_rad: NDArray[np.float64], shift_mm: Points, centre: Points) -
     matrix[:3, :3] = Rotation.from_rotvec(rotation_rad).as_matrix()
     matrix[:3, 3] = centre + shift_mm - matrix[:3, :3] @ centre
     return matrix
+
+
+def stretch(points: Points, moving: Bones, matrix: Matrix4) -> tuple[float, float]:
+    """How much a placed bone must be stretched to fit best.
+
+    Rotation, shift, a symmetric strain and an even offset of the surfaces (another kernel thickens
+    every bone alike) are fitted together to the distance field. The strain and the offset are held
+    back (:data:`STRAIN_SD`, :data:`OFFSET_SD_MM`), so that what the points cannot tell stays near
+    0. One patient's bones do not change in size.
+
+    Args:
+        points: Fixed surface points, LPS mm.
+        moving: The bones that they were carried onto.
+        matrix: Where they were carried.
+
+    Returns:
+        Largest absolute difference of a principal stretch from 1, a fraction, and how far the
+        strain moves the points, root mean square, mm.
+    """
+    moved = move(matrix, points)
+    moved = moved[inside(moving.view, moved, EDGE_MM)]
+    if len(moved) < 50:
+        return 0.0, 0.0
+    centre = moved.mean(axis=0)
+    strain, offset = np.eye(3), 0.0
+    place = moved.copy()
+    rows, cols = [0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]
+    held = np.diag(
+        [0.0] * 6 + [1 / STRAIN_SD**2] * 3 + [2 / STRAIN_SD**2] * 3 + [1 / OFFSET_SD_MM**2]
+    )
+    for _ in range(4):
+        value = sample(moving, place) + offset
+        weight = np.clip(1 - (value / 6.0) ** 2, 0, None) ** 2 / POINT_VARIANCE_MM2
+        slope = _slope(moving, place)
+        now = place - centre
+        pull = slope[:, rows] * now[:, cols]
+        pull[:, 3:] += slope[:, cols[3:]] * now[:, rows[3:]]
+        jacobian = np.hstack([np.cross(now, slope), slope, pull, np.ones((len(place), 1))])
+        weighted = jacobian * weight[:, None]
+        so_far = np.concatenate([np.zeros(6), strain_of(strain)[rows, cols], [offset]])
+        right = weighted.T @ value + held @ so_far
+        by = -np.linalg.solve(weighted.T @ jacobian + held + 1e-6 * np.eye(13), right)
+        small = np.zeros((3, 3))
+        small[rows, cols] = by[6:12]
+        small[cols, rows] = by[6:12]
+        turn = rigid(by[:3], by[3:6], np.zeros(3))
+        step = turn[:3, :3] @ (np.eye(3) + small)
+        strain = step @ strain
+        offset += float(by[12])
+        place = centre + now @ step.T + by[3:6]
+    pure = strain_of(strain)
+    by_strain = np.linalg.norm((moved - centre) @ pure, axis=1)
+    return float(np.abs(np.linalg.eigvalsh(pure)).max()), float(np.sqrt(np.mean(by_strain**2)))
+
+
+def strain_of(deformation: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Symmetric strain of a deformation without its rotation."""
+    _, size, axes = np.linalg.svd(deformation)
+    found: NDArray[np.float64] = axes.T @ np.diag(size - 1) @ axes
+    return found
+
+
+def settled(matrix: Matrix4) -> Matrix4:
+    """Rounded far below any meaning (1e-9), where the order of sums on threads would show."""
+    rounded: Matrix4 = np.round(matrix, 9) + 0.0
+    return rounded
 
 
 def search(fixed: Bones, moving: Bones, angles_deg: tuple[float, ...]) -> list[Matrix4]:

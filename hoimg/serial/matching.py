@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Any
 
 import numpy as np
 
-from hoimg.geometry import Grid
+from hoimg.geometry import Grid, margin_voxels
 from hoimg.image import Mask
-from hoimg.serial.registration import Registration
-from hoimg.serial.surface import Matrix4, Points, inside, move, thin
+from hoimg.serial.placement import Registration
+from hoimg.serial.surface import Points, inside, thin
 from hoimg.settings import SerialSettings
 
 MOST_POINTS = 4000
 """A lesion is carried by at most this many of its voxels, evenly chosen."""
+COVERED = 0.9
+"""Fraction of a lesion that verified parts must carry, or else it is not carried at all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,51 +69,113 @@ def clouds(lesions: Mask) -> dict[int, Cloud]:
     return found
 
 
-def transform_between(
-    start: str, end: str, registrations: Mapping[tuple[str, str], Registration]
-) -> Matrix4 | None:
-    """4x4 from points of one exam to points of another through accepted registrations.
+@dataclass(frozen=True, eq=False)
+class Way:
+    """How points of one exam reach another one: accepted registrations one after the other.
+
+    Attributes:
+        steps: The registrations; none from an exam to itself.
+        between: The views of the exams passed through.
+    """
+
+    steps: tuple[Registration, ...] = ()
+    between: tuple[Grid, ...] = ()
+
+    def carry(self, points_lps_mm: Points) -> Points:
+        """Where the points of a lesion of the first exam lie in the last one, LPS mm."""
+        for step in self.steps:
+            points_lps_mm = step.carry_body(points_lps_mm)
+        return points_lps_mm
+
+    def covers(self, points_lps_mm: Points) -> bool:
+        """Whether points may be carried: nearly all by verified parts, and in view throughout."""
+        good = np.ones(len(points_lps_mm), dtype=bool)
+        for step, view in zip_longest(self.steps, self.between):
+            good &= step.covers(points_lps_mm)
+            points_lps_mm = step.carry_body(points_lps_mm)
+            if view is not None:
+                good &= inside(view, points_lps_mm)
+        return bool(good.mean() >= COVERED)
+
+    def by_own_part(self, points_lps_mm: Points) -> bool:
+        """Whether most points go with a bone that moved on its own, in any of the steps."""
+        for step in self.steps:
+            if np.count_nonzero(step.nearest_part(points_lps_mm)) > len(points_lps_mm) / 2:
+                return True
+            points_lps_mm = step.carry_body(points_lps_mm)
+        return False
+
+
+def way_between(
+    start: str,
+    end: str,
+    registrations: Mapping[tuple[str, str], Registration],
+    views: Mapping[str, Grid],
+) -> Way | None:
+    """How points of one exam reach another one through accepted registrations.
 
     Registrations may be used backwards and chained; the path with the fewest of them is taken.
 
+    Args:
+        start: Exam of the points.
+        end: Exam that they are carried into.
+        registrations: By fixed and moving exam.
+        views: Grid of each exam.
+
     Returns:
-        The matrix, or None when no accepted registration connects the two.
+        The way, or None when no accepted registration connects the two.
     """
     import networkx as nx
 
-    if start == end:
-        return np.eye(4)
     graph: Any = nx.DiGraph()
     graph.add_nodes_from((start, end))
     for (fixed, moving), found in registrations.items():
         if found.accepted:
-            graph.add_edge(fixed, moving, matrix=found.matrix_lps)
+            graph.add_edge(fixed, moving, step=found)
             if (moving, fixed) not in registrations:
-                graph.add_edge(moving, fixed, matrix=np.linalg.inv(found.matrix_lps))
+                graph.add_edge(moving, fixed, step=found.inverse())
     try:
         path = nx.shortest_path(graph, start, end)
     except nx.NetworkXNoPath:
         return None
-    matrix = np.eye(4)
-    for a, b in pairwise(path):
-        matrix = graph.edges[a, b]["matrix"] @ matrix
-    return matrix
+    return Way(
+        tuple(graph.edges[a, b]["step"] for a, b in pairwise(path)),
+        tuple(views[exam] for exam in path[1:-1]),
+    )
 
 
-def fraction_outside(view: Grid, cloud: Cloud, matrix: Matrix4) -> float:
-    """Fraction of a lesion's points that fall outside another exam's view."""
-    return float(1 - inside(view, move(matrix, cloud.points_lps_mm)).mean())
+def fraction_outside(view: Grid, points_lps_mm: Points) -> float:
+    """Fraction of points that fall outside an exam's view."""
+    return float(1 - inside(view, points_lps_mm).mean())
+
+
+def fraction_near(mask: Mask, points_lps_mm: Points, reach_mm: float) -> float:
+    """Fraction of points within a mask or less than ``reach_mm`` from it."""
+    from scipy.ndimage import distance_transform_edt
+
+    index = np.rint(mask.grid.to_index_zyx(points_lps_mm)).astype(int)
+    margin = margin_voxels(reach_mm, mask.grid.spacing_zyx_mm)
+    size = np.asarray(mask.grid.size_zyx)
+    low = np.clip(index.min(axis=0) - margin, 0, size)
+    high = np.clip(index.max(axis=0) + margin + 1, 0, size)
+    part = mask.array[tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))] > 0
+    if not part.any():
+        return 0.0
+    distance = distance_transform_edt(~part, sampling=mask.grid.spacing_zyx_mm)
+    held = index - low
+    seen = ((held >= 0) & (held < part.shape)).all(axis=1)
+    return float(np.count_nonzero(distance[tuple(held[seen].T)] < reach_mm) / len(index))
 
 
 def match(
-    earlier: Sequence[tuple[Cloud, Matrix4]],
+    earlier: Sequence[Points],
     later: Iterable[Cloud],
     settings: SerialSettings,
 ) -> Matches:
     """Match lesions one to one by overlap, then find merges and splits among what is left.
 
     Args:
-        earlier: Lesions seen before, each with the matrix into the later exam.
+        earlier: Lesions seen before: points of each, carried into the later exam, LPS mm.
         later: Lesions of the later exam.
         settings: ``max_match_gap_mm``, ``min_match``, ``min_part``.
 
@@ -128,8 +192,7 @@ def match(
         return found
     forward = np.zeros((len(earlier), len(targets)))
     back = np.zeros_like(forward)
-    for i, (cloud, matrix) in enumerate(earlier):
-        moved = move(matrix, cloud.points_lps_mm)
+    for i, moved in enumerate(earlier):
         for j, target in enumerate(targets):
             forward[i, j], back[i, j] = _overlaps(moved, target.points_lps_mm, settings)
     score = np.maximum(forward, back)

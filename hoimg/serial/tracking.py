@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-
-import numpy as np
 
 from hoimg.image import Mask
 from hoimg.results import Acquisition, Change, Observation
 from hoimg.serial.change import LONG_INTERVAL, compare
-from hoimg.serial.matching import (
-    Cloud,
-    Matches,
-    clouds,
-    fraction_outside,
-    match,
-    transform_between,
-)
-from hoimg.serial.registration import Registration
-from hoimg.serial.surface import Matrix4
+from hoimg.serial.identity import Known, names_of
+from hoimg.serial.matching import clouds, fraction_near, fraction_outside, way_between
+from hoimg.serial.placement import Registration
+from hoimg.serial.threads import Shapes, Thread, Ways, link
 from hoimg.settings import SerialSettings
 
 Registrations = Mapping[tuple[str, str], Registration]
@@ -37,6 +28,8 @@ class ExamLesions:
         acquisition: How it was made.
         lesions: Label map on the exam's own grid.
         observations: By label.
+        metal: Metal on the same grid, if any is known: what lies under it cannot be seen.
+        known: Label to how that lesion was named before.
     """
 
     exam_id: str
@@ -44,6 +37,8 @@ class ExamLesions:
     acquisition: Acquisition
     lesions: Mask
     observations: Mapping[int, Observation]
+    metal: Mask | None = None
+    known: Mapping[int, Known] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,36 +46,22 @@ class Track:
     """One lesion through time.
 
     Attributes:
-        lesion_id: ``L1``, ``L2`` …: by the day first seen, then by size.
-        tracking_uid: A DICOM UID that repeats for the same patient, first exam and place.
+        lesion_id: ``L1``, ``L2`` …: as it was named before, or by the day first seen, then by
+            size.
+        tracking_uid: As it was before, or a DICOM UID that repeats for the same patient, first
+            exam and place.
         observations: One per exam, in date order.
         changes: Between consecutive measurements, and from every earlier measurement to the
             latest one (flag ``long_interval``), because stability needs a long interval.
+        earlier_changes: The same from every earlier measurement to each one before the latest, for
+            what could have been said then.
     """
 
     lesion_id: str
     tracking_uid: str
     observations: list[Observation]
     changes: list[Change]
-
-
-@dataclass
-class _Thread:
-    """A track in the making: label by exam index, and what happened to it."""
-
-    labels: dict[int, int] = field(default_factory=dict)
-    merged_into: tuple[int, int] | None = None  # exam index, index of the other thread
-    split_from: tuple[int, int] | None = None
-    merges: dict[int, list[int]] = field(default_factory=dict)  # exam index -> threads it took in
-    splits: dict[int, list[int]] = field(default_factory=dict)  # exam index -> threads that left
-
-    @property
-    def first(self) -> int:
-        return min(self.labels)
-
-    @property
-    def last(self) -> int:
-        return max(self.labels)
+    earlier_changes: list[Change] = field(default_factory=list)
 
 
 def track(
@@ -89,6 +70,7 @@ def track(
     settings: SerialSettings | None = None,
     *,
     patient_key: str,
+    used_ids: Collection[str] = (),
 ) -> list[Track]:
     """Follow every lesion through the exams of one patient.
 
@@ -98,21 +80,30 @@ def track(
             rejected one is never used.
         settings: Matching and change.
         patient_key: Stable key of the patient, never the identity; goes into the tracking UIDs.
+        used_ids: Each lesion_id of an earlier report, for no other lesion than the known ones.
 
     Returns:
         Tracks in the order of their ``lesion_id``. Where a lesion's place is outside an exam's
-        view, or no accepted registration leads to the exam, the observation is
-        ``not_measurable`` with its reason; it is ``absent`` only where its place was seen.
+        view or hidden by metal, or no verified part of a registration leads to the exam, the
+        observation is ``not_measurable`` with its reason; it is ``absent`` only where its place
+        was seen.
     """
     settings = settings or SerialSettings()
     ordered = sorted(exams, key=lambda e: (e.days, e.exam_id))
     shapes = [clouds(e.lesions) for e in ordered]
     ways = _ways(ordered, registrations)
-    threads = _link(ordered, shapes, ways, settings)
-    order = sorted(range(len(threads)), key=lambda k: _rank(threads[k], shapes))
-    names = {k: f"L{n}" for n, k in enumerate(order, start=1)}
+    threads = link(shapes, ways, settings)
+    named = names_of(
+        threads,
+        shapes,
+        [e.exam_id for e in ordered],
+        [e.known for e in ordered],
+        patient_key,
+        used_ids,
+    )
+    names = {k: name.lesion_id for k, name in enumerate(named)}
     tracks = []
-    for k in order:
+    for k in sorted(names, key=lambda k: _number(names[k])):
         seen = [
             _observe(k, i, threads, ordered, shapes, ways, names, settings)
             for i in range(len(ordered))
@@ -120,125 +111,84 @@ def track(
         tracks.append(
             Track(
                 names[k],
-                _uid(patient_key, ordered[threads[k].first], shapes, threads[k]),
+                named[k].tracking_uid,
                 seen,
                 _changes(k, threads, ordered, seen, names, settings),
+                _earlier_changes(k, threads, ordered, seen, names, settings),
             )
         )
     return tracks
 
 
-def _ways(
-    exams: Sequence[ExamLesions], registrations: Registrations
-) -> dict[tuple[int, int], Matrix4 | None]:
+def _ways(exams: Sequence[ExamLesions], registrations: Registrations) -> Ways:
+    views = {e.exam_id: e.lesions.grid for e in exams}
     return {
-        (i, j): transform_between(a.exam_id, b.exam_id, registrations)
+        (i, j): way_between(a.exam_id, b.exam_id, registrations, views)
         for i, a in enumerate(exams)
         for j, b in enumerate(exams)
     }
 
 
-def _link(
-    exams: Sequence[ExamLesions],
-    shapes: Sequence[Mapping[int, Cloud]],
-    ways: Mapping[tuple[int, int], Matrix4 | None],
-    settings: SerialSettings,
-) -> list[_Thread]:
-    """Join labels into threads, exam by exam; a thread reaches an exam from where it was last."""
-    threads: list[_Thread] = []
-    for j in range(len(exams)):
-        open_ = [
-            (k, shapes[t.last][t.labels[t.last]], ways[t.last, j])
-            for k, t in enumerate(threads)
-            if t.merged_into is None
-        ]
-        reach = [(k, cloud, way) for k, cloud, way in open_ if way is not None]
-        pairs = [(cloud, way) for _, cloud, way in reach]
-        found: Matches = match(pairs, shapes[j].values(), settings)
-        owner = {label: reach[i][0] for i, label in found.same.items()}
-        for label, k in owner.items():
-            threads[k].labels[j] = label
-        for i, label in found.merged.items():
-            k, into = reach[i][0], owner[label]
-            threads[k].merged_into = (j, into)
-            threads[into].merges.setdefault(j, []).append(k)
-        for label in shapes[j]:
-            if label in owner:
-                continue
-            thread = _Thread(labels={j: label})
-            if label in found.split:
-                parent = reach[found.split[label]][0]
-                thread.split_from = (j, parent)
-                threads[parent].splits.setdefault(j, []).append(len(threads))
-            threads.append(thread)
-    return threads
-
-
-def _rank(
-    thread: _Thread, shapes: Sequence[Mapping[int, Cloud]]
-) -> tuple[int, int, tuple[float, ...]]:
-    cloud = shapes[thread.first][thread.labels[thread.first]]
-    return (thread.first, -cloud.voxels, tuple(cloud.centroid_lps_mm.tolist()))
-
-
-def _uid(
-    patient_key: str,
-    exam: ExamLesions,
-    shapes: Sequence[Mapping[int, Cloud]],
-    thread: _Thread,
-) -> str:
-    """A UID under 2.25 (derived from a hash): no two runs and no two machines differ."""
-    place = np.rint(shapes[thread.first][thread.labels[thread.first]].centroid_lps_mm).astype(int)
-    text = f"{patient_key}|{exam.exam_id}|{thread.labels[thread.first]}|{place.tolist()}"
-    return f"2.25.{int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], 'big')}"
-
-
 def _observe(
     k: int,
     i: int,
-    threads: Sequence[_Thread],
+    threads: Sequence[Thread],
     exams: Sequence[ExamLesions],
-    shapes: Sequence[Mapping[int, Cloud]],
-    ways: Mapping[tuple[int, int], Matrix4 | None],
+    shapes: Shapes,
+    ways: Ways,
     names: Mapping[int, str],
     settings: SerialSettings,
 ) -> Observation:
     """The observation of one thread in one exam, or why there is none."""
     thread, exam = threads[k], exams[i]
     if i in thread.labels:
-        return _own(thread, i, exam, exams, ways)
+        return _own(thread, i, exams, shapes, ways)
     gone = thread.merged_into is not None and i >= thread.merged_into[0]
     if gone and thread.merged_into is not None:
         return _missing(exam, f"merged_into:{names[thread.merged_into[1]]}")
     if thread.split_from is not None and i < thread.split_from[0]:
         return _missing(exam, f"part_of:{names[thread.split_from[1]]}")
-    near = min(thread.labels, key=lambda j: (abs(j - i), j))
-    way = ways[near, i]
-    if way is None:
+    for near in sorted(thread.labels, key=lambda j: (abs(j - i), j)):
+        points = thread.cloud(shapes, near).points_lps_mm
+        way = ways[near, i]
+        if way is not None and way.covers(points):
+            place = way.carry(points)
+            break
+    else:
         return _missing(exam, "registration_rejected")
-    outside = fraction_outside(exam.lesions.grid, shapes[near][thread.labels[near]], way)
-    if outside > settings.max_outside_view:
+    if fraction_outside(exam.lesions.grid, place) > settings.max_outside_view:
         return _missing(exam, "outside_fov")
+    if exam.metal is not None:
+        hidden = fraction_near(exam.metal, place, settings.metal_hides_mm)
+        if hidden > settings.max_outside_view:
+            return _missing(exam, "hidden_by_metal")
     return Observation(exam_id=exam.exam_id, status="absent")
 
 
 def _own(
-    thread: _Thread,
-    i: int,
-    exam: ExamLesions,
-    exams: Sequence[ExamLesions],
-    ways: Mapping[tuple[int, int], Matrix4 | None],
+    thread: Thread, i: int, exams: Sequence[ExamLesions], shapes: Shapes, ways: Ways
 ) -> Observation:
-    label = thread.labels[i]
+    """The observation of a thread in an exam that shows it, and how it was matched."""
+    label, exam = thread.labels[i], exams[i]
     given = exam.observations.get(label)
     if given is None:
         return _missing(exam, "no_measurement", label)
+    points = thread.cloud(shapes, i).points_lps_mm
+    told = []
+    before = [j for j in thread.labels if j < i]
+    if before and (way := ways[i, max(before)]) is not None and way.by_own_part(points):
+        told.append("matched_by_nearest_bone")
     # A lesion that stands alone although other exams exist may be one of theirs.
-    others = [j for j in range(len(exams)) if j != i]
-    alone = len(thread.labels) == 1 and any(ways[i, j] is None for j in others)
-    if alone and "registration_rejected" not in given.flags:
-        return given.model_copy(update={"flags": [*given.flags, "registration_rejected"]})
-    return given
+    others = [ways[i, j] for j in range(len(exams)) if j != i]
+    if len(thread.labels) == 1 and any(way is None or not way.covers(points) for way in others):
+        told.append("registration_rejected")
+    flags = [*given.flags, *(flag for flag in told if flag not in given.flags)]
+    return given.model_copy(update={"flags": flags}) if len(flags) > len(given.flags) else given
+
+
+def _number(lesion_id: str) -> tuple[int, str]:
+    digits = lesion_id.removeprefix("L")
+    return (int(digits) if digits.isdigit() else 0, lesion_id)
 
 
 def _missing(exam: ExamLesions, reason: str, label: int | None = None) -> Observation:
@@ -247,7 +197,7 @@ def _missing(exam: ExamLesions, reason: str, label: int | None = None) -> Observ
 
 def _changes(
     k: int,
-    threads: Sequence[_Thread],
+    threads: Sequence[Thread],
     exams: Sequence[ExamLesions],
     seen: Sequence[Observation],
     names: Mapping[int, str],
@@ -256,7 +206,7 @@ def _changes(
     """Consecutive changes, then the long ones to the latest measurement."""
     thread = threads[k]
     measured = [i for i in sorted(thread.labels) if seen[i].status == "measured"]
-    changes = _beginning(thread, exams, seen, names)
+    changes = _beginning(thread, threads, exams, seen, names)
     for a, b in pairwise(measured):
         changes.append(_between(k, a, b, threads, exams, names, settings))
     changes += _end(k, thread, exams, seen, names)
@@ -267,8 +217,25 @@ def _changes(
     return changes
 
 
+def _earlier_changes(
+    k: int,
+    threads: Sequence[Thread],
+    exams: Sequence[ExamLesions],
+    seen: Sequence[Observation],
+    names: Mapping[int, str],
+    settings: SerialSettings,
+) -> list[Change]:
+    measured = [i for i in sorted(threads[k].labels) if seen[i].status == "measured"]
+    return [
+        _between(k, a, b, threads, exams, names, settings, [LONG_INTERVAL])
+        for n, b in enumerate(measured[:-1])
+        for a in measured[: max(n - 1, 0)]
+    ]
+
+
 def _beginning(
-    thread: _Thread,
+    thread: Thread,
+    threads: Sequence[Thread],
     exams: Sequence[ExamLesions],
     seen: Sequence[Observation],
     names: Mapping[int, str],
@@ -276,14 +243,15 @@ def _beginning(
     first = thread.first
     if thread.split_from is not None:
         parent = names[thread.split_from[1]]
-        return [_event(exams[first - 1], exams[first], "split", [parent])]
+        whole = max(j for j in threads[thread.split_from[1]].labels if j < first)
+        return [_event(exams[whole], exams[first], "split", [parent])]
     before = [i for i in range(first) if seen[i].status == "absent"]
     return [_event(exams[before[-1]], exams[first], "new")] if before else []
 
 
 def _end(
     k: int,
-    thread: _Thread,
+    thread: Thread,
     exams: Sequence[ExamLesions],
     seen: Sequence[Observation],
     names: Mapping[int, str],
@@ -313,7 +281,7 @@ def _between(
     k: int,
     a: int,
     b: int,
-    threads: Sequence[_Thread],
+    threads: Sequence[Thread],
     exams: Sequence[ExamLesions],
     names: Mapping[int, str],
     settings: SerialSettings,

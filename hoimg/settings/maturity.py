@@ -48,6 +48,12 @@ class MaturitySettings(Section):
         84, unit="days", meaning="R4 needs at least this interval.",
         source="guided by the best interval of 81 d for nodules", status="default",
     )  # fmt: skip
+    serial_max_widening: float = threshold(
+        2.0, unit="times the RC by the settings",
+        meaning="R4 does not pass where the measurements' own intervals allow more than this: "
+        "growth could hide in them.",
+        source="engineering choice", status="default", ge=1,
+    )  # fmt: skip
     age_min_days: int = threshold(
         56, unit="days", meaning="R5: a known age below this blocks mature.",
         source="zoning appears at 5-8 weeks", status="established",

@@ -72,12 +72,69 @@ class SerialSettings(Section):
         source="engineering choice",
         status="default",
     )
+    rc_rim: float = threshold(
+        0.2,
+        unit="fraction of the surface",
+        meaning="Repeatability of the rim; shown beside its change, decides nothing.",
+        source="engineering choice; 0.06 measured in simulation: benchmarks/repeatability.py",
+        status="default",
+        gt=0,
+    )
+    volume_with_mass_pct: float = threshold(
+        20.0,
+        unit="%",
+        meaning="A change of volume beyond this is called where mass changed beyond its RC in the "
+        "same direction.",
+        source="measured in simulation: benchmarks/repeatability.py; twice the growth that was "
+        "read of bodies that only became denser",
+        status="default",
+        gt=0,
+    )
+    shared_error: float = threshold(
+        0.9,
+        unit="correlation coefficient",
+        meaning="How far the errors of two comparable measurements of a lesion are one and the "
+        "same (blur, threshold) and cancel in their difference; 0 for independent errors.",
+        source="measured in simulation: benchmarks/repeatability.py (0.94 for the volume of "
+        "unchanged bodies)",
+        status="default",
+        ge=0,
+        le=1,
+    )
+    shared_error_changed: float = threshold(
+        0.6,
+        unit="correlation coefficient",
+        meaning="The same for a lesion whose density changed beyond its RC by the settings: it "
+        "looks different, and so do the errors.",
+        source="measured in simulation: benchmarks/repeatability.py (0.63 for the volume of bodies "
+        "that became half denser)",
+        status="default",
+        ge=0,
+        le=1,
+    )
     max_slice_difference: float = threshold(
         0.25,
         unit="fraction",
         meaning="A prior whose slice thickness differs by more blocks the serial test.",
         source="engineering choice",
         status="default",
+    )
+    near_metal_mm: float = threshold(
+        10.0,
+        unit="mm",
+        meaning="Exams are not compared where the lesion lies nearer to metal than this in one of "
+        "them only.",
+        source="engineering choice",
+        status="default",
+        ge=0,
+    )
+    course_min_exams: int = threshold(
+        3,
+        unit="exams",
+        meaning="A course is fitted through no fewer comparable measurements.",
+        source="two exams only tell change against repeatability",
+        status="established",
+        ge=3,
     )
     max_match_gap_mm: float = threshold(
         3.0,
@@ -142,6 +199,73 @@ class SerialSettings(Section):
         unit="mm3",
         meaning="A registration with less bone in the common view is rejected.",
         source="engineering choice",
+        status="default",
+        ge=0,
+    )
+    min_explained_bone: float = threshold(
+        0.5,
+        unit="fraction",
+        meaning="A registration whose accepted parts explain less of the bone in common view is "
+        "rejected.",
+        source="engineering choice",
+        status="default",
+        ge=0,
+        le=1,
+    )
+    min_part_correlation: float = threshold(
+        0.7,
+        unit="correlation coefficient",
+        meaning="The same as min_bone_correlation for a part that moved on its own, whose patient "
+        "the main part has already proved.",
+        source="engineering choice; 0.79-0.97 measured for a rotated femur",
+        status="default",
+        ge=0,
+        le=1,
+    )
+    max_bone_stretch: float = threshold(
+        0.015,
+        unit="fraction",
+        meaning="A part whose bone would have to be stretched by more, and by more than "
+        "max_bone_stretch_mm, to fit best is another patient's.",
+        source="engineering choice; at most 0.01 measured for one patient re-positioned, "
+        "0.014-0.025 for a patient scaled by 2-5 %",
+        status="default",
+        gt=0,
+    )
+    max_bone_stretch_mm: float = threshold(
+        0.6,
+        unit="mm",
+        meaning="See max_bone_stretch: root mean square of what the stretch moves the surface by.",
+        source="engineering choice; at most 0.3 measured for one patient re-positioned, 0.7-2.0 "
+        "for a patient scaled by 2-5 %",
+        status="default",
+        gt=0,
+    )
+    max_joint_slide_mm: float = threshold(
+        1.0,
+        unit="mm",
+        meaning="A part that moved on its own is rejected when no point near its contact with the "
+        "part that it is joined to stayed within this and joint_slide_per_degree_mm.",
+        source="engineering choice; bodies scaled by 3-5 % break into pieces that slide by 1-12 mm "
+        "and hardly turn",
+        status="default",
+        ge=0,
+    )
+    joint_slide_per_degree_mm: float = threshold(
+        0.2,
+        unit="mm/degree",
+        meaning="How much farther a part may have left the part it is joined to for each degree "
+        "that it turned against it; at most 15 mm in all.",
+        source="engineering choice; 0.04-0.1 measured for a turned femur",
+        status="default",
+        ge=0,
+    )
+    metal_hides_mm: float = threshold(
+        5.0,
+        unit="mm",
+        meaning="A lesion whose place lies within this of metal in another exam, and is not found "
+        "there, is not measurable there, never resolved or new.",
+        source="engineering choice: blooming and the strongest streaks",
         status="default",
         ge=0,
     )

@@ -1,4 +1,4 @@
-"""Digital limbs: anatomy that has no public CT. A thigh, and an elbow beside the trunk.
+"""Digital limbs: anatomy that has no public CT. A thigh, an elbow, a hip and an arm that bend.
 
 Every tissue is an implicit function (negative inside, about millimetres); tissues are painted one
 over the other on a grid finer than the scan, blurred by the point spread and averaged.
@@ -7,41 +7,34 @@ Sizes are those of an average adult, rounded; nothing here was measured on a per
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.geometry import Grid, Triple
 from hoimg.image import CTVolume, Mask
+from hoimg.simulate.jointed import arm, hip
 from hoimg.simulate.noise import blur, correlated_noise
-from hoimg.simulate.shapes import smooth_min
-
-AIR, SKIN, FAT, MUSCLE, VESSEL, MARROW, SPONGY, CORTEX = -1000, 20, -100, 58, 45, -40, 230, 1350
-"""HU of the tissues at 120 kVp (vessel without contrast)."""
-
-UNEVEN_HU: dict[float, float] = {MUSCLE: 6.0, SPONGY: 60.0}
-"""Standard deviation of the fat between fibres and of the struts of spongy bone, HU."""
-
-Points = NDArray[np.float32]
-Field = Callable[[Points], Points]
-
-
-@dataclass(frozen=True)
-class Tissue:
-    """One layer of paint.
-
-    Attributes:
-        inside: Implicit function of LPS points ``(n, 3)``.
-        hu: Its HU.
-        bone: Whether it is native bone (cortex or what lies in it).
-    """
-
-    inside: Field
-    hu: float
-    bone: bool = False
+from hoimg.simulate.pose import Joint, Rig
+from hoimg.simulate.tissues import (
+    AIR,
+    CORTEX,
+    FAT,
+    MARROW,
+    MUSCLE,
+    SKIN,
+    SPONGY,
+    UNEVEN_HU,
+    VESSEL,
+    Field,
+    Points,
+    Tissue,
+    ellipse,
+    length,
+    muscles,
+    tube,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,11 +45,18 @@ class Limb:
         volume: The scan, int16.
         native_bone: Bone with its marrow on the scan's grid (a voxel counts from one half on).
         bone_volume_mm3: Its volume on the fine grid.
+        rig: Its bones with the joint that bends; None for ``thigh`` and ``elbow``.
+        low_lps_mm: Lower corner of what a scan should show: a limb that bends is painted further
+            down and up, so that its ends do not come into view; None: all.
+        high_lps_mm: Upper corner.
     """
 
     volume: CTVolume
     native_bone: Mask
     bone_volume_mm3: float
+    rig: Rig | None = None
+    low_lps_mm: Triple | None = None
+    high_lps_mm: Triple | None = None
 
 
 def make_limb(
@@ -73,21 +73,29 @@ def make_limb(
 
     Args:
         kind: ``thigh`` (femur shaft, muscles, vessels) or ``elbow`` (humerus, radius and ulna of
-            an arm at the patient's side, beside the trunk's wall with ribs).
+            an arm at the patient's side, beside the trunk's wall with ribs); with a joint that
+            bends ``hip`` (half a pelvis and upper femur, right side) or ``arm`` (humerus against
+            radius and ulna, a hinge).
         spacing_zyx_mm: Spacing of the scan.
         psf_fwhm_mm: Point spread along z, y, x.
         noise_sd_hu: Standard deviation of correlated noise.
         noise_fwhm_mm: Width of the noise's kernel.
         seed: Draws the person (sizes vary by some per cent) and the noise.
-        length_mm: Length along z.
+        length_mm: Length along z of what a scan should show.
 
     Raises:
         ValueError: for another kind.
     """
-    makers = {"thigh": _thigh, "elbow": _elbow}
-    if kind not in makers:
-        raise ValueError(f"a limb is one of {sorted(makers)}, got {kind}")
-    tissues, low, high = makers[kind](np.random.default_rng([seed, 61]), length_mm)
+    rng = np.random.default_rng([seed, 61])
+    plain = {"thigh": _thigh, "elbow": _elbow}
+    bending = {"hip": hip, "arm": arm}
+    center: Triple | None = None
+    if kind in plain:
+        tissues, low, high = plain[kind](rng, length_mm)
+    elif kind in bending:
+        tissues, low, high, center = bending[kind](rng, length_mm)
+    else:
+        raise ValueError(f"a limb is one of {', '.join(sorted(plain | bending))}, got {kind}")
     size = np.ceil((np.asarray(high) - low)[::-1] / spacing_zyx_mm).astype(int)
     grid = Grid((int(size[0]), int(size[1]), int(size[2])), spacing_zyx_mm, low)
     hu = np.empty(grid.size_zyx, np.float32)
@@ -113,7 +121,31 @@ def make_limb(
             grid.size_zyx, spacing_zyx_mm, noise_sd_hu, noise_fwhm_mm, [seed, 63]
         )
     stored = np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
-    return Limb(CTVolume(stored, grid), Mask(bone, grid), total)
+    volume, native = CTVolume(stored, grid), Mask(bone, grid)
+    if center is None:
+        return Limb(volume, native, total)
+    joint = Joint(f"{kind} joint", _beyond(tissues, native), center)
+    return Limb(
+        volume,
+        native,
+        total,
+        Rig(native, [joint]),
+        (low[0], low[1], 0.0),
+        (high[0], high[1], length_mm),
+    )
+
+
+def _beyond(tissues: list[Tissue], bone: Mask) -> Mask:
+    """The bones beyond the joint: each voxel of bone belongs to the nearer side."""
+    index = np.argwhere(bone.array)
+    points = bone.grid.to_lps_mm(index).astype(np.float32)
+    sides = [
+        np.min([t.inside(points) for t in tissues if t.bone and t.beyond == side], axis=0)
+        for side in (False, True)
+    ]
+    array = np.zeros(bone.array.shape, bool)
+    array[tuple(index.T)] = sides[1] < sides[0]
+    return Mask(array, bone.grid)
 
 
 def _paint(
@@ -165,41 +197,41 @@ def _plane_mean(array: NDArray[np.float32]) -> NDArray[np.float32]:
     return mean
 
 
-def _thigh(rng: np.random.Generator, length: float) -> tuple[list[Tissue], Triple, Triple]:
+def _thigh(rng: np.random.Generator, long: float) -> tuple[list[Tissue], Triple, Triple]:
     """Right thigh at mid shaft; the femur is slightly bent, thicker and spongier at one end."""
     girth = rng.uniform(0.92, 1.08)
     outer = rng.uniform(13.0, 15.0)
     wall = rng.uniform(4.5, 6.5)
 
     def centre(p: Points) -> tuple[Points, Points]:
-        t = p[:, 2] / np.float32(length)
+        t = p[:, 2] / np.float32(long)
         return 6.0 + 4.0 * t, -8.0 - 10.0 * (t - 0.5) ** 2 * 4
 
     def round_bone(radius: float) -> Field:
         def inside(p: Points) -> Points:
             cx, cy = centre(p)
-            flare = 1.0 + 0.5 * np.clip(p[:, 2] / length - 0.75, 0, None) * 2
-            gap = _length(p[:, 0] - cx, (p[:, 1] - cy) * 0.95) - radius * flare
+            flare = 1.0 + 0.5 * np.clip(p[:, 2] / long - 0.75, 0, None) * 2
+            gap = length(p[:, 0] - cx, (p[:, 1] - cy) * 0.95) - radius * flare
             return np.asarray(gap, np.float32)
 
         return inside
 
     tissues = [
-        Tissue(_tube(0, 0, 82 * girth, 76 * girth), SKIN),
-        Tissue(_tube(0, 0, 82 * girth - 2, 76 * girth - 2), FAT),
-        *_muscles(rng, 70 * girth, 64 * girth, (6.0, -8.0)),
-        Tissue(_tube(-22, 8, 4.5, 4.5), VESSEL),
-        Tissue(_tube(-30, 11, 5.5, 5.0), VESSEL),
+        Tissue(tube(0, 0, 82 * girth, 76 * girth), SKIN),
+        Tissue(tube(0, 0, 82 * girth - 2, 76 * girth - 2), FAT),
+        *muscles(rng, 70 * girth, 64 * girth, (6.0, -8.0)),
+        Tissue(tube(-22, 8, 4.5, 4.5), VESSEL),
+        Tissue(tube(-30, 11, 5.5, 5.0), VESSEL),
         Tissue(round_bone(outer), CORTEX, True),
         Tissue(round_bone(outer - wall), MARROW, True),
     ]
     edge = 82 * girth + 14
-    return tissues, (-edge, -edge, 0.0), (edge, edge, length)
+    return tissues, (-edge, -edge, 0.0), (edge, edge, long)
 
 
-def _elbow(rng: np.random.Generator, length: float) -> tuple[list[Tissue], Triple, Triple]:
+def _elbow(rng: np.random.Generator, long: float) -> tuple[list[Tissue], Triple, Triple]:
     """Left arm at the side: humerus widening to the joint, radius and ulna; trunk wall, ribs."""
-    joint = 0.48 * length + float(rng.uniform(-4, 4))
+    joint = 0.48 * long + float(rng.uniform(-4, 4))
     size = rng.uniform(0.93, 1.07)
     arm_x = 62.0
 
@@ -208,7 +240,7 @@ def _elbow(rng: np.random.Generator, length: float) -> tuple[list[Tissue], Tripl
             up = np.clip((p[:, 2] - joint) / 38.0, 0.0, 1.0)
             wide = (10.5 + 16.0 * (1 - up) ** 2) * size - shrink
             deep = (10.5 - 1.5 * (1 - up)) * size - shrink
-            value = _ellipse(p[:, 0] - arm_x, p[:, 1], wide, deep)
+            value = ellipse(p[:, 0] - arm_x, p[:, 1], wide, deep)
             return np.asarray(np.maximum(value, joint + 2.0 + shrink - p[:, 2]), np.float32)
 
         return inside
@@ -216,7 +248,7 @@ def _elbow(rng: np.random.Generator, length: float) -> tuple[list[Tissue], Tripl
     def forearm_bone(x: float, y: float, radius: float, top: float, shrink: float) -> Field:
         def inside(p: Points) -> Points:
             near = np.clip((p[:, 2] - joint + 28.0) / 28.0, 0.0, 1.0)
-            value = _length(p[:, 0] - arm_x - x, p[:, 1] - y) - (radius + 3.5 * near - shrink)
+            value = length(p[:, 0] - arm_x - x, p[:, 1] - y) - (radius + 3.5 * near - shrink)
             return np.asarray(np.maximum(value, p[:, 2] - (joint + top - shrink)), np.float32)
 
         return inside
@@ -227,16 +259,16 @@ def _elbow(rng: np.random.Generator, length: float) -> tuple[list[Tissue], Tripl
     # The olecranon stands behind the humerus.
     olecranon = (-3.0, 17.0, 6.0 * size, 20.0)
     tissues = [
-        Tissue(_tube(arm_x, 0, arm_wide, arm_wide * 0.92), SKIN),
-        Tissue(_tube(arm_x, 0, arm_wide - 2, arm_wide * 0.92 - 2), FAT),
-        *_muscles(rng, arm_wide - 8, arm_wide * 0.92 - 8, (0.0, 0.0), arm_x),
-        Tissue(_tube(arm_x - 18, -10, 2.6, 2.6), VESSEL),
+        Tissue(tube(arm_x, 0, arm_wide, arm_wide * 0.92), SKIN),
+        Tissue(tube(arm_x, 0, arm_wide - 2, arm_wide * 0.92 - 2), FAT),
+        *muscles(rng, arm_wide - 8, arm_wide * 0.92 - 8, (0.0, 0.0), arm_x),
+        Tissue(tube(arm_x - 18, -10, 2.6, 2.6), VESSEL),
         # Trunk: skin, fat, wall muscle, and air-filled lung behind it.
-        Tissue(_tube(-95, 0, 100, 120), SKIN),
-        Tissue(_tube(-95, 0, 98, 118), FAT),
-        Tissue(_tube(-95, 0, 84, 104), MUSCLE),
+        Tissue(tube(-95, 0, 100, 120), SKIN),
+        Tissue(tube(-95, 0, 98, 118), FAT),
+        Tissue(tube(-95, 0, 84, 104), MUSCLE),
         *_ribs(),
-        Tissue(_tube(-95, 0, 66, 86), -40),
+        Tissue(tube(-95, 0, 66, 86), -40),
     ]
     for bone in (ulna, radius, olecranon):
         tissues.append(Tissue(forearm_bone(*bone, 0.0), CORTEX, True))
@@ -244,7 +276,7 @@ def _elbow(rng: np.random.Generator, length: float) -> tuple[list[Tissue], Tripl
     for bone in (ulna, radius, olecranon):
         tissues.append(Tissue(forearm_bone(*bone, 2.2), SPONGY, True))
     tissues.append(Tissue(humerus(2.6), SPONGY, True))
-    return tissues, (-60.0, -62.0, 0.0), (arm_x + arm_wide + 12, 62.0, length)
+    return tissues, (-60.0, -62.0, 0.0), (arm_x + arm_wide + 12, 62.0, long)
 
 
 def _ribs() -> list[Tissue]:
@@ -253,56 +285,9 @@ def _ribs() -> list[Tissue]:
     def rib(shrink: float) -> Field:
         def inside(p: Points) -> Points:
             along = np.mod(p[:, 2] - np.float32(0.3) * p[:, 1] + 15, 30) - 15
-            ring = _ellipse(p[:, 0] + 95, p[:, 1], 74.0, 94.0)
-            return _ellipse(ring, along, 4.0 - shrink, 6.5 - shrink)
+            ring = ellipse(p[:, 0] + 95, p[:, 1], 74.0, 94.0)
+            return ellipse(ring, along, 4.0 - shrink, 6.5 - shrink)
 
         return inside
 
     return [Tissue(rib(0.0), 900, True), Tissue(rib(1.6), SPONGY, True)]
-
-
-def _muscles(
-    rng: np.random.Generator,
-    wide: float,
-    deep: float,
-    centre: tuple[float, float],
-    x0: float = 0.0,
-) -> list[Tissue]:
-    """Six to eight muscle bellies round the bone with thin fat between them."""
-    count = int(rng.integers(6, 9))
-    turn = rng.uniform(0, 2 * np.pi)
-
-    def bellies(p: Points) -> Points:
-        angle = np.arctan2(p[:, 1] - centre[1], p[:, 0] - x0 - centre[0])
-        # Distance to the nearest septum, as arc length; septa twist slowly along the limb.
-        phase = (angle + turn + 0.004 * p[:, 2]) * count / (2 * np.pi)
-        away = np.abs(phase - np.rint(phase)) * 2 * np.pi / count
-        radius = _length(p[:, 0] - x0 - centre[0], p[:, 1] - centre[1])
-        septum = 0.9 - away * radius
-        skin = _ellipse(p[:, 0] - x0, p[:, 1], wide, deep)
-        return -smooth_min(-skin, -np.where(radius < 18, -5.0, septum), 2.0)
-
-    return [Tissue(bellies, MUSCLE)]
-
-
-def _tube(cx: float, cy: float, rx: float, ry: float) -> Field:
-    """An elliptic cylinder along z."""
-
-    def inside(p: Points) -> Points:
-        return _ellipse(p[:, 0] - cx, p[:, 1] - cy, rx, ry)
-
-    return inside
-
-
-def _length(x: Any, y: Any) -> Any:
-    """Length of (x, y); ``np.hypot`` guards against overflow, which takes five times as long."""
-    return np.sqrt(x * x + y * y)
-
-
-def _ellipse(x: Any, y: Any, rx: Any, ry: Any) -> Points:
-    """First-order distance to an ellipse."""
-    rx, ry = np.maximum(rx, 0.3), np.maximum(ry, 0.3)
-    k0 = _length(x / rx, y / ry)
-    k1 = np.maximum(_length(x / rx**2, y / ry**2), 1e-6)
-    inner = -np.minimum(rx, ry)
-    return np.asarray(np.where(k0 < 1e-3, inner, k0 * (k0 - 1) / k1), np.float32)

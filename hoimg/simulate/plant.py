@@ -8,7 +8,7 @@ scan in place of the soft tissue that it replaces. See ``docs/methods/simulate.m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -170,7 +170,7 @@ def plant(
     noise_fwhm_mm: float = 1.5,
     seed: int = 0,
     native_bone: Mask | None = None,
-    exam_to_patient_lps: NDArray[Any] | None = None,
+    exam_to_patient_lps: NDArray[Any] | Mapping[int, NDArray[Any]] | None = None,
     mineral_scale: float = 1.0,
     supersample: int = 3,
 ) -> Planted:
@@ -185,8 +185,8 @@ def plant(
         noise_fwhm_mm: Width of the noise's smoothing kernel, mm.
         seed: Seed of the noise.
         native_bone: Native skeleton in the *patient's* frame (see :func:`build_lesion`).
-        exam_to_patient_lps: 4x4 rigid matrix from the exam's LPS points to the patient's; None when
-            they are the same.
+        exam_to_patient_lps: 4x4 rigid matrix from the exam's LPS points to the patient's, or one
+            for each lesion by label (a limb that moved on its own); None when they are the same.
         mineral_scale: Factor on HU above soft tissue, for another tube voltage (1 at 120 kVp).
         supersample: Fine voxels per scan voxel along each axis.
 
@@ -201,12 +201,17 @@ def plant(
     used = [m.spec.label for m in models]
     if len(set(used)) != len(used):
         raise ValueError(f"labels must differ, got {used}")
-    to_patient = np.eye(4) if exam_to_patient_lps is None else np.asarray(exam_to_patient_lps)
+    ways: dict[int, NDArray[Any]] = {label: np.eye(4) for label in used}
+    if isinstance(exam_to_patient_lps, Mapping):
+        ways = {label: np.asarray(exam_to_patient_lps[label]) for label in used}
+    elif exam_to_patient_lps is not None:
+        ways = {label: np.asarray(exam_to_patient_lps) for label in used}
     hu = volume.hu.astype(np.float32)
     labels = np.zeros(hu.shape, np.uint16)
     best = np.zeros(hu.shape, np.float32)
     truths = {}
     for model in models:
+        to_patient = ways[model.spec.label]
         box = _scan_box(model, volume.grid, to_patient, psf_fwhm_mm)
         weight, content = _render(model, volume.grid.crop(box), to_patient, supersample)
         tissue = _soft_tissue(volume, box)

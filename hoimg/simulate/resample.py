@@ -50,7 +50,7 @@ def resample(
             image = sitk.RecursiveGaussian(
                 image, sigma, False, sitk.RecursiveGaussianImageFilter.ZeroOrder, axis
             )
-    transform = _affine(exam_to_patient_lps)
+    transform = affine(exam_to_patient_lps)
     reference = to_sitk(np.zeros(grid.size_zyx, np.uint8), grid)
     moved = sitk.Resample(image, reference, transform, sitk.sitkBSpline, AIR_HU)
     hu = np.clip(sitk.GetArrayFromImage(moved), float(volume.hu.min()), float(volume.hu.max()))
@@ -74,11 +74,39 @@ def resample_nearest(
     moved = sitk.Resample(
         to_sitk((mask.array > 0).astype(np.uint8), mask.grid),
         to_sitk(np.zeros(grid.size_zyx, np.uint8), grid),
-        _affine(exam_to_patient_lps),
+        affine(exam_to_patient_lps),
         sitk.sitkNearestNeighbor,
         0,
     )
     return Mask(np.asarray(sitk.GetArrayFromImage(moved), np.uint8), grid)
+
+
+def resample_linear(
+    array: NDArray[Any],
+    source: Grid,
+    grid: Grid,
+    exam_to_patient_lps: NDArray[Any] | None = None,
+    outside: float = 1000.0,
+) -> NDArray[np.float32]:
+    """Linear interpolation of any numbers (e.g. distances, mm) on another grid; float32.
+
+    Args:
+        array: Numbers on ``source``, in the patient's frame.
+        source: Their grid.
+        grid: Grid of the exam.
+        exam_to_patient_lps: 4x4 matrix from the exam's LPS points to the patient's.
+        outside: Value beyond ``source``.
+    """
+    import SimpleITK as sitk
+
+    moved = sitk.Resample(
+        to_sitk(array.astype(np.float32), source),
+        to_sitk(np.zeros(grid.size_zyx, np.uint8), grid),
+        affine(exam_to_patient_lps),
+        sitk.sitkLinear,
+        outside,
+    )
+    return np.asarray(sitk.GetArrayFromImage(moved), np.float32)
 
 
 def average_slices(volume: CTVolume, thick_mm: float) -> CTVolume:
@@ -97,7 +125,8 @@ def average_slices(volume: CTVolume, thick_mm: float) -> CTVolume:
     return CTVolume(np.rint(hu.mean(axis=1, dtype=np.float32)).astype(np.int16), grid)
 
 
-def _affine(matrix: NDArray[Any] | None) -> sitk.Transform:
+def affine(matrix: NDArray[Any] | None) -> sitk.Transform:
+    """ITK's transform of a 4x4 matrix of LPS points; None: identity."""
     import SimpleITK as sitk
 
     transform = sitk.AffineTransform(3)

@@ -22,10 +22,11 @@ MARROW_HU = -20.0
 """HU of the marrow of a mature lesion between its trabeculae (fatty, some red marrow)."""
 
 
-MANNERS = ("zonal", "cloud", "solid", "spongy")
+MANNERS = ("zonal", "cloud", "solid", "spongy", "reverse")
 """Kinds of texture: rim first (``zonal``, the published course); a haze that thins towards its
 edge (``cloud``); dense throughout without a core (``solid``); a complete rim round spongy bone in
-place of fatty marrow (``spongy``)."""
+place of fatty marrow (``spongy``); a dense centre under a faint edge, as some sarcomas have it
+(``reverse``)."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,12 @@ class Texture:
             grain = SmoothField([self.seed, 32], 1.5)(offsets_mm)
             level = 350.0 + 600.0 * s * s
             return np.asarray(level * (1.0 + 0.06 * np.clip(grain, -2, 2)), np.float32)
+        if self.manner == "reverse":
+            # No number is published: the edge and how far the centre exceeds it are drawn.
+            edge, rise = np.random.default_rng([self.seed, 40]).uniform((180, 250), (420, 600))
+            grain = SmoothField([self.seed, 39], 2.2)(offsets_mm)
+            dense = edge + rise * _step(depth_mm, 1.5, 4.5)
+            return np.asarray(dense * (1.0 + 0.1 * np.clip(grain, -2, 2)), np.float32)
         core = self._spongy(offsets_mm) if self.manner == "spongy" else self._core(offsets_mm, s)
         cover, rim_hu, rim_mm = self._rim(offsets_mm, s)
         # The rim's inner face is diffuse while immature and sharp at the end.

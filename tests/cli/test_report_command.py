@@ -43,6 +43,20 @@ def test_what_cannot_be_understood_is_a_usage_error(capsys, tmp_path, monkeypatc
     assert not (tmp_path / "out").exists()
 
 
+def test_a_context_that_is_none_is_a_usage_error_before_anything_is_analysed(
+    capsys, tmp_path, sample_data
+):
+    file = tmp_path / "context.json"
+    file.write_text('{"aetiology": "fell off a horse"}')
+    out = tmp_path / "out"
+    assert run(["report", str(sample_data), "-o", str(out), "--context", str(file), "-q"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "context 'aetiology'" in err
+    assert "horse" not in err
+    assert not out.exists()
+
+
 @pytest.mark.parametrize("text", ["62.5,-11,840.2", " 62.5, -11 ,8.402e2"])
 def test_a_seed_is_three_numbers(text):
     assert _point(text) == (62.5, -11.0, 840.2)

@@ -225,6 +225,8 @@ def patient(lesions: tuple[int, ...] = (1, 2, 3), **acquisition: object) -> Pati
                     "spacing_zyx_mm": grid(k).spacing_zyx_mm,
                     "size_zyx": grid(k).size_zyx,
                     "noise_hu": 18.0,
+                    "psf_fwhm_zyx_mm": (1.25, 1.1, 1.1),
+                    "psf_source_zyx": ("slice_thickness", "cortex", "cortex"),
                     "manufacturer": "Maker",
                     **acquisition,
                 }

@@ -77,6 +77,11 @@ def test_the_first_thing_said_is_the_answer(page, result):
     assert result.report.patient_key in text
 
 
+def test_the_page_says_what_the_point_spread_was_read_from(page):
+    assert "1.25 × 1.1 × 1.1" in page.text
+    assert "slice thickness × cortex × cortex" in page.text
+
+
 def test_labels_are_never_colour_alone(html, page):
     for text in ("Mature on imaging", "Immature on imaging", "Indeterminate"):
         assert text in page.text

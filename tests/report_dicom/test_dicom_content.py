@@ -201,6 +201,27 @@ def test_sr_numbers_equal_the_reports(planted: PatientResult, tmp_path: Path) ->
     assert STATEMENT in texts_of(sr)
 
 
+def test_sr_words_of_change_are_those_of_the_page(tmp_path: Path) -> None:
+    series = write_series(tmp_path / "in")
+    base = default_lesions()[0].changes[0].model_copy(update={"category": "no_detectable_change"})
+    within = base.model_copy(update={"volume_change_pct": 2.0, "rim_change": 0.25, "rim_rc": 0.2})
+    apart = base.model_copy(update={"comparable": False, "flags": ["kvp_differs"]})
+    lesions = [
+        lesion("L1", observation(4), changes=[within]),
+        lesion("L2", observation(2), changes=[apart]),
+    ]
+    result = make_result(series, planted_labels(series.grid.size_zyx), lesions)
+    first, second = groups_of(by_name(write_dicom_objects(result, tmp_path / "out"))[SR_NAME])
+    assert any("no detectable change (RC 12 %)" in text for text in texts_of(first))
+    assert coded(first)["HO-CHANGE"] == "HO-C-NONE"
+    assert measured(first)[("HO-C-RIM", None)] == (0.25, "1")
+    assert measured(first)[("HO-RC-RIM", None)] == (0.2, "1")
+    # What may not be compared is neither changed nor unchanged.
+    assert any("not compared: tube voltage differs" in text for text in texts_of(second))
+    assert not any("no detectable change" in text for text in texts_of(second))
+    assert "HO-CHANGE" not in coded(second)
+
+
 def test_sr_tracks_lesions_and_points_at_their_segments(
     planted: PatientResult, tmp_path: Path
 ) -> None:

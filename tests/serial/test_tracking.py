@@ -8,14 +8,16 @@ from hypothesis import strategies as st
 from hoimg.geometry import Grid
 from hoimg.image import Mask
 from hoimg.results import Acquisition, Observation
-from hoimg.serial import ExamLesions, Registration, track
+from hoimg.serial import ExamLesions, Known, Part, Registration, track
 from hoimg.serial.align import rigid
 
 ACQUISITION = Acquisition(kvp=120, kernel="B", slice_thickness_mm=2.0)
 SIZE, SPACING = (40, 50, 50), (2.0, 2.0, 2.0)
 
 
-def exam(k, balls, *, matrix=None, size=SIZE, origin=(0.0, 0.0, 0.0), days=None):
+def exam(
+    k, balls, *, matrix=None, size=SIZE, origin=(0.0, 0.0, 0.0), days=None, metal=None, known=None
+):
     """An exam with balls given in the frame of the first exam: (label, centre LPS, radius)."""
     grid = Grid(size, SPACING, origin)
     index = np.indices(size).reshape(3, -1).T
@@ -39,8 +41,16 @@ def exam(k, balls, *, matrix=None, size=SIZE, origin=(0.0, 0.0, 0.0), days=None)
         for label in np.unique(array)
         if label
     }
+    if metal is not None:
+        metal = Mask((np.linalg.norm(points - metal, axis=1) <= 4).reshape(size), grid)
     return ExamLesions(
-        f"e{k}", 100 * k if days is None else days, ACQUISITION, Mask(array, grid), observations
+        f"e{k}",
+        100 * k if days is None else days,
+        ACQUISITION,
+        Mask(array, grid),
+        observations,
+        metal,
+        known or {},
     )
 
 
@@ -247,3 +257,143 @@ def test_a_part_that_appeared_and_merged_later_adds_nothing_before():
     assert long.comparable
     assert long.volume_change_pct == pytest.approx(100 * (after / before - 1))
     assert events(part) == [("e0", "e1", "new"), ("e1", "e2", "merged")]
+
+
+LEFT_BONE = np.array([[20.0, 30.0, z] for z in range(10, 60, 2)])
+RIGHT_BONE = np.array([[80.0, 30.0, z] for z in range(10, 60, 2)])
+
+
+def two_bones(matrix, *, right_accepted=True):
+    """A placement in which the right bone moved by itself, or could not be placed."""
+    moved = RIGHT_BONE @ matrix[:3, :3].T + matrix[:3, 3]
+    parts = (
+        Part(np.eye(4), True, 0.9, 0.4, None, LEFT_BONE, LEFT_BONE),
+        Part(
+            matrix, right_accepted, 0.9, 0.4, None if right_accepted else "bones_unlike",
+            RIGHT_BONE, moved,
+        ),
+    )  # fmt: skip
+    return Registration(np.eye(4), True, 0.9, 0.4, None, parts)
+
+
+def test_a_lesion_moves_with_its_limb_and_the_report_says_so():
+    by = rigid(np.radians([0.0, 0.0, 25.0]), np.array([-8.0, 6.0, 4.0]), np.array([80.0, 30, 30]))
+    near_right = (72.0, 34.0, 30.0)
+    first = exam(0, [(1, A, 7), (2, near_right, 6)])
+    second = exam(1, [(1, A, 7)])
+    place = by[:3, :3] @ np.array(near_right) + by[:3, 3]
+    second = exam(1, [(1, A, 7), (2, tuple(place), 6)])
+    stays, goes = follow([first, second], {("e0", "e1"): two_bones(by)})
+    assert labels(stays) == [1, 1]
+    assert labels(goes) == [2, 2]
+    assert stays.observations[1].flags == []
+    assert goes.observations[1].flags == ["matched_by_nearest_bone"]
+    # Taken for one body it would have been lost.
+    assert len(follow([first, second])) == 3
+
+
+def test_near_a_bone_that_was_not_placed_nothing_is_matched_resolved_or_new():
+    near_right = (72.0, 34.0, 30.0)
+    exams = [exam(0, [(1, A, 7), (2, near_right, 6)]), exam(1, [(1, A, 7), (2, near_right, 6)])]
+    lost = two_bones(np.eye(4), right_accepted=False)
+    kept, before, after = follow(exams, {("e0", "e1"): lost})
+    assert statuses(kept) == ["measured", "measured"]
+    assert statuses(before) == ["measured", "not_measurable"]
+    assert statuses(after) == ["not_measurable", "measured"]
+    assert before.changes == after.changes == []
+    for found, i in ((before, 1), (after, 0)):
+        assert found.observations[i].flags == ["registration_rejected"]
+        assert "registration_rejected" in found.observations[1 - i].flags
+
+
+@pytest.mark.parametrize(("gap_mm", "seen"), [(11.0, False), (40.0, True)])
+def test_under_metal_a_lesion_is_neither_resolved_nor_new(gap_mm, seen):
+    screw = (A[0] + gap_mm, A[1], A[2])  # its surface is 4 mm from its middle, the lesion's 8
+    with_lesion, with_metal = [(1, A, 8)], {"metal": screw}
+    (gone,) = follow([exam(0, with_lesion), exam(1, [], **with_metal)])
+    assert statuses(gone) == ["measured", "absent" if seen else "not_measurable"]
+    assert [c.category for c in gone.changes] == (["resolved"] if seen else [])
+    (came,) = follow([exam(0, [], **with_metal), exam(1, with_lesion)])
+    assert [c.category for c in came.changes] == (["new"] if seen else [])
+    if not seen:
+        assert gone.observations[1].flags == ["hidden_by_metal"]
+
+
+def test_a_way_through_an_exam_that_does_not_show_the_place_is_not_taken():
+    top = (50.0, 50.0, 70.0)
+    exams = [
+        exam(0, [(1, A, 8)], size=(25, 50, 50)),  # ends below z = 50 mm
+        exam(1, [(1, A, 8), (2, top, 7)]),
+        exam(2, [(1, A, 8), (2, top, 7)]),
+    ]
+    tracks = follow(exams)  # both later exams are placed onto the first one only
+    assert [labels(t) for t in tracks] == [[1, 1, 1], [None, 2, None], [None, None, 2]]
+    assert all(t.changes == [] for t in tracks[1:])
+    direct = {("e0", "e1"): accepted(), ("e0", "e2"): accepted(), ("e1", "e2"): accepted()}
+    assert [labels(t) for t in follow(exams, direct)] == [[1, 1, 1], [None, 2, 2]]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    error=st.tuples(*[st.floats(-2.2, 2.2)] * 3),
+    gone=st.integers(-1, 2),
+    grown=st.floats(0.85, 1.3),
+)
+def test_close_lesions_never_swap(error, gone, grown):
+    places = [(40.0, 50.0, 40.0), (52.0, 50.0, 40.0), (64.0, 50.0, 40.0)]  # 2 mm apart
+    shift = np.eye(4)
+    shift[:3, 3] = error
+    first = exam(0, [(k + 1, c, 5.0) for k, c in enumerate(places)])
+    later = [(k + 1, c, min(5.0 * grown, 5.8)) for k, c in enumerate(places) if k != gone]
+    tracks = follow([first, exam(1, later)], {("e0", "e1"): accepted(shift)})
+    for found in tracks:
+        one, two = labels(found)
+        assert one is None or two is None or one == two
+
+
+def as_known(tracks, k):
+    """What a report of these tracks says of exam ``k``."""
+    return {
+        o.label: Known(t.tracking_uid, t.lesion_id)
+        for t in tracks
+        for o in t.observations
+        if o.exam_id == f"e{k}" and o.label is not None
+    }
+
+
+@pytest.mark.parametrize("added", [0, 1, 2], ids=["older", "between", "later"])
+def test_names_stay_when_an_exam_is_added(added):
+    balls = [(1, A, 7), (2, B, 9)]
+    seen = [k for k in range(3) if k != added]
+    old = {k: exam(k, balls) for k in seen}
+    ways = {("e0", "e1"): accepted(), ("e1", "e2"): accepted(), ("e0", "e2"): accepted()}
+    before = follow(list(old.values()), ways)
+    # The added exam shows one more lesion, larger than all: it must not take L1.
+    again = [exam(k, balls, known=as_known(before, k)) for k in seen]
+    extra = exam(added, [(4, B, 9), (5, A, 7), (6, C, 12)])
+    used = [t.lesion_id for t in before]
+    after = track([*again, extra], ways, patient_key="key", used_ids=used)
+    named = {t.lesion_id: t.tracking_uid for t in after}
+    assert {t.lesion_id: t.tracking_uid for t in before}.items() <= named.items()
+    assert list(named) == ["L1", "L2", "L3"]
+    assert len(set(named.values())) == 3
+
+
+def test_two_lesions_that_prove_one_keep_the_earlier_name_and_a_gone_one_keeps_its_number():
+    first = exam(0, [(1, A, 8)], known={1: Known("1.2.3", "L2")})
+    second = exam(1, [(1, A, 8), (2, B, 7)], known={1: Known("1.2.4", "L1")})
+    one, new = track(
+        [first, second], {("e0", "e1"): accepted()}, patient_key="key", used_ids=["L1", "L2", "L3"]
+    )
+    assert (one.lesion_id, one.tracking_uid) == ("L2", "1.2.3")
+    assert new.lesion_id == "L4"
+
+
+def test_of_two_parts_the_larger_keeps_the_name():
+    near = (44.0, 30.0, 30.0)
+    whole = exam(0, [(1, A, 8), (1, near, 6)], known={1: Known("1.2.3", "L7")})
+    main, part = follow([whole, exam(1, [(1, A, 7), (2, near, 5)])])
+    assert {main.lesion_id, part.lesion_id} == {"L7", "L1"}
+    kept = main if main.lesion_id == "L7" else part
+    assert kept.tracking_uid == "1.2.3"
+    assert labels(kept) == [1, 1]

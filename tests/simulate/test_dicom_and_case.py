@@ -16,18 +16,11 @@ from scipy import ndimage
 from hoimg.errors import UsageError
 from hoimg.geometry import Grid
 from hoimg.image import CTVolume, Mask
-from hoimg.simulate.case import (
-    MINERAL_SCALE,
-    CasePlan,
-    ExamPlan,
-    LesionPlan,
-    exam_to_patient,
-    outside_body,
-    scan_exam,
-    write_case,
-)
+from hoimg.simulate.case import write_case
 from hoimg.simulate.dicom_writer import COMPRESSIONS, SeriesSpec, StudySpec, write_study
+from hoimg.simulate.exam import exam_to_patient, outside_body, scan_exam
 from hoimg.simulate.limb import make_limb
+from hoimg.simulate.plans import MINERAL_SCALE, CasePlan, ExamPlan, LesionPlan
 from hoimg.simulate.scenarios import course, plan_case, plan_exams
 from hoimg.simulate.shapes import Lobulated
 
@@ -256,20 +249,24 @@ def test_an_unknown_limb_is_refused():
 
 
 def test_courses_do_what_they_say():
-    volumes, stages = course("growing", 3, 3000.0)
-    np.testing.assert_allclose(np.divide(volumes[1:], volumes[:-1]), 1.45)
-    assert volumes[-1] == 3000.0
-    assert max(stages) < 0.9
-    volumes, stages = course("maturing", 4, 3000.0)
-    assert volumes[2] == volumes[3] == 3000.0
-    assert stages[2] == stages[3] == 1.0
-    assert volumes[0] < volumes[1] < volumes[2]
-    assert course("stable", 2, 500.0) == ([500.0, 500.0], [1.0, 1.0])
-    volumes, stages = course("appearing", 3, 3000.0)
-    assert volumes[0] is None
-    assert volumes[1] == 2000.0
+    told = course("growing", 3, 3000.0)
+    np.testing.assert_allclose(np.divide(told.volumes_mm3[1:], told.volumes_mm3[:-1]), 1.45)
+    assert told.volumes_mm3[-1] == 3000.0
+    assert min(told.stages) >= 0.9
+    assert max(course("growing-without-rim", 5, 3000.0).stages) <= 0.3
+    told = course("maturing", 4, 3000.0)
+    assert told.volumes_mm3[2] == told.volumes_mm3[3] == 3000.0
+    assert told.stages[2] == told.stages[3] == 1.0
+    assert told.volumes_mm3[0] < told.volumes_mm3[1] < told.volumes_mm3[2]
+    told = course("stable", 2, 500.0)
+    assert (told.volumes_mm3, told.stages) == ([500.0, 500.0], [1.0, 1.0])
+    told = course("shrinking", 3, 1000.0)
+    np.testing.assert_allclose(told.volumes_mm3, [1000.0, 650.0, 422.5])
+    told = course("new", 3, 3000.0)
+    assert told.volumes_mm3[:2] == [None, 2000.0]
+    assert course("reverse-zoning", 2, 900.0).manner == "reverse"
     with pytest.raises(UsageError, match="unknown scenario"):
-        course("shrinking", 3, 100.0)
+        course("vanishing", 3, 100.0)
 
 
 def test_the_last_exam_can_differ():
@@ -292,13 +289,13 @@ def cylinder():
 
 
 def test_a_mixed_plan_tells_several_stories():
-    plan = plan_case(cylinder(), scenario="mixed", lesions=4, exams=3, slice_mm=2.0, seed=2)
+    plan = plan_case(cylinder(), scenario="mixed", lesions=4, exams=3, slice_mm=1.5, seed=2)
     assert [p.label for p in plan.lesions] == ["mature", "immature", "immature", "mature"]
     assert [p.lesion_id for p in plan.lesions] == ["A", "B", "C", "D"]
     assert plan.lesions[2].volumes_mm3[0] is None
     changed = plan_case(cylinder(), lesions=1, exams=2, slice_mm=2.0, change="thick", seed=2)
     assert changed.lesions[0].label == "indeterminate"
-    alone = plan_case(cylinder(), lesions=2, exams=1, slice_mm=2.0, seed=2)
+    alone = plan_case(cylinder(), lesions=2, exams=1, slice_mm=1.5, seed=2)
     assert {p.label for p in alone.lesions} == {"indeterminate"}
 
 

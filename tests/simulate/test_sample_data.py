@@ -95,7 +95,7 @@ def test_the_script_makes_the_same_pixels(real_data, sample_data, case):
     loader = importlib.util.spec_from_file_location("make_sample_data", path)
     script = importlib.util.module_from_spec(loader)
     loader.loader.exec_module(script)
-    from hoimg.simulate.case import scan_exam
+    from hoimg.simulate.exam import scan_exam
 
     plan = script.make_plan(real_data / "totalsegmentator")
     made = scan_exam(plan, 1)

@@ -8,6 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from hoimg.cli.main import run
+from hoimg.simulate.scenarios import SCENARIOS
 
 
 def write_base(path):
@@ -30,8 +31,10 @@ def test_a_case_from_a_file_and_again_from_its_dicom(tmp_path, capsys):
     assert len(case["lesions"]) == 1
     folder = out / case["exams"][0]["folder"]
     again = ["simulate", "-o", str(tmp_path / "again"), "--base", str(folder), "--slice", "2"]
-    assert run([*again, "--lesions", "1", "--exams", "2", "--scenario", "growing"]) == 0
-    assert len(json.loads((tmp_path / "again" / "case.json").read_text())["exams"]) == 2
+    assert run([*again, "--lesions", "1", "--exams", "2", "--serial", "growing"]) == 0
+    case = json.loads((tmp_path / "again" / "case.json").read_text())
+    assert len(case["exams"]) == 2
+    assert [(x["story"], x["label"]) for x in case["lesions"]] == [("growing", "immature")]
 
 
 def test_usage_errors_end_in_one_line(tmp_path, capsys):
@@ -45,6 +48,8 @@ def test_usage_errors_end_in_one_line(tmp_path, capsys):
         (["-o", out, "--base", str(tmp_path / "none")], 2, "no such file"),
         (["-o", out, "--limb", "tail"], 2, "thigh"),
         (["-o", out, "--base", str(tmp_path / "text.nii")], 3, "cannot be read"),
+        (["-o", out, "--limb", "arm", "--serial", "healing"], 2, "unknown scenario"),
+        (["-o", out, "--limb", "thigh", "--serial", "moved-limb"], 2, "--limb hip"),
     ]:
         assert run(["simulate", *words]) == code
         error = capsys.readouterr().err
@@ -54,4 +59,7 @@ def test_usage_errors_end_in_one_line(tmp_path, capsys):
 
 def test_the_help_shows_examples(capsys):
     assert run(["simulate", "--help"]) == 0
-    assert "--limb elbow" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "--limb elbow" in said
+    joined = "".join(said.split())  # words break at hyphens
+    assert [s for s in SCENARIOS if s not in joined] == []

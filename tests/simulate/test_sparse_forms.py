@@ -12,7 +12,7 @@ import pytest
 from hoimg.geometry import Grid
 from hoimg.image import CTVolume, Mask
 from hoimg.simulate import CasePlan, ExamPlan, LesionPlan, PlantSpec, build_lesion, write_case
-from hoimg.simulate.case import model_key
+from hoimg.simulate.plans import model_key
 from hoimg.simulate.shapes import Lobulated, Plaque, Scaled, Sphere, evaluate_on_cube
 
 STEP = 0.4
