@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from hoimg.geometry import Grid, Triple
 from hoimg.image import CTVolume, Mask
 from hoimg.simulate.film_bones import Bone, ball, hip, knee, spine
-from hoimg.simulate.limb import CORTEX, FAT, MARROW, MUSCLE, SKIN
 from hoimg.simulate.noise import correlated_noise
 from hoimg.simulate.shapes import smooth_min
+from hoimg.simulate.tissues import CORTEX, FAT, MARROW, MUSCLE, SKIN
 
 BLEND_MM = 7.0
 """Width over which the parts of a bone run into each other."""

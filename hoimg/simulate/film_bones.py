@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.geometry import Triple
-from hoimg.simulate.limb import MARROW, SPONGY
+from hoimg.simulate.tissues import MARROW, SPONGY
 
 Field = Callable[[Any, Any, Any], Any]
 
