@@ -19,6 +19,7 @@ import traceback
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ from score import (
 
 ROOT = Path(__file__).resolve().parents[2]
 MODES = ("none", "mask")
+BATCH = 16
+"""Tasks that one pool of processes does."""
 Facts = dict[str, Any]
 
 
@@ -72,10 +75,13 @@ def main() -> int:
     ]
     todo = [t for t in todo if not t[1][-1].exists()]
     # One bad patient ends nothing but itself: each task catches what goes wrong. When a process
-    # dies the rest is done one by one, which shows whose it was.
-    jobs = args.jobs
+    # dies the rest of its batch is done one by one, which shows whose it was. New processes for
+    # each batch keep memory small (max_tasks_per_child can hang: python/cpython issue 115634).
     while todo:
-        todo, jobs = _worked(todo, jobs), 1
+        left = _worked(todo[:BATCH], args.jobs)
+        while left:
+            left = _worked(left, 1)
+        todo = todo[BATCH:]
     text = table(args.output, folders[0].parent.name, modes)
     (args.output / "table.md").write_text(text, encoding="utf-8")
     (args.output / "patients.md").write_text(
@@ -88,7 +94,7 @@ def main() -> int:
 def _worked(todo: list[Any], jobs: int) -> list[Any]:
     """Work on tasks in processes; what is left when a process has died."""
     left = {t[1][-1]: t for t in todo}
-    with ProcessPoolExecutor(jobs, max_tasks_per_child=8) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         running = {pool.submit(work, *given): (given, words) for work, given, words in todo}
         for done in as_completed(running):
             given, words = running[done]
