@@ -89,7 +89,7 @@ def analyze_exam(
     if edits:
         segmentation, done = edited(volume, segmentation, edits, settings)
     if placed.mask is not None:
-        segmentation = _with_mask(segmentation, placed.mask, placed.lesion_flags)
+        segmentation = _with_mask(segmentation, placed.mask, placed.lesion_flags, volume)
     segmentation = replace(segmentation, findings=[*placed.findings, *told, *segmentation.findings])
     measurements = measured_in(exam, volume, segmentation, settings)
     return ExamAnalysis(
@@ -258,7 +258,7 @@ def _guided_exam(patient: Patient, guidance: Guidance | None) -> str | None:
 
 
 def _with_mask(
-    segmentation: Segmentation, mask: Mask, flags: Mapping[int, Sequence[str]]
+    segmentation: Segmentation, mask: Mask, flags: Mapping[int, Sequence[str]], volume: CTVolume
 ) -> Segmentation:
     """The reader's own outlines in place of the lesions found.
 
@@ -266,6 +266,7 @@ def _with_mask(
         segmentation: Of the exam.
         mask: The outlines on the exam's voxels, one label each.
         flags: Label to what else is to be said of that outline.
+        volume: The exam.
     """
     import numpy as np
 
@@ -274,7 +275,7 @@ def _with_mask(
     inside = mask.array > 0
     labels = np.unique(mask.array[inside]).tolist()
     return replace(
-        taken_from(segmentation, inside),
+        taken_from(segmentation, inside, volume),
         lesions=mask,
         lesion_flags={label: [GIVEN, *flags.get(label, ())] for label in labels},
     )

@@ -553,4 +553,4 @@ def test_a_volume_on_other_voxels_than_the_maps_is_refused(made, tmp_path):
     saved = read_saved(made.folder)
     moved = Grid(GRID.size_zyx, GRID.spacing_zyx_mm, (0.0, 0.0, 0.0))
     with pytest.raises(InputRefused, match=made.ids[0]):
-        segmented_before(saved, made.ids[0], moved)
+        segmented_before(saved, made.ids[0], CTVolume(np.zeros(GRID.size_zyx, np.int16), moved))

@@ -18,6 +18,7 @@ from hoimg.geometry import Box, Grid, Triple, bounding_box, margin_voxels
 from hoimg.image import CTVolume, Mask
 from hoimg.memory import sparse_filled
 from hoimg.results import Finding
+from hoimg.segment.blur_rind import with_own_blur
 from hoimg.segment.morphology import dilate_mm, fill_holes, label_components
 from hoimg.segment.outline import outline
 from hoimg.segment.types import ExcludedRegion, Segmentation
@@ -239,7 +240,7 @@ class Draft:
             self.flags[label] = [*(["attached_to_bone"] if touching else []), *said]
         self._touched |= _labels_in(self.excluded[box], drawn)
         self.excluded[box][drawn] = 0
-        self.skeleton[box] &= ~drawn
+        self.skeleton[box] &= ~with_own_blur(drawn, self.volume.hu[box], spacing)
 
     def forget(self, label: int) -> None:
         """Take a piece off the excluded map; what it covers is named otherwise."""
@@ -312,20 +313,24 @@ def middle_and_inside(mask: Bool, box: Box, grid: Grid) -> tuple[Triple, Triple]
     return (a, b, c), (x, y, z)
 
 
-def taken_from(segmentation: Segmentation, drawn: Bool) -> Segmentation:
+def taken_from(segmentation: Segmentation, drawn: Bool, volume: CTVolume) -> Segmentation:
     """The segmentation without native bone and excluded pieces where a reader drew an outline.
 
-    A piece that lost some of its voxels has the numbers of what is left, one that lost all is gone.
+    The blur round an outline is no native bone either. A piece that lost some of its voxels has the numbers of what is left, one that lost all is gone.
 
     Args:
         segmentation: Of an exam; its maps are not written to.
         drawn: Voxels of the reader's outlines, of the exam's shape.
+        volume: The exam, HU.
     """
     left, bone = segmentation.excluded, segmentation.skeleton
+    blurred = drawn.copy()
+    if (box := bounding_box(drawn, margin_voxels(ROOM_MM, volume.grid.spacing_zyx_mm))) is not None:
+        blurred[box] = with_own_blur(drawn[box], volume.hu[box], volume.grid.spacing_zyx_mm)
     touched = _labels_in(left.array, drawn)
     # Plane by plane: what is empty takes no memory.
     kept = (plane * ~taken for plane, taken in zip(left.array, drawn, strict=True))
-    native = (plane & ~taken for plane, taken in zip(bone.array, drawn, strict=True))
+    native = (plane & ~taken for plane, taken in zip(bone.array, blurred, strict=True))
     excluded = sparse_filled(left.array.shape, left.array.dtype, kept)
     skeleton = sparse_filled(bone.array.shape, bool, native)
     return replace(
