@@ -19,6 +19,9 @@ from hoimg.settings import MeasureSettings
 
 Floats = NDArray[np.float64]
 
+CORE_TOO_SMALL = "core_too_small"
+"""Flag: CORE is null, and ZONE too unless the body grows denser inwards throughout."""
+
 
 @dataclass(frozen=True)
 class Features:
@@ -95,6 +98,8 @@ def features_of(
     core_ci: Interval | None = None
     if isinstance(zone, str):
         flags.append(zone)
+    elif _too_small(depths, voxel_mm3, settings):
+        flags.append(CORE_TOO_SMALL)
     elif rim is None:
         flags.append("core_unrated_without_rim")
     elif rim < settings.core_enclosed_rim:
@@ -157,15 +162,21 @@ def zone_contrast(
 
     What blur carries out across the boundary is added back to the outer zone: its mean is the
     integral of the profile's excess from two sigma outside to ``rim_depth_mm`` inside, over that
-    depth. Otherwise every sharp, solid lesion would seem darker outside than inside.
+    depth. Otherwise every sharp, solid lesion would seem darker outside than inside. A thin body has
+    no core that deep; where it grows denser inwards throughout, the median of that rise stands for
+    it, since the warning of a dense centre must not hang on thickness.
 
     Returns:
         Or the reason why it is not rated.
     """
     envelope, settings = sure.envelope, sure.settings
+    if _too_small(depths, voxel_mm3, settings):
+        if (rise := envelope.rise_hu) is None:
+            return CORE_TOO_SMALL
+        middle = -float(np.median(rise))
+        spread = (float(rise.std()), sure.independent_profiles)
+        return middle, sure.difference(middle, spread, (0.0, 1.0))
     core = depths.hu[_core(depths, settings)]
-    if core.size * voxel_mm3 < settings.core_min_mm3:
-        return "core_too_small"
     edges = envelope.edges
     rated = envelope.free & np.isfinite(edges.half_mm)
     if np.count_nonzero(rated) < settings.rim_min_profiles:
@@ -200,3 +211,8 @@ def marrow_fraction(
 
 def _core(depths: DepthMap, settings: MeasureSettings) -> NDArray[np.bool_]:
     return np.asarray(depths.own & (depths.depth_mm >= settings.core_depth_mm))
+
+
+def _too_small(depths: DepthMap, voxel_mm3: float, settings: MeasureSettings) -> bool:
+    voxels = np.count_nonzero(_core(depths, settings))
+    return bool(voxels * voxel_mm3 < settings.core_min_mm3)
