@@ -91,6 +91,8 @@ FLAGS: dict[str, str] = {
     "surfaces_too_far_apart": "the bone surfaces lie too far apart",
     "bones_unlike": "the bones are unlike each other",
     "bones_differ_in_size": "the bones differ in size, as those of two patients do",
+    "mirrored": "one of the exams is mirrored left to right",
+    "bone_pattern_differs": "the bones differ inside, as those of two patients do",
     "joint_torn": "it would have left the bone it is joined to",
     "bone_unexplained": "no motion was found that places this bone",
     "bones_not_separable": "it lies on bone at several places, and whether that is one bone or two "

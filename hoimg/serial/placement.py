@@ -84,8 +84,8 @@ class Registration:
         residual_mm: Median distance between the surfaces of the main part's bone in the common
             view, mm, or None.
         reason: Why it was rejected: ``no_bone``, ``no_common_view``, ``bones_do_not_overlap``,
-            ``surfaces_too_far_apart``, ``bones_unlike`` or ``bones_differ_in_size`` (mirrored,
-            or another patient); None when accepted.
+            ``surfaces_too_far_apart``, ``bones_unlike``, ``bones_differ_in_size``, ``mirrored`` or
+            ``bone_pattern_differs`` (mirrored, or another patient); None when accepted.
         parts: The main part first, then those that moved on their own, then bone that could not
             be placed. One or none: everything moves by ``matrix_lps``.
     """

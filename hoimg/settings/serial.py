@@ -222,6 +222,27 @@ class SerialSettings(Section):
         ge=0,
         le=1,
     )
+    mirror_gain: float = threshold(
+        0.03,
+        unit="correlation coefficient",
+        meaning="A registration is rejected as mirrored when the bones' HU correlate by more than "
+        "this better with one exam mirrored left to right.",
+        source="measured in simulation on a real trunk and digital limbs: at most -0.2 for one "
+        "patient re-positioned, 0.1-0.2 mirrored",
+        status="default",
+        gt=0,
+    )
+    min_bone_pattern: float = threshold(
+        0.4,
+        unit="rank correlation coefficient",
+        meaning="A registration is rejected when the pattern of marrow and struts inside the bones "
+        "(1.2-4 mm, 3 mm off cortex) agrees less, where it shows above the noise.",
+        source="measured in simulation: 0.47-0.98 for one patient with other slices, dose and "
+        "pose, at most 0.33 for strangers with bones of the same shape",
+        status="default",
+        ge=-1,
+        le=1,
+    )
     max_bone_stretch: float = threshold(
         0.015,
         unit="fraction",
