@@ -162,9 +162,9 @@ def zone_contrast(
 
     What blur carries out across the boundary is added back to the outer zone: its mean is the
     integral of the profile's excess from two sigma outside to ``rim_depth_mm`` inside, over that
-    depth. Otherwise every sharp, solid lesion would seem darker outside than inside. A thin body has
-    no core that deep; where it grows denser inwards throughout, the median of that rise stands for
-    it, since the warning of a dense centre must not hang on thickness.
+    depth. Otherwise every sharp, solid lesion would seem darker outside than inside. A thin body
+    has no core that deep; where it grows denser inwards throughout, the median of that rise stands
+    for it, since the warning of a dense centre must not hang on thickness.
 
     Returns:
         Or the reason why it is not rated.

@@ -39,7 +39,7 @@ MIN_SHARE = 0.5
 def rise_inwards(
     profiles: NDArray[np.floating], base_hu: Floats, use: Bools, sigma_mm: Floats
 ) -> Floats | None:
-    """By how much a body is denser inside than at its edge, where it is so over most of its surface.
+    """By how much a body is denser inside than at its edge, if so over most of its surface.
 
     Args:
         profiles: HU ``(n, k)`` at ``DISTANCES_MM``, averaged over neighbours.

@@ -56,6 +56,7 @@ FLAGS: dict[str, str] = {
     "merged_into": "has grown together with",
     "part_of": "counted as part of",
     "part_not_measured": "a part was not measured",
+    "change_not_in_images": "only the outlines differ: the images are as dense there at both exams",
     "long_interval": "compares across exams in between",
     "by_volume_and_mass": "called by volume and mass together",
     "volume_rc_from_intervals": "RC of volume widened to what the measurements allow",

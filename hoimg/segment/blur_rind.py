@@ -62,7 +62,7 @@ def with_own_blur(outlines: Bool, hu_zyx: NDArray[np.generic], spacing_zyx_mm: T
 
 
 def _steepest(hu: NDArray[np.float32], spacing: Triple) -> NDArray[np.intp]:
-    """Flat index of each voxel's neighbour (of 26) to which HU rises most per mm; itself at a top."""
+    """Flat index of the neighbour (of 26) to which HU rises most per mm; a top's own."""
     best = np.zeros(hu.shape, np.float32)
     to = np.arange(hu.size).reshape(hu.shape)
     index = to.copy()

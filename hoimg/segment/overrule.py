@@ -316,7 +316,8 @@ def middle_and_inside(mask: Bool, box: Box, grid: Grid) -> tuple[Triple, Triple]
 def taken_from(segmentation: Segmentation, drawn: Bool, volume: CTVolume) -> Segmentation:
     """The segmentation without native bone and excluded pieces where a reader drew an outline.
 
-    The blur round an outline is no native bone either. A piece that lost some of its voxels has the numbers of what is left, one that lost all is gone.
+    The blur round an outline is no native bone either. A piece that lost some of its voxels has the
+    numbers of what is left, one that lost all is gone.
 
     Args:
         segmentation: Of an exam; its maps are not written to.

@@ -183,8 +183,8 @@ class MeasureSettings(Section):
         0.4,
         unit="voxels",
         meaning="SD of the boundary's place where only the mask gives it (no edge, scan's end).",
-        source="102 planted lesions off bone of the tuning seeds: 0.5 held the truth of all 46 faint "
-        "ones, 0.35 began to miss",
+        source="102 planted lesions off bone of the tuning seeds: 0.5 held the truth of all 46 "
+        "faint ones, 0.35 began to miss",
         status="default",
     )
     contact_sd_mm: float = threshold(

@@ -43,7 +43,7 @@ def shaft(x_mm, outer_mm, cortex_mm):
     fwhm=st.floats(1.0, 2.2),
 )
 def test_a_body_alone_takes_all_of_its_dense_blur(radius, lesion_hu, off, fwhm):
-    """Nothing above 130 HU is left beside an even ball in muscle, and muscle far off is not taken."""
+    """Nothing above 130 HU is left beside an even ball in muscle; muscle far off stays."""
     ball = body(np.add((22.0, 32.0, 32.0), off), radius)
     hu = blurred(np.where(ball, lesion_hu, 50.0), fwhm)
     outline = hu > (lesion_hu + 50.0) / 2
