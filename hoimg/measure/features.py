@@ -90,8 +90,8 @@ def features_of(
         if cortex_width_mm is None:
             flags.append("edge_unrated_no_cortex")
         else:
-            widths = edge_widths(envelope, settings) / cortex_width_mm
-            low, edge, high = np.quantile(widths, sure.median_ranks(sure.independent_profiles))
+            ratios = edge_ratios(envelope, cortex_width_mm, settings)
+            low, edge, high = np.quantile(ratios, sure.median_ranks(sure.independent_profiles))
             edge_ci = (float(low), float(high))
     zone = zone_contrast(sure, depths, voxel_mm3)
     core: float | None = None
@@ -138,21 +138,21 @@ def rim_fraction(envelope: Envelope, threshold_hu: float) -> float:
     return float(area[hit].sum() / area[rated].sum())
 
 
-def edge_widths(envelope: Envelope, settings: MeasureSettings) -> Floats:
-    """10-90 % widths of the free surface's profiles, mm.
+def edge_ratios(envelope: Envelope, cortex_width_mm: float, settings: MeasureSettings) -> Floats:
+    """10-90 % widths of the free surface's profiles over that of the patient's own cortex.
 
     A profile that rises less than ``edge_min_contrast_hu`` above soft tissue, or that never falls
-    to a tenth of its height, has no margin: it counts with ``edge_wide_mm``. Profiles cut short by
-    bone or another lesion count for nothing.
+    to a tenth of its height, has no margin: it counts with ``edge_wide_ratio``. Profiles cut short
+    by bone or another lesion count for nothing.
     """
     edges = envelope.edges
     contrast = edges.peak_hu - edges.base_hu
     beside = envelope.foreign[:, DISTANCES_MM < 3.0].any(axis=1)
     rated = envelope.free & np.isfinite(edges.peak_hu)
     no_edge = ~np.isfinite(edges.width_mm) | (contrast < settings.edge_min_contrast_hu)
-    width = np.where(no_edge, settings.edge_wide_mm, edges.width_mm)
+    ratio = np.where(no_edge, np.inf, edges.width_mm / cortex_width_mm)
     use = rated & ~(beside & ~np.isfinite(edges.width_mm))
-    return np.minimum(width[use if use.any() else rated], settings.edge_wide_mm)
+    return np.minimum(ratio[use if use.any() else rated], settings.edge_wide_ratio)
 
 
 def zone_contrast(

@@ -83,11 +83,12 @@ class MeasureSettings(Section):
         source="engineering choice",
         status="default",
     )
-    edge_wide_mm: float = threshold(
-        6.0,
-        unit="mm",
-        meaning="Width given to a profile without a monotone edge.",
-        source="engineering choice",
+    edge_wide_ratio: float = threshold(
+        4.5,
+        unit="times the own cortex's edge width",
+        meaning="EDGE of a profile without a margin, and the most that any profile counts; no "
+        "length, or else a blurred scan could not show that a margin is missing.",
+        source="engineering choice: well beyond the limit of R2",
         status="default",
     )
     core_depth_mm: float = threshold(
