@@ -33,7 +33,7 @@ MUSCLE_AWAY_MM = (6.0, 18.0)
 """Noise is read in soft tissue that far from bone."""
 LEAST_VOXELS = 150
 """Fewer tell nothing: 1.2 mL, about fifteen grains of 4 mm."""
-VISIBLE = 2.0
+VISIBLE = 1.5
 """The pattern shows where its SD is this many times that of the noise."""
 REFLECTED_MM = (-10.0, 0.0, 10.0)
 """Where the mirror plane is tried, from the middle of the bone."""
