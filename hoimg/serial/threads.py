@@ -50,7 +50,7 @@ class Thread:
 def link(shapes: Shapes, ways: Ways, settings: SerialSettings) -> list[Thread]:
     """Join labels into threads, exam by exam.
 
-    A thread reaches an exam from the latest exam that shows it and whose placement carries it there.
+    A thread reaches an exam from the latest one that shows it and whose placement carries it there.
     """
     threads: list[Thread] = []
     for j in range(len(shapes)):
