@@ -16,3 +16,44 @@ class FilmSettings(Section):
         status="default",
         ge=0,
     )
+    outline_min_step_to_noise: float = threshold(
+        0.7,
+        unit="ratio",
+        meaning="Three quarters of an outline have to stand out of what is just outside by this "
+        "many times the unevenness, or none is given.",
+        source="simulated films, tuning set",
+        status="default",
+        ge=0,
+    )
+    outline_max_edge_cost: float = threshold(
+        0.3,
+        unit="cost (0.05 a perfect edge, 1.05 none)",
+        meaning="An outline that lies on weaker edges than this on the average is not given.",
+        source="simulated films, tuning set",
+        status="default",
+        gt=0,
+    )
+    native_min_radius_mm: float = threshold(
+        12.0,
+        unit="mm",
+        meaning="Edges of native bone are followed through a region while they bend no more.",
+        source="engineering choice: shafts and femoral heads bend less, lesions more",
+        status="default",
+        gt=0,
+    )
+    native_outside_mm: float = threshold(
+        5.0,
+        unit="mm",
+        meaning="An edge is native when it goes on outside of the region for this far.",
+        source="engineering choice",
+        status="default",
+        gt=0,
+    )
+    assumed_spacing_mm: float = threshold(
+        0.15,
+        unit="mm",
+        meaning="Pixel size by which a film without a spacing is smoothed; no length is given.",
+        source="detectors have pixels of 0.1 to 0.2 mm",
+        status="default",
+        gt=0,
+    )
