@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from hoimg.settings import Settings
 if TYPE_CHECKING:
     from hoimg.dicom import Exam
     from hoimg.measure.film import FilmMeasurement
+    from hoimg.segment.film_outline import FilmOutline
 
 NO_VOLUME = "film_gives_no_volume"
 """Flag of every measured lesion on a film: volume, HU and mass are null for this reason."""
@@ -154,12 +156,16 @@ def _measured(
     if outline.inside_yx is None:
         why = outline.reason or "film_outline_failed"
         said = _unmeasured(exam, film, region, (why, *flags, *outline.flags))
-        cnr = {"contrast_to_noise": outline.contrast_to_noise}
-        return said.model_copy(update=cnr), None
+        return said.model_copy(update={"contrast_to_noise": _finite(outline)}), None
     made = measure_on_film(film, outline, settings.film)
     seen = _observation(exam, region, made, (*flags, *outline.flags))
-    seen = seen.model_copy(update={"contrast_to_noise": outline.contrast_to_noise})
-    return seen, outline.inside_yx
+    return seen.model_copy(update={"contrast_to_noise": _finite(outline)}), outline.inside_yx
+
+
+def _finite(outline: FilmOutline) -> float | None:
+    """Contrast to noise; null on a film without any noise."""
+    ratio = outline.contrast_to_noise
+    return ratio if ratio is not None and math.isfinite(ratio) else None
 
 
 def _observation(
