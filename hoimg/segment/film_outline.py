@@ -17,7 +17,7 @@ from hoimg.image import Radiograph
 from hoimg.segment.film_background import fill_smoothly, local_noise, steps_across
 from hoimg.segment.film_cut import cheapest_region, link_costs, mean_cost
 from hoimg.segment.film_native import NativeEdges, native_edges, without_native
-from hoimg.segment.film_working import Working, to_film, work_on
+from hoimg.segment.film_working import BLUR_SIGMA_MM, Working, to_film, work_on
 from hoimg.settings.film import FilmSettings
 
 Floats = NDArray[np.float64]
@@ -37,6 +37,12 @@ outlines of 15 mm radius that are perfect to small ones that are poor."""
 FULL_REWARD_MM = 6.0
 """Pixels nearer to the region's border are worth less: a reader leaves a margin."""
 NATIVE_REACH_MM = 1.0
+SETTLE_MM = 1.5
+"""How far the outline may move to the steepest place near it."""
+ROUNDED = 0.76
+"""A round body's shadow begins as the square root of the depth behind its outline; blurred by a
+Gaussian, that is steepest this many standard deviations inside of the outline (calculated). For a
+flat side seen edge-on it would be none."""
 LOOSE_MM, LOOSE_COST = 12.0, 0.03
 """A mean margin beyond this is too loose to be what the reader meant; cost of each mm more."""
 
@@ -74,6 +80,8 @@ class _Choice:
     inside: Bools
     cost: float
     native: NativeEdges
+    gradient_yx: tuple[Floats, Floats]
+    typical: float
 
 
 def outline_in_region(
@@ -100,7 +108,7 @@ def outline_in_region(
     choice = _choose(work, settings)
     if choice is None:
         return FilmOutline(region_yx, None, None, None, BELOW_NOISE)
-    inside, millimetre = choice.inside, 1.0 / work.spacing_mm
+    inside, millimetre = _settled(choice, work), 1.0 / work.spacing_mm
     background = fill_smoothly(work.values, inside, millimetre)
     noise = local_noise(work.values, inside, work.valid, work.spacing_mm)
     signal = float((work.values - background)[inside].mean())
@@ -117,7 +125,7 @@ def outline_in_region(
     behind = np.where(inside, background - work.values, 0.0)
     return FilmOutline(
         region_yx,
-        to_film(inside.astype(float), work, shape, smooth=True) >= 0.5,
+        _widened(inside, work, shape),
         (film.pixels + to_film(behind, work, shape)).astype(np.float32),
         contrast,
         None,
@@ -154,8 +162,43 @@ def _choose(work: Working, settings: FilmSettings) -> _Choice | None:
         cost, _ = mean_cost(costs, inside)
         total = cost + LOOSE_COST * _looseness(inside, work.region, spacing)
         if total < least:
-            best, least = _Choice(inside, total, native), total
+            best, least = _Choice(inside, total, native, (down, right), typical), total
     return best
+
+
+def _settled(choice: _Choice, work: Working) -> Bools:
+    """The outline moved to the steepest place near it, however steep that is.
+
+    What chooses an outline takes every edge well above the noise as perfect, and so leaves open
+    where on the edge it lies.
+    """
+    from scipy import ndimage
+
+    spacing = work.spacing_mm
+    down, right = choice.gradient_yx
+    reach = np.hypot(*np.indices((9, 9)) - 4.0) * spacing <= SETTLE_MM
+    most = ndimage.maximum_filter(np.hypot(down, right), footprint=reach)
+    most = np.maximum(most, choice.typical)
+    within = ndimage.distance_transform_edt(choice.inside) * spacing
+    beyond = ndimage.distance_transform_edt(~choice.inside) * spacing
+    allowed = (beyond <= SETTLE_MM) & work.region & work.valid
+    costs = link_costs((down / most, right / most), 0.3)
+    # The core has to stay inside.
+    core = within > SETTLE_MM
+    moved = cheapest_region(costs, np.where(core, 100.0, 0.0), allowed)
+    return ndimage.binary_fill_holes(moved) if moved.any() else choice.inside
+
+
+def _widened(inside: Bools, work: Working, shape: tuple[int, ...]) -> Bools:
+    """The outline of the body on the film, from the line where its shadow is steepest."""
+    from scipy import ndimage
+
+    within = ndimage.distance_transform_edt(inside) - 0.5
+    beyond = ndimage.distance_transform_edt(~inside) - 0.5
+    depth = np.where(inside, within, -beyond) * work.spacing_mm
+    blur = math.hypot(BLUR_SIGMA_MM, EDGE_SIGMA_MM)
+    on_film = to_film(depth + 1e3, work, shape, smooth=True) - 1e3 >= -ROUNDED * blur
+    return ndimage.binary_fill_holes(on_film)
 
 
 def _looseness(inside: Bools, region: Bools, spacing_mm: float) -> float:
