@@ -10,6 +10,7 @@ from hoimg.errors import UsageError
 from hoimg.results import Finding
 
 if TYPE_CHECKING:
+    from hoimg.film_regions import FilmRegion
     from hoimg.image import CTVolume
     from hoimg.segment import Segmentation
     from hoimg.settings import Settings
@@ -49,8 +50,8 @@ def check_no_edits(edits: Sequence[Edit]) -> None:
         )
 
 
-def strangers(edits: Sequence[Edit]) -> list[Finding]:
-    """That some corrections speak of exams which are not here."""
+def strangers(edits: Sequence[Edit | FilmRegion]) -> list[Finding]:
+    """That some corrections, or regions on films, speak of exams which are not here."""
     if not edits:
         return []
     return [
@@ -77,5 +78,6 @@ def all_edits(edits: Edits, strange: Sequence[Edit], done: Iterable[Edit]) -> Ed
         edits=(
             *(known.get((e.exam_id, e.action, e.point_lps_mm), e) for e in edits.edits),
             *strange,
-        )
+        ),
+        regions=edits.regions,
     )

@@ -11,11 +11,14 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import date as Date
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hoimg.errors import UsageError
+
+if TYPE_CHECKING:
+    from hoimg.film_regions import FilmRegion
 
 EDITS_VERSION = "1.0.0"
 MAX_BYTES = 16 * 2**20
@@ -62,11 +65,45 @@ class Edit(_Model):
         return f"--{self.action} {point_words(self.point_lps_mm, self.exam_id)}"
 
 
+class FilmRegionEdit(_Model):
+    """Where to look for one lesion on one film: a box or a polygon."""
+
+    box: tuple[float, float, float, float] | None = Field(
+        default=None, description="X0, Y0, X1, Y1 from the film's upper left corner."
+    )
+    polygon: tuple[tuple[float, float], ...] | None = Field(
+        default=None, description="X, Y of its corners; closed by itself."
+    )
+    unit: Literal["px", "mm"] = "px"
+    label: int | None = Field(
+        default=None,
+        description="Value in the film's label map; equal ones on several films are one lesion. "
+        "Null: the next free one, which ties nothing.",
+    )
+    exam_id: str | None = None
+    sop_instance_uid: str | None = Field(
+        default=None, description="The film's; where both are given, this one decides."
+    )
+    note: str = ""
+    reader: str | None = None
+    date: Date | None = None
+
+
 class Edits(_Model):
     """The whole of ``edits.json``."""
 
     schema_version: str = EDITS_VERSION
     edits: tuple[Edit, ...] = ()
+    regions: tuple[FilmRegionEdit, ...] = Field(default=(), description="On films.")
+
+    @property
+    def film_regions(self) -> tuple[FilmRegion, ...]:
+        """The regions on films, ready to be placed.
+
+        Raises:
+            UsageError: one has no area, no shape or two, or a label that is none.
+        """
+        return tuple(_film_region(r, k) for k, r in enumerate(self.regions, start=1))
 
     def text(self) -> str:
         """As it is written: names in the model's order, a line break at the end."""
@@ -127,7 +164,7 @@ def given_edits(
         found.append(_edit_of("include", text, series_uid))
     for text in exclude:
         found.append(_edit_of("exclude", text, series_uid))
-    return Edits(edits=tuple(found))
+    return Edits(edits=tuple(found), regions=() if edits is None else edits.regions)
 
 
 def for_exams(edits: Edits, series: Mapping[str, str]) -> tuple[Edits, list[Edit]]:
@@ -167,13 +204,32 @@ def for_exams(edits: Edits, series: Mapping[str, str]) -> tuple[Edits, list[Edit
         placed.setdefault(
             (exam_id, edit.action, edit.point_lps_mm), edit.model_copy(update=changed)
         )
-    return Edits(edits=tuple(placed.values())), strange
+    return Edits(edits=tuple(placed.values()), regions=edits.regions), strange
 
 
 def point_words(point_lps_mm: Point, exam_id: str | None = None) -> str:
     """A point as ``--include`` and ``--exclude`` take it, to a hundredth of a millimetre."""
     numbers = ",".join(f"{round(v, 2) + 0.0:g}" for v in point_lps_mm)
     return numbers if exam_id is None else f"{exam_id}:{numbers}"
+
+
+def _film_region(region: FilmRegionEdit, number: int) -> FilmRegion:
+    from hoimg.film_regions import film_region
+
+    source = f"region {number} of edits.json"
+    if (region.box is None) == (region.polygon is None):
+        raise UsageError(f"{source}: give a box or a polygon")
+    points = region.polygon or ()
+    if region.box is not None:
+        x0, y0, x1, y1 = region.box
+        points = ((x0, y0), (x1, y0), (x1, y1), (x0, y1))
+    return film_region(
+        points,
+        region.unit,
+        source=source,
+        label=region.label,
+        film=region.sop_instance_uid or region.exam_id,
+    )
 
 
 def _edit_of(action: Literal["include", "exclude"], text: str, series_uid: str | None) -> Edit:

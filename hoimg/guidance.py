@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hoimg.film_regions import FilmRegion
 from hoimg.image import Mask
 from hoimg.regions import Region, on_grid
 from hoimg.results import Finding
@@ -19,15 +20,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Guidance:
-    """What a reader gives for one exam, in that exam's patient space.
+    """What a reader gives for one CT, in that exam's patient space, and for films.
 
     Attributes:
-        series_uid: The exam it speaks of; None when the patient has one exam.
+        series_uid: The exam it speaks of; None when the patient has one CT (one film).
         roi: Only mineral inside is called, whatever it may be.
         regions: Boxes and spheres, which count like ``roi``; together they are one region.
         seeds_lps_mm: Points, LPS mm; only mineral within 5 mm of them is called.
         skeleton: The native skeleton, instead of finding it.
         mask: Lesions (one label each) to measure as they are, instead of segmenting.
+        film_regions: Where to look on films, one label a lesion.
     """
 
     series_uid: str | None = None
@@ -36,10 +38,11 @@ class Guidance:
     seeds_lps_mm: tuple[tuple[float, float, float], ...] = ()
     skeleton: Mask | GivenMask | None = None
     mask: Mask | GivenMask | None = None
+    film_regions: tuple[FilmRegion, ...] = ()
 
     @property
     def given(self) -> bool:
-        """Whether anything is given at all."""
+        """Whether anything is given for a CT."""
         return bool(self.seeds_lps_mm or self.regions) or any(
             m is not None for m in (self.roi, self.skeleton, self.mask)
         )
@@ -125,12 +128,13 @@ def read_guidance(
     seeds_lps_mm: Sequence[tuple[float, float, float]] = (),
     skeleton: Path | None = None,
     mask: Path | None = None,
+    film_regions: Sequence[FilmRegion] = (),
     settings: Settings | None = None,
 ) -> Guidance:
     """Read what a reader gives from files.
 
-    Every mask may be a label map (NIfTI, NRRD, MetaImage), a DICOM segmentation or structure set,
-    or a folder of masks (see :func:`hoimg.dicom.masks.read_given`).
+    Every mask of a CT may be a label map (NIfTI, NRRD, MetaImage), a DICOM segmentation or
+    structure set, or a folder of masks (see :func:`hoimg.dicom.masks.read_given`).
 
     Args:
         series_uid: The exam that it speaks of.
@@ -139,6 +143,8 @@ def read_guidance(
         seeds_lps_mm: Points, LPS mm.
         skeleton: The native skeleton; its bones count.
         mask: Lesions, one structure each.
+        film_regions: As read from words or files (:func:`hoimg.film_regions.parse_film_region`,
+            :func:`hoimg.dicom.masks.film_files.read_film_regions`).
         settings: None for the defaults.
 
     Raises:
@@ -159,4 +165,5 @@ def read_guidance(
         seeds_lps_mm=tuple(seeds_lps_mm),
         skeleton=read(skeleton, "skeleton"),
         mask=read(mask, "mask"),
+        film_regions=tuple(film_regions),
     )

@@ -37,6 +37,11 @@ class NamesBefore:
         """Every lesion_id of it."""
         return frozenset(lesion.lesion_id for lesion in self.report.lesions)
 
+    @property
+    def by_tracking_uid(self) -> dict[str, str]:
+        """Its lesion_ids by tracking UID."""
+        return {lesion.tracking_uid: lesion.lesion_id for lesion in self.report.lesions}
+
     def known(self, series_uid: str, lesions: Mask) -> dict[int, Known]:
         """How the report called the lesions of an exam, by the label that they have now.
 

@@ -13,6 +13,9 @@ from hoimg.earlier import EarlierScans
 from hoimg.editing import all_edits, check_no_edits, edited, strangers
 from hoimg.edits import Edit, Edits, for_exams
 from hoimg.errors import InputRefused, UsageError
+from hoimg.film_analysis import FilmAnalysis, analyze_film, film_of
+from hoimg.film_follow import film_lesions
+from hoimg.film_regions import place_regions, split_by_film
 from hoimg.follow import Course, Step, each, followed, hips_of
 from hoimg.guidance import Guidance, place_guidance
 from hoimg.image import CTVolume, Mask
@@ -43,7 +46,8 @@ def analyze_exam(
     """Read, segment and measure one exam.
 
     Args:
-        exam: From :func:`hoimg.read_patient`.
+        exam: A CT from :func:`hoimg.read_patient`; for a film see
+            :func:`hoimg.film_analysis.analyze_film`.
         settings: None for the defaults.
         guidance: What a reader gave for this exam.
         edits: A reader's corrections of this exam, applied to what was found.
@@ -117,13 +121,14 @@ def analyze_patient(
 ) -> PatientResult:
     """Analyse all exams of one patient and follow each lesion over them.
 
-    An exam whose pixels cannot be read does not stop the others: it stays in the report with its
-    finding, and every lesion is ``not_measurable`` there.
+    CT and films stand in one time line. A lesion is called on a film only in a region that
+    ``guidance`` or ``edits`` gives. An exam whose pixels cannot be read does not stop the others:
+    it stays in the report with its finding, and every lesion of CT is ``not_measurable`` there.
 
     Args:
         patient: From :func:`hoimg.read_patient`.
         settings: None for the defaults.
-        guidance: Masks, seeds or a region for one exam.
+        guidance: Masks, seeds or a region for one CT, regions for films.
         edits: A reader's corrections of any of the exams.
         onset: Date of injury or first symptom, if known (rule R5).
         context: Aetiology, laboratory values and bone scans; shown, no label depends on it.
@@ -143,56 +148,57 @@ def analyze_patient(
 
     settings = settings or Settings()
     say = on_step or (lambda _words: None)
+    guidance = guidance or Guidance()
+    scans, films = patient.scans, patient.radiographs
     guided = _guided_exam(patient, guidance)
     corrections, strange = for_exams(
-        edits or Edits(), {e.exam_id: e.series.series_uid for e in patient.exams}
+        edits or Edits(), {e.exam_id: e.series.series_uid for e in scans}
     )
-    if guidance is not None and guidance.mask is not None:
+    if guidance.mask is not None:
         check_no_edits([e for e in corrections.edits if e.exam_id == guided])
-    analyses: list[ExamAnalysis] = []
-    unread: dict[str, Finding] = {}
-    refusals: dict[str, InputRefused] = {}
-
+    drawn, drawn_elsewhere = split_by_film(corrections.film_regions, films)
+    regions = place_regions([*guidance.film_regions, *drawn], films, guidance.series_uid)
     # Two exams are read at once: together they decode with two processes, not with four.
-    children = 1 if len(patient.exams) > 1 else None
-    earlier = EarlierScans([e.exam_id for e in patient.exams])
+    children = 1 if len(scans) > 1 else None
+    earlier = EarlierScans([e.exam_id for e in scans])
 
-    def one(exam: Exam) -> ExamAnalysis | Finding:
-        say(f"{exam.exam_id}: finding and measuring")
-        given = guidance if exam.exam_id == guided else None
+    def scan(exam: Exam) -> ExamAnalysis:
         try:
             wanted = [e for e in corrections.edits if e.exam_id == exam.exam_id]
             return analyze_exam(
                 exam,
                 settings,
-                given,
+                guidance if exam.exam_id == guided else None,
                 edits=wanted,
                 children=children,
                 earlier=partial(earlier.before, exam.exam_id),
             )
-        except InputRefused as refused:
-            if len(patient.exams) == 1 or refused.code.startswith("mask_"):
-                raise  # what the reader gave is wrong; leaving the exam out would hide that
-            refusals[exam.exam_id] = refused
-            if refused.findings:
-                return refused.findings[0]
-            # Its message names a path, which may name the patient: not into a report.
-            return Finding(
-                code=refused.code,
-                level="error",
-                message="The pixels of this exam could not be read; it was not analysed.",
-                fix="Copy or export the series again, uncompressed or as JPEG 2000 lossless.",
-            )
         finally:
             earlier.over(exam.exam_id)
 
-    for exam, outcome in zip(patient.exams, each(one, patient.exams), strict=True):
-        if isinstance(outcome, Finding):
-            unread[exam.exam_id] = outcome
-        else:
-            analyses.append(outcome)
-    if not analyses:
-        raise next(refusals[e.exam_id] for e in patient.exams)
+    def film(exam: Exam) -> FilmAnalysis:
+        return analyze_film(exam, regions.get(exam.exam_id, ()), settings)
+
+    unread: dict[str, Finding] = {}
+    refusals: list[InputRefused] = []
+
+    def contained(exam: Exam) -> ExamAnalysis | FilmAnalysis | None:
+        """The exam analysed; None where its pixels refuse it, which is kept as a finding."""
+        say(f"{exam.exam_id}: finding and measuring")
+        try:
+            return scan(exam) if exam.film is None else film(exam)
+        except InputRefused as refused:
+            if len(patient.exams) == 1 or refused.code.startswith("mask_"):
+                raise  # what the reader gave is wrong; leaving the exam out would hide that
+            refusals.append(refused)
+            unread[exam.exam_id] = _why_unread(refused)
+            return None
+
+    outcomes = [*each(contained, scans), *each(contained, films)]
+    analyses = [a for a in outcomes if isinstance(a, ExamAnalysis)]
+    shown = [a for a in outcomes if isinstance(a, FilmAnalysis)]
+    if not analyses and not shown:
+        raise refusals[0]
     onset_day = None
     if onset is not None and patient.baseline_date is not None:
         onset_day = (onset - patient.baseline_date).days
@@ -208,20 +214,37 @@ def analyze_patient(
         if names is not None
     }
     used = () if names is None else names.lesion_ids
-    lesions, registrations = followed(analyses, course, unread, settings, say, known, used)
-    analysed = {a.exam.exam_id: a for a in analyses}
+    lesions, registrations = (
+        ([], [])
+        if not analyses
+        else followed(
+            analyses,
+            course,
+            [e.exam_id for e in scans if e.exam_id in unread],
+            settings,
+            say,
+            known,
+            used,
+        )
+    )
     hips = {a.exam.exam_id: hips_of(a, lesions, settings) for a in analyses}
+    together, doubts = film_lesions(
+        shown, course, settings, lesions, {} if names is None else names.by_tracking_uid, used
+    )
+    told = [*strangers([*strange, *drawn_elsewhere]), *doubts]
     exams = [
         _exam_result(
             exam,
             patient,
-            analysed.get(exam.exam_id),
+            next((a for a in outcomes if a is not None and a.exam is exam), None),
             hips.get(exam.exam_id, []),
             unread,
-            strangers(strange),
+            told,
         )
         for exam in patient.exams
     ]
+    # A film has no volume: totals are those of CT.
+    volumes = [e for e in exams if e.film is None]
     report = Report(
         software=f"hoimg {hoimg.__version__}",
         config_sha256=settings.sha256,
@@ -229,8 +252,8 @@ def analyze_patient(
         onset_day=onset_day,
         context=context,
         exams=exams,
-        lesions=lesions,
-        totals=totals_of(exams, lesions, settings.serial, unread=unread),
+        lesions=together,
+        totals=totals_of(volumes, lesions, settings.serial, unread=unread) if volumes else None,
         excluded=[item for a in analyses for item in excluded_of(a)],
         registrations=registrations,
     )
@@ -239,20 +262,41 @@ def analyze_patient(
         images_of(analyses),
         settings.to_toml(),
         all_edits(corrections, strange, [e for a in analyses for e in a.edits]),
+        {a.exam.exam_id: a.images for a in shown},
     )
 
 
-def _guided_exam(patient: Patient, guidance: Guidance | None) -> str | None:
-    if guidance is None or not guidance.given:
+def _why_unread(refused: InputRefused) -> Finding:
+    """What a report says of an exam that could not be read."""
+    if refused.findings:
+        return refused.findings[0]
+    # Its message names a path, which may name the patient: not into a report.
+    return Finding(
+        code=refused.code,
+        level="error",
+        message="The pixels of this exam could not be read; it was not analysed.",
+        fix="Copy or export the series again, uncompressed or as JPEG 2000 lossless.",
+    )
+
+
+def _guided_exam(patient: Patient, guidance: Guidance) -> str | None:
+    """The CT that masks, regions and seeds in space speak of; None where none are given."""
+    scans = patient.scans
+    if not guidance.given:
         return None
     if guidance.series_uid is not None:
-        for exam in patient.exams:
+        for exam in scans:
             if exam.series.series_uid == guidance.series_uid:
                 return exam.exam_id
-    elif len(patient.exams) == 1:
-        return patient.exams[0].exam_id
+    elif len(scans) == 1:
+        return scans[0].exam_id
+    if not scans:
+        raise UsageError(
+            "a mask, seed, or region in space speaks of a CT, and there are only films: give a "
+            "region on a film, e.g. --roi box:X0,Y0,X1,Y1 in pixels (see 'hoimg report --help')"
+        )
     raise UsageError(
-        f"a mask, region or seed speaks of one exam, and there are {len(patient.exams)}: "
+        f"a mask, region or seed speaks of one CT, and there are {len(scans)}: "
         "name it with --series UID (see 'hoimg info')"
     )
 
@@ -284,7 +328,7 @@ def _with_mask(
 def _exam_result(
     exam: Exam,
     patient: Patient,
-    analysis: ExamAnalysis | None,
+    analysis: ExamAnalysis | FilmAnalysis | None,
     hips: list[Hip],
     unread: Mapping[str, Finding],
     told: Sequence[Finding],
@@ -294,7 +338,10 @@ def _exam_result(
         # About files and studies that gave no exam, and edits of other exams.
         findings += [*patient.findings, *told]
     acquisition = exam.acquisition
-    if analysis is not None:
+    if isinstance(analysis, FilmAnalysis):
+        # A doubt of the header and one of the pixels are two.
+        findings += analysis.findings
+    elif analysis is not None:
         findings += [*analysis.findings, *analysis.segmentation.findings]
         acquisition = analysis.measurements.acquisition
     elif exam.exam_id in unread:
@@ -307,6 +354,7 @@ def _exam_result(
         days_from_baseline=exam.days_from_baseline,
         acquisition=acquisition,
         findings=findings,
-        outlines=[] if analysis is None else list(analysis.outlines),
+        outlines=list(analysis.outlines) if isinstance(analysis, ExamAnalysis) else [],
         hips=hips,
+        film=None if exam.film is None else film_of(exam),
     )

@@ -7,7 +7,7 @@ The JSON Schema of :class:`Report` is what ``hoimg schema`` prints.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from hoimg.image import CTVolume, Mask
+from hoimg.results_film import Film as Film
+from hoimg.results_film import FilmImages as FilmImages
 from hoimg.results_over_time import Aetiology as Aetiology
 from hoimg.results_over_time import Category as Category
 from hoimg.results_over_time import Change as Change
@@ -188,7 +190,7 @@ class Hip(ResultModel):
 
 
 class Exam(ResultModel):
-    """One exam (a study at a date) as analysed."""
+    """One exam as analysed: a CT study at a date, or one film."""
 
     exam_id: str
     modality: str
@@ -210,6 +212,7 @@ class Exam(ResultModel):
     hips: list[Hip] = Field(
         default_factory=list, description="Hips that a lesion lies about; none is looked for else."
     )
+    film: Film | None = Field(default=None, description="Of a radiograph; null for a CT.")
 
 
 class BoneContact(ResultModel):
@@ -318,11 +321,38 @@ class Observation(ResultModel):
     rim_profiles: int | None = Field(
         default=None, description="Number of surface profiles behind RIM and EDGE."
     )
+    region_label: int | None = Field(
+        default=None,
+        description="Radiographs: label of the region that was given, also where nothing was "
+        "outlined in it.",
+    )
     area_mm2: float | None = Field(default=None, description="Radiographs: projected area, mm2.")
+    area_ci95_mm2: tuple[float, float] | None = None
+    area_px2: float | None = Field(
+        default=None, description="Radiographs: the same in pixels, also without a pixel size."
+    )
+    area_ci95_px2: tuple[float, float] | None = None
+    length_mm: float | None = Field(
+        default=None, description="Radiographs: longest dimension of the shadow, mm."
+    )
+    length_ci95_mm: tuple[float, float] | None = None
+    length_px: float | None = None
+    corticated_fraction: float | None = Field(
+        default=None,
+        description="Radiographs: fraction of the outline with a cortex-like line, 0 to 1; what "
+        "rim_fraction is on CT.",
+    )
+    corticated_fraction_ci95: tuple[float, float] | None = None
     density_index: float | None = Field(
         default=None, description="Radiographs: (lesion - soft) / (cortex - soft), same film."
     )
-    spacing_source: str | None = None
+    density_index_ci95: tuple[float, float] | None = None
+    contrast_to_noise: float | None = Field(
+        default=None, description="Radiographs: the lesion's signal over the unevenness around it."
+    )
+    spacing_source: str | None = Field(
+        default=None, description="Radiographs: where the pixel size comes from; see exams[].film."
+    )
     flags: list[str] = Field(default_factory=list)
 
 
@@ -492,9 +522,11 @@ class PatientResult:
         settings_toml: The resolved settings, as written beside the report.
         edits: A reader's corrections and what each did, as written beside the report; None for
             none.
+        films: By ``exam_id``; of those read.
     """
 
     report: Report
     images: Mapping[str, ExamImages]
     settings_toml: str = ""
     edits: Edits | None = None
+    films: Mapping[str, FilmImages] = field(default_factory=dict)

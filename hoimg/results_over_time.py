@@ -49,6 +49,12 @@ class Change(ResultModel):
         default=None, description="Change of rim_fraction; shown, decides nothing."
     )
     rim_rc: float | None = None
+    area_change_pct: float | None = Field(
+        default=None, description="Radiographs: change of the projected area."
+    )
+    area_rc_pct: float | None = Field(
+        default=None, description="Its repeatability coefficient in force, percent of the area."
+    )
     category: Category
     comparable: bool = Field(
         default=True, description="Whether both exams were made alike enough for the serial test."

@@ -30,7 +30,8 @@ def test_every_block_of_the_api_page_runs_in_order(tmp_path, monkeypatch, capsys
         exec(compile(block, f"docs/api.md block {number}", "exec"), page)
 
     patient, result, seen = page["patient"], page["result"], page["seen"]
-    assert [exam.days_from_baseline for exam in patient.exams] == [0, 90, 190, 290]
+    assert [exam.days_from_baseline for exam in patient.scans] == [0, 90, 190, 290]
+    assert [exam.days_from_baseline for exam in patient.radiographs] == [0, 290, 290]
     assert len(result.report.lesions) == 3
     written = json.loads((tmp_path / "report" / "report.json").read_text())
     assert [x["lesion_id"] for x in written["lesions"]] == [

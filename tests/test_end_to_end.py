@@ -54,7 +54,7 @@ class Sample:
 
 @pytest.fixture(scope="module")
 def sample(sample_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sample]:
-    patient = hoimg.read_patient(sample_data)
+    patient = hoimg.read_patient(sample_data / "patient")
     assert [e.days_from_baseline for e in patient.exams] == DAYS
     analysed: dict[str, ExamAnalysis] = {}
     real = pipeline.analyze_exam

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from hoimg.results import Change, Criterion, Lesion, Observation, Report
+    from hoimg.results import Change, Criterion, Film, Lesion, Observation, Report
 
 RESULT_WORDS = {
     "pass": "passes",
@@ -61,7 +61,11 @@ def explain_lines(report: Report, lesion_id: str) -> list[str]:
     days = {exam.exam_id: exam.days_from_baseline for exam in report.exams}
     lines = [f"Lesion {found.lesion_id}: {found.maturity.summary}", ""]
     lines += ["What was measured (95 % intervals in brackets)"]
-    lines += [f"  {_observation(o, days)}" for o in found.observations]
+    films = {exam.exam_id: exam.film for exam in report.exams}
+    lines += [
+        f"  {_observation(o, days) if films.get(o.exam_id) is None else _on_film(o, days, films)}"
+        for o in found.observations
+    ]
     lines += _placed(report, found, days)
     if found.changes:
         lines += ["", "What changed (RC: repeatability, smaller changes may be noise)"]
@@ -177,6 +181,31 @@ def _observation(seen: Observation, days: dict[str, int]) -> str:
         _number("edge", seen.edge_ratio, seen.edge_ratio_ci95, "x own cortex", ".2f"),
     ]
     return f"{day}: {', '.join(parts)}{flags}"
+
+
+def _on_film(seen: Observation, days: Mapping[str, int], films: Mapping[str, Film | None]) -> str:
+    from hoimg.report.film_view import (
+        area_words,
+        film_words,
+        interval_words,
+        length_words,
+        spacing_words,
+    )
+
+    film = films[seen.exam_id]
+    assert film is not None
+    lead = f"day {days[seen.exam_id]}, film {film_words(film)}"
+    flags = f" [{', '.join(seen.flags)}]" if seen.flags else ""
+    if seen.status != "measured":
+        return f"{lead}: could not be measured{flags}"
+    parts = [
+        f"projected area {area_words(seen, film)}",
+        f"longest dimension {length_words(seen, film)}",
+        f"corticated {interval_words(seen, 'corticated_fraction')} of the outline",
+        f"edge {interval_words(seen, 'edge_ratio')} x cortex of that film",
+        f"density index {interval_words(seen, 'density_index')}",
+    ]
+    return f"{lead}: {', '.join(parts)}; {spacing_words(film)}{flags}"
 
 
 def _change(change: Change, days: dict[str, int]) -> str:

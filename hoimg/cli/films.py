@@ -12,9 +12,15 @@ if TYPE_CHECKING:
     from hoimg.dicom.types import SeriesInfo
 
 
-def film_json(film: FilmInfo) -> dict[str, Any]:
-    """A film for ``--json``: what the numbers depend on; no identity, no date, no path."""
+def film_json(film: FilmInfo, exam_id: str | None) -> dict[str, Any]:
+    """A film for ``--json``: what the numbers depend on; no identity, no date, no path.
+
+    Args:
+        film: The film.
+        exam_id: By which regions on it are given; None where it is no exam.
+    """
     return {
+        "exam_id": exam_id,
         "frame": film.frame,
         "modality": film.modality,
         "digitised": film.digitised,

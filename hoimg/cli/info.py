@@ -82,6 +82,12 @@ def as_json(inventory: Inventory, patients: dict[str, Patient]) -> dict[str, Any
     Dates appear as days from the patient's first usable exam.
     """
     chosen = chosen_of(patients)
+    films = {
+        (e.film.file, e.film.frame): e.exam_id
+        for patient in patients.values()
+        for e in patient.radiographs
+        if e.film is not None
+    }
     return {
         "files_seen": inventory.files_seen,
         "files_skipped": inventory.files_skipped,
@@ -99,7 +105,7 @@ def as_json(inventory: Inventory, patients: dict[str, Patient]) -> dict[str, Any
                 "studies": [
                     {
                         "study_instance_uid": uid,
-                        "series": [_series_json(s, chosen) for s in members],
+                        "series": [_series_json(s, chosen, films) for s in members],
                     }
                     for uid, members in studies_of(inventory, key).items()
                 ],
@@ -136,7 +142,7 @@ def studies_of(inventory: Inventory, key: str) -> dict[str, list[SeriesInfo]]:
 
 
 def chosen_of(patients: dict[str, Patient]) -> dict[int, tuple[str, int, str]]:
-    """Identity of each chosen series to (exam_id, days, reason)."""
+    """Identity of each chosen series to (exam_id, days, reason); of several films those of one."""
     return {
         id(exam.series): (
             exam.exam_id,
@@ -148,7 +154,11 @@ def chosen_of(patients: dict[str, Patient]) -> dict[int, tuple[str, int, str]]:
     }
 
 
-def _series_json(series: SeriesInfo, chosen: dict[int, tuple[str, int, str]]) -> dict[str, Any]:
+def _series_json(
+    series: SeriesInfo,
+    chosen: dict[int, tuple[str, int, str]],
+    films: dict[tuple[Path, int], str],
+) -> dict[str, Any]:
     from hoimg.cli.films import film_json
 
     exam = chosen.get(id(series))
@@ -161,11 +171,11 @@ def _series_json(series: SeriesInfo, chosen: dict[int, tuple[str, int, str]]) ->
         "coverage_mm": series.coverage_mm if series.usable else None,
         "usable": series.usable,
         "chosen": exam is not None,
-        "exam_id": exam[0] if exam else None,
+        "exam_id": exam[0] if exam and not series.films else None,
         "days_from_baseline": exam[1] if exam else None,
         "series_choice": exam[2] if exam else None,
         "acquisition": series.acquisition.model_dump(mode="json"),
-        "films": [film_json(film) for film in series.films],
+        "films": [film_json(f, films.get((f.file, f.frame))) for f in series.films],
         "findings": _findings(series.findings),
     }
 

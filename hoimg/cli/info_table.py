@@ -39,7 +39,11 @@ def print_tables(inventory: Inventory, patients: Mapping[str, Patient]) -> None:
         for series in (s for members in studies.values() for s in members):
             if id(series) in chosen:
                 exam_id, _, reason = chosen[id(series)]
-                out.print(f"{exam_id}: {reason}")
+                if not series.films:
+                    out.print(f"{exam_id}: {reason}")
+        for exam in patients[key].radiographs if key in patients else ():
+            assert exam.film is not None
+            out.print(f"{exam.exam_id}: {exam.film.summary}")
         notes = patients[key].findings if key in patients else ()
         notes = notes or inventory.patient_findings.get(key, ())
         own = [f for members in studies.values() for s in members for f in s.findings]

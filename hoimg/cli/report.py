@@ -1,4 +1,4 @@
-"""``hoimg report``: one patient's CT folders into a report."""
+"""``hoimg report``: one patient's CT and films into a report."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from hoimg.errors import UsageError
 if TYPE_CHECKING:
     import datetime
 
+    from hoimg.film_regions import FilmRegion
     from hoimg.regions import Region
 
 
@@ -39,8 +40,9 @@ def report(
         list[str] | None,
         typer.Option(
             "--roi",
-            help="Region: only mineral inside is called, whatever it is. A mask (MASKS below), "
-            "box:X0,Y0,Z0,X1,Y1,Z1 or sphere:X,Y,Z,R in LPS mm. Repeatable.",
+            help="Region: only mineral inside is called, whatever it is. On a CT a mask (MASKS "
+            "below), box:X0,Y0,Z0,X1,Y1,Z1 or sphere:X,Y,Z,R in LPS mm; on a film see FILMS below. "
+            "Repeatable.",
         ),
     ] = None,
     seed: Annotated[
@@ -105,12 +107,21 @@ def report(
       hoimg report scan/ -o report/ --seed 62.5,-11,840.2
       hoimg report scan/ -o report/ --roi sphere:62.5,-11,840.2,30
       hoimg report scan/ -o report/ --mask outlines.seg.dcm --skeleton bones.nii.gz
+      hoimg report film/ -o report/ --roi box:410,300,620,520
+      hoimg report films/ -o report/ --roi 1=day0000_dx_bde10e:box:410,300,620,520
       hoimg report scan/ -o second/ --edits report/edits.json --exclude -41,12.5,803
 
     MASKS may be a label map (.nii.gz, .nrrd, .mha, 3D Slicer's .seg.nrrd), a DICOM SEG or
     RTSTRUCT file, a folder that holds one of these, or a folder of one mask per structure such as
     TotalSegmentator writes. They are placed in millimetres; a mask of another scan, or a skeleton
     that does not cover the exam, is refused.
+
+    FILMS (CR, DX): without a region no lesion is called on a film. --roi takes
+    [LABEL=][FILM:]box:X0,Y0,X1,Y1 or polygon:X1,Y1,X2,Y2,... in pixels from the film's upper left
+    corner (with mm at the end: millimetres), [FILM:]FILE for a label image on the film's own
+    pixels (PNG, one-slice NIfTI), or a DICOM SEG, SR or presentation state that references the
+    film. FILM is an exam_id of the report, or the film's SOP or series UID; one film needs none.
+    One label is one lesion, on all films that have it.
     """
     from hoimg.context import read_context
     from hoimg.edits import given_edits, read_edits
@@ -122,7 +133,7 @@ def report(
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output}: is a file; name a folder with -o")
     settings = with_gaps(read_settings(config), allow_gaps)
-    roi_file, regions = _regions(roi or [])
+    roi_file, regions, film_regions = _regions(roi or [])
     corrections = given_edits(
         None if edits is None else read_edits(edits),
         include=include or [],
@@ -136,6 +147,7 @@ def report(
         seeds_lps_mm=[_point(text) for text in seed or []],
         skeleton=skeleton,
         mask=mask,
+        film_regions=film_regions,
         settings=settings,
     )
     onset_date = None if onset is None else _date(onset)
@@ -177,15 +189,30 @@ def _point(text: str) -> tuple[float, float, float]:
     return (x, y, z)
 
 
-def _regions(texts: list[str]) -> tuple[Path | None, list[Region]]:
-    """The file and the shapes among the words given with ``--roi``."""
+def _regions(texts: list[str]) -> tuple[Path | None, list[Region], list[FilmRegion]]:
+    """The file and the shapes among the words given with ``--roi``, and the regions on films."""
+    from hoimg.dicom.masks.film_files import is_film_file, read_film_regions
+    from hoimg.film_regions import parse_film_region, split_film
     from hoimg.regions import parse_region
 
-    shapes = [parse_region(text) for text in texts]
-    files = [text for text, shape in zip(texts, shapes, strict=True) if shape is None]
+    files: list[str] = []
+    shapes: list[Region] = []
+    films: list[FilmRegion] = []
+    for text in texts:
+        name, path = (None, text) if Path(text).exists() else split_film(text)
+        if (drawn := parse_film_region(text)) is not None:
+            films.append(drawn)
+        elif (shape := parse_region(text)) is not None:
+            shapes.append(shape)
+        elif name is not None or is_film_file(Path(path)):
+            if not Path(path).is_file():
+                raise UsageError(f"--roi {path}: no such file")
+            films += read_film_regions(Path(path), name)
+        else:
+            files.append(text)
     if len(files) > 1:
         raise UsageError(f"--roi {files[1]}: give one mask (it may hold several structures)")
-    return Path(files[0]) if files else None, [s for s in shapes if s is not None]
+    return Path(files[0]) if files else None, shapes, films
 
 
 def _date(text: str) -> datetime.date:

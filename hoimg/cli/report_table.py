@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hoimg.cli.console import Console
+from hoimg.film_analysis import NO_REGION
 
 if TYPE_CHECKING:
     from hoimg.results import PatientResult
@@ -13,26 +14,35 @@ if TYPE_CHECKING:
 
 def print_table(result: PatientResult, page: Path, console: Console) -> None:
     """The answer per lesion on standard output, and where the report lies."""
+    from hoimg.report.film_view import area_words
+
     report = result.report
+    films = {e.exam_id: e.film for e in report.exams}
     days = {e.exam_id: e.days_from_baseline for e in report.exams}
     span = ", ".join(f"day {d}" for d in sorted(days.values()))
     print(f"{len(report.exams)} exam(s): {span}")
     if not report.lesions:
         print("No ossification was called.")
     else:
-        print(f"{'lesion':8}{'seen':14}{'volume at last exam':>28}  {'label':15}why")
+        print(f"{'lesion':8}{'seen':14}{'size at last exam':>28}  {'label':15}why")
     for lesion in report.lesions:
         measured = [o for o in lesion.observations if o.status == "measured"]
         last = measured[-1] if measured else None
         size = "not measured"
-        if last is not None and last.volume_mm3 is not None:
+        if last is not None and last.volume_mm3 is None and last.area_px2 is not None:
+            size = area_words(last, films.get(last.exam_id)).replace("²", "2")
+        elif last is not None and last.volume_mm3 is not None:
             size = f"{last.volume_mm3 / 1000:.2f} mL"
             if last.volume_ci95_mm3 is not None:
                 low, high = (v / 1000 for v in last.volume_ci95_mm3)
                 size += f" ({low:.2f}-{high:.2f})"
-        seen = f"day {', '.join(str(days[o.exam_id]) for o in measured)}"
+        seen = f"day {', '.join(dict.fromkeys(str(days[o.exam_id]) for o in measured))}"
         why = "; ".join(reason.replace("_", " ") for reason in lesion.maturity.reasons)
         print(f"{lesion.lesion_id:8}{seen:14}{size:>28}  {lesion.maturity.label:15}{why}")
+    bare = [e.exam_id for e in report.exams if any(f.code == NO_REGION for f in e.findings)]
+    if bare:
+        print(f"No region was given, so none was called, on {len(bare)} film(s): {', '.join(bare)}")
+        print(f"  To give one: --roi {bare[0]}:box:X0,Y0,X1,Y1 (pixels; more in --help)")
     counts: dict[str, int] = {}
     for item in report.excluded:
         counts[item.reason] = counts.get(item.reason, 0) + 1

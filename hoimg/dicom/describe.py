@@ -126,7 +126,7 @@ def _why_no_volume(header: Header, kind: str, count: int, films: Sequence[FilmIn
         read = "; ".join(f.summary for f in films[:MENTIONED])
         more = f"; and {len(films) - MENTIONED} more" if len(films) > MENTIONED else ""
         said = f"{what} of modality {header.modality or '?'}{f' ({read}{more})' if read else ''}."
-        return finding("radiograph_not_measured", said)
+        return finding("radiograph" if films else "radiograph_not_measured", said)
     if kind == "other_image":
         return finding("modality_not_supported", f"{what} of modality {header.modality or '?'}.")
     names = {

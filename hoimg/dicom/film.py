@@ -52,6 +52,7 @@ class FilmInfo:
         intensity: PixelIntensityRelationship, e.g. ``LIN`` or ``LOG``; None when not stated.
         burned_in: BurnedInAnnotation; None when not stated.
         lossy: Whether the pixels were compressed with loss.
+        sop_uid: SOPInstanceUID, by which other objects name the film; empty when not stated.
         field_yx: First row, row after the last, first and last column likewise, of the part that
             a rectangular collimator or shutter in the header leaves, taken by the standard's
             letter; None without one. Not applied to the pixels: see :mod:`hoimg.dicom.radiograph`.
@@ -86,6 +87,7 @@ class FilmInfo:
     intensity: str | None
     burned_in: bool | None
     lossy: bool
+    sop_uid: str = ""
     field_yx: tuple[int, int, int, int] | None = None
     findings: tuple[Finding, ...] = ()
 

@@ -192,6 +192,7 @@ def _film(
         intensity=clean_text(values.text("PixelIntensityRelationship"), 16).upper() or None,
         burned_in=burned,
         lossy=header.lossy,
+        sop_uid=header.sop_uid,
         field_yx=_field(values, shape),
         findings=tuple(notes),
     )

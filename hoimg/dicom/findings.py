@@ -114,6 +114,8 @@ FINDINGS: dict[str, tuple[Level, str]] = {
     "spacing_missing": ("warning", "Give the original film; lengths are in pixels only."),
     "magnification_refused": ("warning", "Check the distances from source to film and patient."),
     "burned_in_text": ("warning", "Remove text before sharing; keep it out of regions."),
+    "radiograph": ("info", "Give regions with --roi; without one no lesion is called on a film."),
+    "film_refused": ("warning", "See the findings of those films with 'hoimg info'."),
     "two_exposures": ("warning", "Measure each part on its own; they share no landmark."),
     # what is no original CT volume
     "reformatted": ("info", "Nothing to do; original axial images are preferred where present."),
@@ -123,7 +125,10 @@ FINDINGS: dict[str, tuple[Level, str]] = {
     "secondary_capture": ("info", "Nothing to do; screen captures are never measured."),
     "derived_image": ("info", "Nothing to do; projections and maps are never measured."),
     "not_an_image": ("info", "Nothing to do."),
-    "radiograph_not_measured": ("warning", "Give a CT; radiographs are read, not measured."),
+    "radiograph_not_measured": (
+        "warning",
+        "Give CT, CR or DX; other projections are only counted.",
+    ),
     "modality_not_supported": ("warning", "Give a CT; other modalities carry no HU."),
     # masks that a reader gives
     "mask_unreadable": ("error", "Save the mask again from the program that made it."),

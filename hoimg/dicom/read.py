@@ -6,10 +6,12 @@ import datetime
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from hoimg.dicom.choose import choose_together
 from hoimg.dicom.clean import clean_text, patient_key
+from hoimg.dicom.film import FilmInfo
 from hoimg.dicom.findings import finding
 from hoimg.dicom.scan import Progress, scan
 from hoimg.dicom.sources import Sources
@@ -18,7 +20,32 @@ from hoimg.errors import InputRefused, UsageError
 from hoimg.results import Finding
 from hoimg.settings import Settings
 
-_Choice = tuple[SeriesInfo, str, tuple[Finding, ...]]
+
+@dataclass(frozen=True)
+class _Choice:
+    """What becomes an exam: a CT series with the reason why it, or one film of a series."""
+
+    series: SeriesInfo
+    reason: str
+    notes: tuple[Finding, ...] = ()
+    film: FilmInfo | None = None
+
+    @property
+    def key(self) -> str:
+        """What tells the exam from all others, without its day."""
+        if self.film is None:
+            return self.series.study_uid
+        named = self.film.sop_uid or f"{self.series.series_uid}|{self.film.file.name}"
+        return f"{named}|{self.film.frame}"
+
+    @property
+    def order(self) -> tuple[object, ...]:
+        """By date and time; of one study the CT first, then films from the front."""
+        series, film = self.series, self.film
+        planes = ("frontal", "lateral", "oblique", None)
+        place = 0 if film is None else 1 + planes.index(film.plane)
+        date = series.date or datetime.date.min
+        return (date, series.study_time, series.study_uid, place, self.key)
 
 
 def read_patient(
@@ -29,15 +56,15 @@ def read_patient(
     series: str | None = None,
     on_progress: Progress | None = None,
 ) -> Patient:
-    """Read the exams of one patient.
+    """Read the exams of one patient: a CT series of each study, and every film.
 
     Args:
         paths: Files or folders, searched recursively, zip archives, a DICOMDIR; or
             :func:`hoimg.dicom.open_sources`, which decides how long unpacked archives stay.
         settings: Limits of the checks; the defaults when None.
         patient: PatientID or patient key, when several patients are under the paths.
-        series: SeriesInstanceUID to take in its study, instead of the one hoimg would choose;
-            other studies keep their own choice.
+        series: SeriesInstanceUID of the CT to take in its study, instead of the one hoimg would
+            choose; other studies keep their own choice. Films are all read, whatever it names.
         on_progress: Called with (files read, files to read).
 
     Returns:
@@ -72,10 +99,14 @@ def select_patient(
     for info in own:
         studies[info.study_uid].append(info)
     findings = [*inventory.findings, *inventory.patient_findings.get(key, ())]
-    for members in studies.values():
+    films, copies = _films(own)
+    findings += copies
+    with_film = {c.series.study_uid for c in films}
+    for uid, members in studies.items():
         if not _candidates(members, series):
-            findings += _study_findings(members)
-    chosen = _choose(list(studies.values()), series)
+            findings += _study_findings(members, read=uid in with_film)
+        findings += _films_refused(members)
+    chosen = [*_choose(list(studies.values()), series), *films]
     if not chosen:
         raise refusal(own, inventory, roots)
     chosen, undated = _dated(chosen, roots)
@@ -133,7 +164,10 @@ def refusal(
 
 
 def exam_ids(keyed: Sequence[tuple[int, str, str]]) -> list[str]:
-    """Unique, path-safe names from (days, modality, study UID), e.g. ``day0090_ct_1a2b3c``."""
+    """Unique, path-safe names from (days, modality, a key), e.g. ``day0090_ct_1a2b3c``.
+
+    The key is the StudyInstanceUID of a CT; of a film its SOPInstanceUID and frame.
+    """
     for length in range(6, 65):
         names = [
             f"day{days:04d}_{modality.lower()}_{hashlib.sha256(uid.encode()).hexdigest()[:length]}"
@@ -141,7 +175,7 @@ def exam_ids(keyed: Sequence[tuple[int, str, str]]) -> list[str]:
         ]
         if len(set(names)) == len(names):
             return names
-    raise ValueError("two exams carry the same study UID")
+    raise ValueError("two exams carry the same key")
 
 
 def _the_patient(inventory: Inventory, roots: Sequence[Path], wanted: str | None) -> str:
@@ -189,7 +223,7 @@ def _name(roots: Sequence[Path]) -> str:
 
 def _candidates(members: Sequence[SeriesInfo], wanted: str | None) -> list[SeriesInfo]:
     """The usable series of a study; of the one that the user named, where it is in the study."""
-    named = [s for s in members if s.series_uid == wanted]
+    named = [s for s in members if s.series_uid == wanted and s.kind != "radiograph"]
     return [s for s in named or members if s.usable]
 
 
@@ -201,7 +235,7 @@ def _choose(studies: Sequence[Sequence[SeriesInfo]], wanted: str | None) -> list
     for (members, _), (best, reason) in zip(
         lists, choose_together([usable for _, usable in lists]), strict=True
     ):
-        if any(s.series_uid == wanted for s in members):
+        if best.series_uid == wanted:
             reason = "named by the user (--series)"
         notes = tuple(
             finding(
@@ -212,16 +246,47 @@ def _choose(studies: Sequence[Sequence[SeriesInfo]], wanted: str | None) -> list
             for s in members
             if s.kind == "volume" and s.errors
         )
-        chosen.append((best, reason, notes))
+        chosen.append(_Choice(best, reason, notes))
     return chosen
 
 
-def _study_findings(members: Sequence[SeriesInfo]) -> list[Finding]:
-    """Why a whole study is left out; radiographs and MR are only mentioned."""
-    # What a film lacks for measuring says nothing about the exams that are measured.
-    films = [f for s in members if s.kind == "radiograph" for f in s.findings[:1]]
+def _films(series: Sequence[SeriesInfo]) -> tuple[list[_Choice], list[Finding]]:
+    """Every film that can be read, each once, and whether some were there twice."""
+    found: dict[str, _Choice] = {}
+    copies = 0
+    for info in series:
+        for film in info.films:
+            choice = _Choice(info, "every film is read", film.findings, film)
+            if not film.usable:
+                continue
+            copies += choice.key in found
+            found.setdefault(choice.key, choice)
+    said = f"{copies} film(s) are copies of others."
+    return list(found.values()), [finding("identical_copies", said)] if copies else []
+
+
+def _films_refused(members: Sequence[SeriesInfo]) -> list[Finding]:
+    """That films of a study cannot be read, and why."""
+    bad = [f for s in members for f in s.films if not f.usable]
+    if not bad:
+        return []
+    codes = ", ".join(sorted({n.code for f in bad for n in f.findings if n.level == "error"}))
+    return [finding("film_refused", f"{len(bad)} film(s) of a study were left out: {codes}.")]
+
+
+def _study_findings(members: Sequence[SeriesInfo], *, read: bool) -> list[Finding]:
+    """Why a study gives no CT; films that are not read, and MR, are only mentioned.
+
+    Args:
+        members: Its series.
+        read: Whether films of the study are exams, so that it is not left out as a whole.
+    """
+    films = [f for s in members if s.kind == "radiograph" and not s.films for f in s.findings[:1]]
     others = [s for s in members if s.kind != "radiograph"]
     refused = [f for s in others for f in s.errors]
+    if read and refused:
+        codes = ", ".join(sorted({f.code for f in refused}))
+        return [*films, finding("series_refused", f"CT beside films was refused: {codes}.")]
     if not refused:
         return [*films, *(f for s in others for f in s.findings if f.level == "warning")]
     codes = ", ".join(sorted({f.code for f in refused}))
@@ -232,11 +297,11 @@ def _study_findings(members: Sequence[SeriesInfo]) -> list[Finding]:
 
 def _dated(chosen: list[_Choice], roots: Sequence[Path]) -> tuple[list[_Choice], list[Finding]]:
     """Exams in order; of several, those without a date cannot be put into order and are left."""
-    if len(chosen) == 1:
-        return chosen, []
-    dated = [c for c in chosen if c[0].date is not None]
+    if len({c.series.study_uid for c in chosen}) == 1:  # one day, whichever it was
+        return sorted(chosen, key=lambda c: c.order), []
+    dated = [c for c in chosen if c.series.date is not None]
     if not dated:
-        folder = chosen[0][0].files[0].parent
+        folder = chosen[0].series.files[0].parent
         raise InputRefused(
             f"{_name(roots)}: {len(chosen)} exams without a study date (e.g. {folder}); "
             "give exams with dates, or one exam alone",
@@ -244,26 +309,25 @@ def _dated(chosen: list[_Choice], roots: Sequence[Path]) -> tuple[list[_Choice],
         )
     missing = len(chosen) - len(dated)
     note = [finding("missing_date", f"{missing} exam(s) state no date and were left out.")]
-    dated.sort(key=lambda c: (c[0].date or datetime.date.min, c[0].study_time, c[0].study_uid))
+    dated.sort(key=lambda c: c.order)
     return dated, note if missing else []
 
 
 def _exams(chosen: Sequence[_Choice]) -> tuple[Exam, ...]:
-    baseline = chosen[0][0].date
-    days = [(c[0].date - baseline).days if c[0].date and baseline else 0 for c in chosen]
-    names = exam_ids(
-        [(d, c[0].modality, c[0].study_uid) for d, c in zip(days, chosen, strict=True)]
-    )
+    start = chosen[0].series.date
+    days = [(c.series.date - start).days if c.series.date and start else 0 for c in chosen]
+    names = exam_ids([(d, c.series.modality, c.key) for d, c in zip(days, chosen, strict=True)])
     return tuple(
         Exam(
             exam_id=name,
-            modality=info.modality,
-            study_uid=info.study_uid,
-            series=info,
-            date=info.date,
+            modality=c.series.modality,
+            study_uid=c.series.study_uid,
+            series=c.series,
+            date=c.series.date,
             days_from_baseline=day,
-            acquisition=info.acquisition.model_copy(update={"series_choice": reason}),
-            findings=(*info.findings, *notes),
+            acquisition=c.series.acquisition.model_copy(update={"series_choice": c.reason}),
+            findings=(*(c.series.findings if c.film is None else ()), *c.notes),
+            film=c.film,
         )
-        for name, day, (info, reason, notes) in zip(names, days, chosen, strict=True)
+        for name, day, c in zip(names, days, chosen, strict=True)
     )

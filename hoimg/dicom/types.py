@@ -159,17 +159,20 @@ class SeriesInfo:
 
 @dataclass(frozen=True)
 class Exam:
-    """One study of a patient with the series chosen for analysis.
+    """One study of a patient with the CT series chosen for analysis; or one film.
 
     Attributes:
-        exam_id: E.g. ``day0090_ct_1a2b3c``: days from baseline, modality, hash of the study UID.
-        modality: ``CT``.
+        exam_id: E.g. ``day0090_ct_1a2b3c``: days from baseline, modality, hash of the study UID
+            (of a film, of its SOPInstanceUID and frame).
+        modality: ``CT``; of a film ``CR``, ``DX``, ``RG`` or that of its capture.
         study_uid: StudyInstanceUID.
-        series: The chosen series.
+        series: The chosen series; the film's own.
         date: Study date; None only for a single exam whose files state no date.
         days_from_baseline: Days since the patient's first usable exam.
         acquisition: Of the chosen series, with ``series_choice`` filled.
-        findings: Of the chosen series, and about series of the study that were refused.
+        findings: Of the chosen series, and about series of the study that were refused; of a film
+            its own.
+        film: The film; None for a CT.
     """
 
     exam_id: str
@@ -180,6 +183,7 @@ class Exam:
     days_from_baseline: int
     acquisition: Acquisition
     findings: tuple[Finding, ...] = ()
+    film: FilmInfo | None = None
 
 
 @dataclass(frozen=True)
@@ -192,6 +196,8 @@ class Patient:
         findings: About files, and about studies in which nothing was usable.
         unused: Every series that was not chosen, with its findings.
         baseline_date: Date of the first exam; None when it states none.
+        scans: The exams that are CT.
+        radiographs: The exams that are films.
     """
 
     patient_key: str
@@ -203,6 +209,16 @@ class Patient:
     def baseline_date(self) -> datetime.date | None:
         """Date of the first exam."""
         return self.exams[0].date if self.exams else None
+
+    @property
+    def scans(self) -> tuple[Exam, ...]:
+        """The exams that are CT, in date order."""
+        return tuple(e for e in self.exams if e.film is None)
+
+    @property
+    def radiographs(self) -> tuple[Exam, ...]:
+        """The exams that are films, in date order."""
+        return tuple(e for e in self.exams if e.film is not None)
 
 
 @dataclass(frozen=True)

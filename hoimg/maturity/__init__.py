@@ -4,9 +4,11 @@
 function each, stand in ``gate`` (is it measurable), ``rules`` (rim, margin, inside, age, zoning)
 and ``stability`` (change over time); ``decide`` is the label logic itself, ``followup`` names the
 scan that would let an open lesion be judged. ``grade_hip`` gives a hip its Brooker-, Della Valle-
-and Mavrogenis-equivalents on CT. Nothing here sees a pixel.
+and Mavrogenis-equivalents on CT; ``assess_on_films`` labels what only radiographs show. Nothing
+here sees a pixel.
 """
 
+from hoimg.maturity.film import FilmFacts, assess_on_films
 from hoimg.maturity.gate import gate, gate_reasons
 from hoimg.maturity.hip import grade_hip
 from hoimg.maturity.history import assess_over_time
@@ -17,8 +19,10 @@ from hoimg.maturity.wording import reason_words
 
 __all__ = [
     "Evidence",
+    "FilmFacts",
     "Stability",
     "assess",
+    "assess_on_films",
     "assess_over_time",
     "decide",
     "gate",

@@ -56,6 +56,12 @@ REASON_WORDS: dict[str, str] = {
     "beyond the uncertainty of the two measurements",
     "measurement_too_uncertain": "the two measurements are too uncertain to show that it did not "
     "grow",
+    "one_projection": "it was judged in one projection only",
+    "area_not_measured": "its area is not known in millimetres",
+    "area_not_compared": "its area was not compared with that on earlier films",
+    "area_increase": "its projected area increased beyond repeatability",
+    "no_detectable_area_change": "no detectable change in projected area",
+    "polarity_doubtful": "it is in doubt whether the film shows bone light or dark",
     "never_measured": "it was measured in no exam",
     "resolved": "it is no longer seen at a later exam",
     "merged_into_another": "it merged into another lesion; see there",

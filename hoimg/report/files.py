@@ -8,13 +8,13 @@ import io
 import json
 import platform
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hoimg.report.change_words import change_words
-from hoimg.results import Change, ExamImages, Lesion, Observation, Report, TotalChange
+from hoimg.results import Change, ExamImages, FilmImages, Lesion, Observation, Report, TotalChange
 
 LIBRARIES = ("numpy", "scipy", "scikit-image", "SimpleITK", "pydicom", "highdicom")
 
@@ -53,8 +53,16 @@ TOTALS_COLUMNS: tuple[str, ...] = (
 )  # fmt: skip
 
 
-def add_labelmaps(report: Report, images: Mapping[str, ExamImages]) -> Report:
-    """The report with each exam's label map paths filled, relative to the report folder."""
+def add_labelmaps(
+    report: Report, images: Mapping[str, ExamImages], films: Collection[str] = ()
+) -> Report:
+    """The report with each exam's label map paths filled, relative to the report folder.
+
+    Args:
+        report: Without them.
+        images: Of the CT exams.
+        films: exam_ids of the films that were read: they have a map of lesions only.
+    """
     exams = [
         exam.model_copy(
             update={
@@ -66,7 +74,15 @@ def add_labelmaps(report: Report, images: Mapping[str, ExamImages]) -> Report:
             }
         )
         if exam.exam_id in images
-        else exam.model_copy(update={"labelmap": None, "excluded_labelmap": None, "anatomy": None})
+        else exam.model_copy(
+            update={
+                "labelmap": f"exams/{exam.exam_id}/lesions.nii.gz"
+                if exam.exam_id in films
+                else None,
+                "excluded_labelmap": None,
+                "anatomy": None,
+            }
+        )
         for exam in report.exams
     ]
     return report.model_copy(update={"exams": exams})
@@ -91,6 +107,23 @@ def write_labelmaps(images: Mapping[str, ExamImages], folder: Path) -> None:
         if exam.anatomy is not None:
             bits = exam.anatomy.packed()
             write_nifti(target / "anatomy.nii.gz", bits.array, bits.grid)
+
+
+def write_film_labelmaps(films: Mapping[str, FilmImages], folder: Path) -> None:
+    """Write ``lesions.nii.gz`` of each film: one slice on the film's own pixels, uint16.
+
+    Its first axis is the columns, its second the rows. A film has no place in the patient: the
+    first pixel lies at 0, and a pixel is 1 mm wide where the film has no size to be trusted.
+    """
+    from hoimg.geometry import Grid
+    from hoimg.image import write_nifti
+
+    for exam_id, images in films.items():
+        target = folder / "exams" / exam_id
+        target.mkdir(parents=True, exist_ok=True)
+        y, x = images.film.spacing_yx_mm or (1.0, 1.0)
+        grid = Grid((1, *images.labels_yx.shape), (1.0, y, x), (0.0, 0.0, 0.0))
+        write_nifti(target / "lesions.nii.gz", images.labels_yx[None], grid)
 
 
 def report_json(report: Report) -> str:

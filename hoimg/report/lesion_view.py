@@ -10,6 +10,7 @@ from hoimg.geometry import Box
 from hoimg.report import words
 from hoimg.report.change_words import change_words, course_words
 from hoimg.report.files import change_into
+from hoimg.report.film_view import area_words, film_parts, only_films
 from hoimg.report.pictures import (
     Encoding,
     Picture,
@@ -22,7 +23,15 @@ from hoimg.report.pictures import (
 from hoimg.report.planes import PLANES
 from hoimg.report.plots import course
 from hoimg.report.reasons import missing_reason, reason_text
-from hoimg.results import Change, Criterion, Exam, ExamImages, Lesion, Observation
+from hoimg.results import (
+    Change,
+    Criterion,
+    Exam,
+    ExamImages,
+    FilmImages,
+    Lesion,
+    Observation,
+)
 
 PICTURE_BUDGET = 6_500_000
 """Bytes of pictures in one page, so that it stays below 10 MB with many lesions."""
@@ -89,6 +98,19 @@ def _contact(seen: Observation) -> str:
     return f"{text} ({' + '.join(words.number(c.area_mm2 * 1e-2) for c in seen.bone_contacts)})"
 
 
+def _interval(name: str, unit: str, digits: int = 3) -> Callable[[Observation], str]:
+    """``312 (290 to 335)``."""
+
+    def text(seen: Observation) -> str:
+        value = words.number(getattr(seen, name + unit), digits)
+        ci95 = getattr(seen, f"{name}_ci95{unit}")
+        if ci95 is None:
+            return value
+        return f"{value} ({words.number(ci95[0], digits)} to {words.number(ci95[1], digits)})"
+
+    return text
+
+
 ROWS: tuple[Row, ...] = (
     Row("Volume, cm³ (95 % interval)", ("volume_mm3",), _volume),
     Row("Volume above the fixed threshold, cm³", ("threshold_volume_mm3",),
@@ -124,11 +146,22 @@ ROWS: tuple[Row, ...] = (
         _plain("gap_to_second_bone_mm"), True),
     Row("Cut by the field of view", ("touches_fov",), _yes_no("touches_fov")),
     Row("Distance to metal, mm", ("distance_to_metal_mm",), _plain("distance_to_metal_mm"), True),
-    Row("Projected area, mm²", ("area_mm2",), _plain("area_mm2"), True),
-    Row("Density index of the film", ("density_index",), _plain("density_index"), True),
-    Row("Source of the pixel size", ("spacing_source",),
-        lambda seen: words.plain(str(seen.spacing_source)), True),
 )  # fmt: skip
+FILM_ROWS: tuple[Row, ...] = (
+    Row("Projected area, mm² (95 % interval)", ("area_mm2",), _interval("area", "_mm2")),
+    Row("Projected area, px² (95 % interval)", ("area_px2",), _interval("area", "_px2")),
+    Row("Longest dimension, mm (95 % interval)", ("length_mm",), _interval("length", "_mm")),
+    Row("Longest dimension, px", ("length_px",), _plain("length_px")),
+    Row("Corticated part of the outline", ("corticated_fraction",),
+        _interval("corticated_fraction", "", 2)),
+    Row("Margin: edge width ÷ cortex on the same film", ("edge_ratio",),
+        _interval("edge_ratio", "", 2)),
+    Row("Density index, ordinal, this film only", ("density_index",),
+        _interval("density_index", "", 2)),
+    Row("Contrast ÷ unevenness around it", ("contrast_to_noise",), _plain("contrast_to_noise", 2)),
+)  # fmt: skip
+"""Rows of a film. What only a CT gives (volume, HU, mass) has none: a null with its reason stands
+in report.json."""
 
 
 def volume_text(seen: Observation) -> str:
@@ -215,7 +248,11 @@ def latest(lesion: Lesion) -> Observation:
 
 
 def lesion_view(
-    lesion: Lesion, number: int, exams: Mapping[str, Exam], maker: PictureMaker
+    lesion: Lesion,
+    number: int,
+    exams: Mapping[str, Exam],
+    maker: PictureMaker,
+    films: Mapping[str, FilmImages] | None = None,
 ) -> dict[str, Any]:
     """Everything the template shows of a lesion.
 
@@ -224,9 +261,13 @@ def lesion_view(
         number: Position in the report, from 1; makes the anchor.
         exams: By ``exam_id``.
         maker: Draws the pictures.
+        films: By ``exam_id``.
     """
     now = latest(lesion)
     side = maker.side_mm(lesion)
+    film = exams[now.exam_id].film
+    alone = only_films(lesion, exams)
+    scans = [o for o in lesion.observations if exams[o.exam_id].film is None]
     maturity = lesion.maturity
     change = change_into(lesion, now.exam_id)
     return {
@@ -237,17 +278,21 @@ def lesion_view(
         "sentence": maturity.summary or _sentence(lesion),
         "reasons": [{"code": code, "text": reason_text(code)} for code in maturity.reasons],
         "day": exams[now.exam_id].days_from_baseline,
-        "volume": volume_text(now),
-        "measured": now.volume_mm3 is not None,
+        "volume": volume_text(now) if film is None else area_words(now, film),
+        "measured": now.volume_mm3 is not None or now.area_px2 is not None,
+        "only_films": alone,
+        "films": film_parts(lesion, exams, films or {}),
         "change": _change(change, exams) if change else None,
         "followup": _followup(lesion),
         "stage": maturity.stage_ledermann,
         "stage_text": words.LEDERMANN.get(maturity.stage_ledermann or 0, ""),
         "pictures": maker.three_planes(now, side),
-        "strip": [_strip(seen, exams, maker, side) for seen in lesion.observations],
-        "plot": course(
-            lesion.observations,
-            [exams[o.exam_id].days_from_baseline for o in lesion.observations],
+        "strip": [_strip(seen, exams, maker, side) for seen in scans],
+        "plot": ""
+        if alone
+        else course(
+            scans,
+            [exams[o.exam_id].days_from_baseline for o in scans],
             lesion.lesion_id,
             change=change,
             fitted=lesion.course,
@@ -255,7 +300,7 @@ def lesion_view(
         "course": course_words(lesion.course) if lesion.course is not None else "",
         "columns": [exams[o.exam_id] for o in lesion.observations],
         "statuses": [words.STATUSES[o.status] for o in lesion.observations],
-        "rows": list(_rows(lesion.observations)),
+        "rows": list(_rows(lesion.observations, exams)),
         "flags": [[reason_text(f) for f in o.flags] for o in lesion.observations],
         "changes": [_change(c, exams) for c in lesion.changes],
         "criteria": [_criterion(c) for c in maturity.criteria],
@@ -281,20 +326,29 @@ def _strip(
     }
 
 
-def _rows(observations: Sequence[Observation]) -> Iterator[dict[str, Any]]:
-    for row in ROWS:
-        values = [getattr(seen, row.fields[0]) for seen in observations]
-        if row.optional and all(value is None for value in values):
+def _rows(
+    observations: Sequence[Observation], exams: Mapping[str, Exam]
+) -> Iterator[dict[str, Any]]:
+    """The numbers of CT, then those of films; a cell of the other kind of exam is a dash."""
+    kinds = [exams[o.exam_id].film is not None for o in observations]
+    for rows, of_film in ((ROWS, False), (FILM_ROWS, True)):
+        if of_film not in kinds:
             continue
-        yield {
-            "title": row.title,
-            "cells": [
-                {"text": row.text(seen), "why": ""}
-                if value is not None
-                else {"text": _absent(seen), "why": missing_reason(row.fields[0], seen)}
-                for seen, value in zip(observations, values, strict=True)
-            ],
-        }
+        for row in rows:
+            values = [getattr(seen, row.fields[0]) for seen in observations]
+            if row.optional and all(value is None for value in values):
+                continue
+            yield {
+                "title": row.title,
+                "cells": [
+                    {"text": "–", "why": ""}
+                    if kind is not of_film
+                    else {"text": row.text(seen), "why": ""}
+                    if value is not None
+                    else {"text": _absent(seen), "why": missing_reason(row.fields[0], seen)}
+                    for seen, value, kind in zip(observations, values, kinds, strict=True)
+                ],
+            }
 
 
 def _absent(seen: Observation) -> str:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from hoimg.edits import point_words
 from hoimg.report import words
+from hoimg.report.film_view import films_view
 from hoimg.report.lesion_view import PictureMaker, lesion_view
 from hoimg.report.over_time_view import context_lines, timing_view, totals_view
 from hoimg.report.reasons import reason_text
-from hoimg.results import Calibration, Exam, ExamImages, Hip, Report
+from hoimg.results import Calibration, Exam, ExamImages, FilmImages, Hip, Report
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -46,24 +47,32 @@ _ACQUISITION: tuple[tuple[str, str], ...] = (
 )
 
 
-def page_html(report: Report, images: Mapping[str, ExamImages], settings_toml: str = "") -> str:
+def page_html(
+    report: Report,
+    images: Mapping[str, ExamImages],
+    settings_toml: str = "",
+    films: Mapping[str, FilmImages] | None = None,
+) -> str:
     """Render the page.
 
     Args:
         report: With label map paths filled.
         images: Pixels by ``exam_id``; exams without any get no pictures.
         settings_toml: Shown as it is.
+        films: Pixels of films by ``exam_id``.
 
     Returns:
         A whole HTML document. Every text of the report is escaped.
     """
-    return (
-        _environment().get_template("report.html.j2").render(context(report, images, settings_toml))
-    )
+    given = context(report, images, settings_toml, films)
+    return _environment().get_template("report.html.j2").render(given)
 
 
 def context(
-    report: Report, images: Mapping[str, ExamImages], settings_toml: str = ""
+    report: Report,
+    images: Mapping[str, ExamImages],
+    settings_toml: str = "",
+    films: Mapping[str, FilmImages] | None = None,
 ) -> dict[str, Any]:
     """What the template is given."""
     exams = {exam.exam_id: exam for exam in report.exams}
@@ -76,9 +85,11 @@ def context(
         else 0,
         "answer": answer(report),
         "lesions": [
-            lesion_view(lesion, number, exams, maker)
+            lesion_view(lesion, number, exams, maker, films)
             for number, lesion in enumerate(report.lesions, start=1)
         ],
+        "films": films_view(report, films or {}),
+        "seen_by": seen_by(report),
         "totals": totals_view(report),
         "timing": timing_view(report),
         "told": context_lines(report.context),
@@ -93,10 +104,19 @@ def context(
             if any(f.level == "error" for f in exam.findings)
         ],
         "registrations": _registrations(report, exams),
-        "acquisition": _acquisition(report.exams),
+        "acquisition": _acquisition([e for e in report.exams if e.film is None]),
+        "scans": [exam for exam in report.exams if exam.film is None],
         "settings_toml": settings_toml,
         "label_texts": words.LABELS,
     }
+
+
+def seen_by(report: Report) -> str:
+    """``CT``, ``films`` or ``CT and films``."""
+    kinds = {exam.film is not None for exam in report.exams}
+    return {frozenset({True}): "films", frozenset({True, False}): "CT and films"}.get(
+        frozenset(kinds), "CT"
+    )
 
 
 def answer(report: Report) -> str:

@@ -108,6 +108,20 @@ FLAGS: dict[str, str] = {
     "no_ossification_joined": "islands only: joined to neither pelvis nor femur",
     "gap_not_measured": "no opposing bone in view",
     "island_size_not_measured": "the size of an island was not measured",
+    "film_gives_no_volume": "a film gives no volume, HU or mass",
+    "film_contrast_below_noise": "its shadow does not stand out of what is round it",
+    "no_spacing": "no millimetres: the film has no pixel size that can be trusted",
+    "detector_uncorrected": "mm at detector, uncorrected",
+    "edge_not_readable": "its edge cannot be read: too noisy, or other shadows run into it",
+    "no_own_cortex": "no clean edge of cortex on this film to compare with",
+    "film_looks_inverted": "not measured: the film looks inverted, though its tags deny it",
+    "region_across_exposures": "not measured: the region reaches over two exposures of one plate",
+    "region_outside_field": "the region lies outside of the exposed field",
+    "region_leaves_no_background": "the region leaves too little around it to compare with",
+    "region_beyond_film": "the region reaches beyond the film",
+    "region_too_tight": "the outline lies on the region's border: the true size may be larger",
+    "overlaps_cortex": "an edge of native bone runs through it",
+    "burned_in_text": "the film has text in its pixels",
     "site_lateral": "lateral: the system has no such site",
 }
 """Flags of the stages before maturity; the reasons for a label are worded by that stage itself."""
@@ -132,7 +146,7 @@ _ABOUT: dict[str, tuple[str, ...]] = {
     "p95_hu": ("density", "mineral"),
     "background_hu": ("background",),
     "rim_fraction": ("rim",),
-    "edge_ratio": ("edge", "margin", "rim_unrated"),
+    "edge_ratio": ("edge", "margin", "rim_unrated", "no_own_cortex"),
     "zone_contrast_hu": ("zone", "core_too_small", "shell"),
     "core_marrow_fraction": ("core",),
     "max_diameter_mm": ("diameter",),
@@ -146,6 +160,10 @@ _ABOUT: dict[str, tuple[str, ...]] = {
     "cleft_width_mm": ("cleft",),
     "gap_to_second_bone_mm": ("second_bone",),
     "distance_to_metal_mm": ("metal",),
+    "area_mm2": ("spacing",),
+    "length_mm": ("spacing",),
+    "corticated_fraction": ("edge_not",),
+    "density_index": ("no_own_cortex",),
 }
 
 

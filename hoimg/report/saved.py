@@ -135,8 +135,8 @@ def read_saved(path: Path) -> SavedReport:
         path: Its folder, or the ``report.json`` in it.
 
     Raises:
-        UsageError: when it is no whole report of this version, or a file other than a label map of
-            lesions was changed since it was written.
+        UsageError: when it is no whole report of this version, it holds films, or a file other
+            than a label map of lesions was changed since it was written.
     """
     report = read_report(path)
     folder = path if path.is_dir() else path.parent
@@ -145,6 +145,11 @@ def read_saved(path: Path) -> SavedReport:
         raise UsageError(
             f"{folder}: has no manifest.json that can be read, so the report is not whole; "
             "make it again with hoimg report"
+        )
+    if films := [e.exam_id for e in report.exams if e.film is not None]:
+        raise UsageError(
+            f"{folder}: holds films ({', '.join(films)}), which cannot be measured again from a "
+            "report; run hoimg report with their regions"
         )
     _check_written(folder, ["report.json", "settings.toml", "edits.json"], written)
     settings = read_settings(folder / "settings.toml")

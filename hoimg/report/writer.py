@@ -25,7 +25,8 @@ def write_report(result: PatientResult, folder: Path) -> Path:
 
     The files are ``report.json``, ``report.html``, ``lesions.csv``, ``changes.csv``,
     ``totals.csv``, ``settings.toml``, ``edits.json``, per exam with pixels
-    ``exams/<exam_id>/lesions.nii.gz``, ``excluded.nii.gz`` and ``anatomy.nii.gz``, per exam read
+    ``exams/<exam_id>/lesions.nii.gz``, ``excluded.nii.gz`` and ``anatomy.nii.gz`` (of a film the
+    first alone), per CT read
     from DICOM files the objects of :func:`~hoimg.report.dicom_objects.write_dicom_objects`, and
     last ``manifest.json``. Everything is made in a staging folder inside ``folder`` first: a
     failure on the way leaves an earlier
@@ -66,8 +67,9 @@ def write_report(result: PatientResult, folder: Path) -> Path:
 def _make(result: PatientResult, staged: Path) -> None:
     from hoimg.report.page import page_html
 
-    report = files.add_labelmaps(result.report, result.images)
+    report = files.add_labelmaps(result.report, result.images, result.films)
     files.write_labelmaps(result.images, staged)
+    files.write_film_labelmaps(result.films, staged)
     report = _write_dicom(replace(result, report=report), staged)
     texts = {
         "report.json": files.report_json(report),
@@ -76,7 +78,7 @@ def _make(result: PatientResult, staged: Path) -> None:
         "totals.csv": files.totals_csv(report),
         "settings.toml": result.settings_toml,
         "edits.json": (result.edits or Edits()).text(),
-        "report.html": page_html(report, result.images, result.settings_toml),
+        "report.html": page_html(report, result.images, result.settings_toml, result.films),
     }
     for file_name, text in texts.items():
         (staged / file_name).write_text(text, encoding="utf-8", newline="\n")
@@ -116,7 +118,7 @@ def _check_ids(result: PatientResult) -> None:
     # Some file systems know no difference between upper and lower case.
     if len({exam_id.lower() for exam_id in ids}) < len(ids):
         raise ValueError(f"exam_id must be unique, got {ids}")
-    unknown = set(result.images) - set(ids)
+    unknown = {*result.images, *result.films} - set(ids)
     if unknown:
         raise ValueError(f"images of exams that the report does not hold: {sorted(unknown)}")
 

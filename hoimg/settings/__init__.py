@@ -15,6 +15,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from hoimg.errors import UsageError
+from hoimg.settings.film import FilmSettings
 from hoimg.settings.intake import IntakeSettings
 from hoimg.settings.maturity import MaturitySettings
 from hoimg.settings.measure import MeasureSettings
@@ -23,6 +24,7 @@ from hoimg.settings.serial import SerialSettings
 from hoimg.settings.threshold import Section
 
 __all__ = [
+    "FilmSettings",
     "IntakeSettings",
     "MaturitySettings",
     "MeasureSettings",
@@ -42,6 +44,7 @@ class Settings(Section):
     measure: MeasureSettings = MeasureSettings()
     serial: SerialSettings = SerialSettings()
     maturity: MaturitySettings = MaturitySettings()
+    film: FilmSettings = FilmSettings()
 
     @property
     def sha256(self) -> str:

@@ -93,3 +93,8 @@ class MaturitySettings(Section):
         source="engineering choice; guards against growth hidden in steps below the RC",
         status="default", gt=0, le=1,
     )  # fmt: skip
+    film_min_area_mm2: float = threshold(
+        57.0, unit="mm2",
+        meaning="Below this projected area a lesion on a film is too small to be labelled.",
+        source="the shadow of a ball of gate_min_volume_mm3", status="default", ge=0,
+    )  # fmt: skip

@@ -16,6 +16,7 @@ from hoimg.cli.main import run
 from hoimg.dicom import display_8bit, load_radiograph, read_patient, scan
 from hoimg.dicom.film_checks import check_film
 from hoimg.dicom.film_header import film_findings
+from hoimg.errors import InputRefused
 
 
 def real_film(name: str) -> Path:
@@ -31,8 +32,8 @@ def test_a_series_carries_its_films(tmp_path: Path) -> None:
     assert (series.kind, series.usable, series.grid) == ("radiograph", False, None)
     assert [f.file.name for f in series.films] == ["0", "1", "2"]
     found = {f.code: f.message for f in series.findings}
-    assert series.findings[0].code == "radiograph_not_measured"
-    assert "CR AP, 8x16 px, no spacing" in found["radiograph_not_measured"]
+    assert series.findings[0].code == "radiograph"
+    assert "CR AP, 8x16 px, no spacing" in found["radiograph"]
     assert found["spacing_missing"].startswith("2 of 3 film(s): ")
     assert found["spacing_uncorrected"].startswith("1 of 3 film(s): ")
 
@@ -50,6 +51,7 @@ def test_other_projections_are_only_listed(tmp_path: Path, modality: str) -> Non
     [series] = scan(tmp_path).series
     assert (series.kind, series.films) == ("radiograph", ())
     assert series.findings[0].message == f"1 image(s) of modality {modality}."
+    assert series.findings[0].code == "radiograph_not_measured"
 
 
 @pytest.mark.parametrize(
@@ -136,14 +138,15 @@ def test_info_shows_films(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         ImagerPixelSpacing=["0.15", "0.15"],
         EstimatedRadiographicMagnificationFactor="1.2",
     )
-    assert run(["info", str(tmp_path)]) == 3
+    assert run(["info", str(tmp_path)]) == 0
     told = capsys.readouterr()
     for word in ("Radiographs", "LAT", "KNEE", "8x16", "0.125", "detector_corrected", "for pres"):
         assert word in told.out
-    assert run(["info", "--json", str(tmp_path)]) == 3
+    assert run(["info", "--json", str(tmp_path)]) == 0
     said = json.loads(capsys.readouterr().out)
     [series] = said["patients"][0]["studies"][0]["series"]
     [film] = series["films"]
+    assert film["exam_id"].startswith("day0000_dx_")
     assert film["spacing_yx_mm"] == pytest.approx([0.125, 0.125])
     facts = ("view", "side", "spacing_source", "magnification", "intent", "mirrored")
     assert [film[k] for k in facts] == [
@@ -153,14 +156,15 @@ def test_info_shows_films(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert str(tmp_path) not in json.dumps(said)
 
 
-def test_report_refuses_films_and_says_what_was_read(
+def test_report_refuses_films_that_cannot_be_read_and_says_why(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_film(tmp_path / "in" / "f", ViewPosition="AP", BodyPartExamined="HIP")
+    write_film(tmp_path / "in" / "f", np.zeros((8, 8), np.uint16), BitsStored=17)
     assert run(["report", str(tmp_path / "in"), "-o", str(tmp_path / "out")]) == 3
-    told = capsys.readouterr().err
-    assert "radiograph_not_measured" in told
-    assert "CR AP, HIP, 8x16 px, no spacing" in told
+    assert "bad_film" in capsys.readouterr().err
+    write_film(tmp_path / "xa" / "f", modality="XA")
+    assert run(["report", str(tmp_path / "xa"), "-o", str(tmp_path / "out")]) == 3
+    assert "radiograph_not_measured" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -246,11 +250,73 @@ def test_sixteen_kilopixels_a_side_are_the_limit(tmp_path: Path) -> None:
     assert load_radiograph(film).pixels.shape == (2, 16384)
 
 
-def test_films_beside_a_ct_are_only_mentioned(tmp_path: Path) -> None:
+def test_films_beside_a_ct_are_exams_and_broken_ones_are_told(tmp_path: Path) -> None:
     write_ct(tmp_path / "ct", PatientID="ID-9")
     write_film(tmp_path / "film", StudyInstanceUID="1.2.3.9")
-    write_film(tmp_path / "broken", np.zeros((8, 8), np.uint16), BitsStored=17)
+    write_film(
+        tmp_path / "broken",
+        np.zeros((8, 8), np.uint16),
+        BitsStored=17,
+        StudyInstanceUID="1.2.3.8",
+        SOPInstanceUID="1.2.3.4.6",
+    )
+    write_film(tmp_path / "copy", StudyInstanceUID="1.2.3.9")
+    write_film(tmp_path / "other", modality="MG", StudyInstanceUID="1.2.3.7")
     patient = read_patient(tmp_path)
+    assert [e.modality for e in patient.scans] == ["CT"]
+    [film] = patient.radiographs
+    assert (film.study_uid, film.film is not None) == ("1.2.3.9", True)
+    assert "spacing_missing" in [f.code for f in film.findings]
     notes = [f.code for f in patient.findings]
-    assert notes.count("radiograph_not_measured") == 2
+    assert {"film_refused", "radiograph_not_measured", "identical_copies"} <= set(notes)
     assert not {"spacing_missing", "bad_film", "study_refused"} & set(notes)
+
+
+def test_films_are_exams_in_order_of_date_and_projection(tmp_path: Path) -> None:
+    for k, (day, view) in enumerate(
+        (("20240301", "LL"), ("20240301", "AP"), ("20240110", "AP"), ("20240301", "PA"))
+    ):
+        write_film(
+            tmp_path / f"{k}",
+            StudyDate=day,
+            StudyInstanceUID=f"1.2.3.{day}",
+            ViewPosition=view,
+            SOPInstanceUID=f"1.2.3.4.{k}",
+        )
+    patient = read_patient(tmp_path)
+    found = [(e.days_from_baseline, e.film.view) for e in patient.exams if e.film]
+    assert found[0] == (0, "AP")
+    assert sorted(found[1:3]) == [(51, "AP"), (51, "PA")]
+    assert found[3] == (51, "LAT")
+    assert len({e.exam_id for e in patient.exams}) == 4
+    assert all(e.exam_id.startswith(f"day{e.days_from_baseline:04d}_cr_") for e in patient.exams)
+
+
+def test_frames_of_one_file_are_exams_of_their_own(tmp_path: Path) -> None:
+    write_film(tmp_path / "f", np.zeros((3, 8, 8), np.uint16))
+    patient = read_patient(tmp_path)
+    assert sorted(e.film.frame for e in patient.exams if e.film) == [0, 1, 2]
+    assert len({e.exam_id for e in patient.exams}) == 3
+
+
+def test_undated_films_are_one_day_only_within_one_study(tmp_path: Path) -> None:
+    for k in range(2):
+        write_film(tmp_path / f"{k}", drop=("StudyDate",), SOPInstanceUID=f"1.2.3.4.{k}")
+    assert [e.days_from_baseline for e in read_patient(tmp_path).exams] == [0, 0]
+    write_film(
+        tmp_path / "2",
+        drop=("StudyDate",),
+        StudyInstanceUID="1.2.3.9",
+        SOPInstanceUID="1.2.3.4.2",
+    )
+    with pytest.raises(InputRefused) as caught:
+        read_patient(tmp_path)
+    assert caught.value.code == "missing_date"
+
+
+def test_a_named_series_of_films_leaves_the_ct_of_its_study_alone(tmp_path: Path) -> None:
+    write_ct(tmp_path / "ct", PatientID="ID-9", StudyInstanceUID="1.2.3.1")
+    write_film(tmp_path / "film")
+    patient = read_patient(tmp_path, series="1.2.3.2")
+    assert sorted(e.modality for e in patient.exams) == ["CR", "CT"]
+    assert "named by the user" not in (patient.scans[0].acquisition.series_choice or "")

@@ -24,11 +24,6 @@ REFUSED = {
     "transfer_syntaxes/CTImage.dcm": ["too_few_slices"],
     "transfer_syntaxes/no-pixel-spacing.dcm": ["modality_not_supported"],
     "transfer_syntaxes/CT0012.fragmented_no_bot_jpeg_baseline.51.dcm": ["derived_image"],
-    "dicom_objects/dx_image.dcm": [
-        "radiograph_not_measured",
-        "film_processed",
-        "spacing_uncorrected",
-    ],
     "dicom_objects/seg_image_ct_binary.dcm": ["not_an_image"],
     "dicom_objects/sr_document.dcm": ["not_an_image"],
     "README.md": [],
@@ -45,6 +40,12 @@ def test_refused_by_name(real_data: Path, name: str) -> None:
     assert caught.value.code == (refusing[0] if refusing else "no_dicom")
     found = [f.code for s in scan(real_data / name).series for f in s.findings]
     assert found == expected
+
+
+def test_the_veterinary_film_is_an_exam(real_data: Path) -> None:
+    [exam] = read_patient(real_data / "dicom_objects" / "dx_image.dcm").exams
+    assert (exam.modality, exam.film is not None) == ("DX", True)
+    assert [f.code for f in exam.findings] == ["film_processed", "spacing_uncorrected"]
 
 
 def one_exam(folder: Path) -> Exam:

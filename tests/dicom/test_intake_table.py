@@ -259,10 +259,16 @@ FOLDERS: dict[str, tuple[int, str] | str] = {
     "shared geometry_failures/failing/sliceincrement/002": "missing_slices",
     "shared geometry_failures/failing/sliceorientation": "modality_not_supported",
     "pydicom test_files/dicomdirtests/98892001": (5, "thick_slices"),
-    "pydicom test_files/dicomdirtests/77654033": "missing_slices",
     "pydicom test_files/dicomdirtests/98892003": "modality_not_supported",
     "pydicom test_files/dicomdirtests/TINY_ALPHA": "truncated_files",
 }  # fmt: skip
+
+
+def test_films_stand_where_the_ct_beside_them_is_refused(real_data: Path) -> None:
+    folder = folder_of("pydicom", real_data) / "test_files/dicomdirtests/77654033"
+    patient = read_patient(folder)
+    assert [e.modality for e in patient.exams] == ["CR"] * 3
+    assert any("missing_slices" in f.message for f in patient.findings)
 
 
 @pytest.mark.parametrize("case", FOLDERS)

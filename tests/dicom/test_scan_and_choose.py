@@ -366,7 +366,7 @@ def test_exam_ids_stay_unique_where_short_hashes_collide() -> None:
     uids = [f"1.2.{n}" for n in range(9000)]
     names = exam_ids([(0, "CT", uid) for uid in uids])
     assert len(set(names)) == 9000
-    with pytest.raises(ValueError, match="same study UID"):
+    with pytest.raises(ValueError, match="same key"):
         exam_ids([(0, "CT", "1.2"), (0, "CT", "1.2")])
 
 

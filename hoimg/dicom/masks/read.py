@@ -44,12 +44,12 @@ def read_given(path: Path, use: Use, settings: IntakeSettings | None = None) -> 
         if files:
             return read_mask_folder(path, use, settings)
         return _read_dicom(_only_object(path), settings)
-    if path.name.endswith(SUFFIXES) or not _is_dicom(path):
+    if path.name.endswith(SUFFIXES) or not is_dicom(path):
         return read_label_map(path, settings)
     return _read_dicom(path, settings)
 
 
-def _parse(path: Path, **how: Any) -> Any:
+def parse(path: Path, **how: Any) -> Any:
     """A data set by pydicom, which inflates a deflated file whole: not beyond the limit."""
     from pydicom import dcmread
     from pydicom.filereader import read_file_meta_info
@@ -64,7 +64,8 @@ def _parse(path: Path, **how: Any) -> Any:
     return dcmread(path, **how)
 
 
-def _is_dicom(path: Path) -> bool:
+def is_dicom(path: Path) -> bool:
+    """Whether a file has DICOM's mark after its preamble."""
     try:
         with path.open("rb") as stream:
             return stream.read(132)[128:] == b"DICM"
@@ -74,11 +75,11 @@ def _is_dicom(path: Path) -> bool:
 
 def _class_of(path: Path) -> str:
     """SOP class of a DICOM file; empty when it is none."""
-    if not _is_dicom(path):
+    if not is_dicom(path):
         return ""
     try:
         with quiet_pydicom():
-            found = _parse(path, stop_before_pixels=True, specific_tags=["SOPClassUID"])
+            found = parse(path, stop_before_pixels=True, specific_tags=["SOPClassUID"])
         return str(found.get("SOPClassUID", ""))
     except Exception:  # a parser fed with garbage may raise anything; such a file is no mask
         return ""
@@ -115,7 +116,7 @@ def _only_object(folder: Path) -> Path:
 def _read_dicom(path: Path, settings: IntakeSettings) -> GivenMask:
     with quiet_pydicom():
         try:
-            dataset = _parse(path)
+            dataset = parse(path)
         except Exception as error:  # see _class_of
             raise InputRefused(
                 f"{path}: starts like DICOM and cannot be read; copy or export it again",

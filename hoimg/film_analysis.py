@@ -1,0 +1,219 @@
+"""One film read, its lesions outlined in the regions that a reader gave, and measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hoimg.film_regions import PlacedRegion
+from hoimg.image import Radiograph
+from hoimg.results import Film, FilmImages, Finding, Observation
+from hoimg.settings import Settings
+
+if TYPE_CHECKING:
+    from hoimg.dicom import Exam
+    from hoimg.measure.film import FilmMeasurement
+    from hoimg.segment.film_outline import FilmOutline
+
+NO_VOLUME = "film_gives_no_volume"
+"""Flag of every measured lesion on a film: volume, HU and mass are null for this reason."""
+LOOKS_INVERTED = "film_looks_inverted"
+ACROSS = "region_across_exposures"
+NO_REGION = "no_region_given"
+
+
+@dataclass(frozen=True, eq=False)
+class FilmAnalysis:
+    """One film after outlining and measuring.
+
+    Attributes:
+        exam: As read.
+        film: Its pixels.
+        regions: What the reader gave, on the film's pixels.
+        labels_yx: Label map ``[y, x]``, uint16. Where shadows overlap, a pixel is of the lower
+            label; areas are measured on each whole outline.
+        observations: By label.
+        findings: What the pixels showed, and that no region was given.
+    """
+
+    exam: Exam
+    film: Radiograph
+    regions: tuple[PlacedRegion, ...]
+    labels_yx: NDArray[np.uint16]
+    observations: Mapping[int, Observation]
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def images(self) -> FilmImages:
+        """What the report draws and keeps."""
+        given = np.zeros(self.film.pixels.shape, np.uint16)
+        for region in reversed(self.regions):
+            given[region.region_yx] = region.label
+        return FilmImages(self.exam.exam_id, self.film, self.labels_yx, given)
+
+
+def analyze_film(
+    exam: Exam, regions: Sequence[PlacedRegion], settings: Settings | None = None
+) -> FilmAnalysis:
+    """Read one film, outline the mineral in each region and measure it.
+
+    A lesion is called only where a region was given. None is measured on a film whose pixels look
+    inverted, nor in a region that reaches over two exposures of one plate: a number would be
+    wrong. Of two exposures, each region sees its own.
+
+    Args:
+        exam: A film (``exam.film`` is not None).
+        regions: Of this film, one per label.
+        settings: None for the defaults.
+
+    Raises:
+        InputRefused: when the pixels cannot be read.
+    """
+    from hoimg.dicom import load_radiograph
+    from hoimg.dicom.film_checks import check_film, exposure_gap
+
+    settings = settings or Settings()
+    assert exam.film is not None
+    film = load_radiograph(exam.film)
+    found = list(check_film(film))
+    inverted = any(f.code == "polarity_doubtful" for f in found)
+    doubtful = any(f.code == "polarity_doubtful" for f in exam.findings)
+    gap = exposure_gap(film)
+    labels = np.zeros(film.pixels.shape, np.uint16)
+    observations: dict[int, Observation] = {}
+    for region in regions:
+        own = _own_exposure(film, region.region_yx, gap)
+        flags = [*region.flags, *(["polarity_doubtful"] if doubtful else [])]
+        if exam.film.burned_in:
+            flags.append("burned_in_text")
+        if inverted or own is None:
+            why = LOOKS_INVERTED if inverted else ACROSS
+            observations[region.label] = _unmeasured(exam, film, region, (why, *flags))
+            continue
+        observations[region.label], inside = _measured(exam, own, region, flags, settings)
+        if inside is not None:
+            labels[inside & (labels == 0)] = region.label
+    if not regions:
+        found.append(_no_region(exam))
+    return FilmAnalysis(exam, film, tuple(regions), labels, observations, tuple(found))
+
+
+def film_of(exam: Exam) -> Film:
+    """What a report says of a film's header."""
+    film = exam.film
+    assert film is not None
+    return Film(
+        sop_instance_uid=film.sop_uid or None,
+        frame=film.frame,
+        view=film.view,
+        plane=film.plane,
+        side=film.side,
+        body_part=film.body_part,
+        rows=film.rows,
+        columns=film.columns,
+        spacing_yx_mm=film.spacing_yx_mm,
+        spacing_source=film.spacing_source,
+        magnification=film.magnification,
+        intent=film.intent,
+        photometric=film.photometric,
+        mirrored=film.mirrored,
+        polarity_source=film.polarity_source,
+        burned_in=film.burned_in,
+    )
+
+
+def _own_exposure(
+    film: Radiograph, region_yx: NDArray[np.bool_], gap: tuple[int, int, int] | None
+) -> Radiograph | None:
+    """The film with all but the region's own exposure made invalid; None where it is over both."""
+    if gap is None:
+        return film
+    axis, first, last = gap
+    lines = np.flatnonzero(region_yx.any(axis=1 - axis))
+    valid = np.ones(film.pixels.shape, bool) if film.valid is None else film.valid.copy()
+    turned = valid if axis == 0 else valid.T  # a view: writing to it writes to valid
+    if lines[-1] < first:
+        turned[first:] = False
+    elif lines[0] > last:
+        turned[: last + 1] = False
+    else:
+        return None
+    return replace(film, valid=valid)
+
+
+def _measured(
+    exam: Exam, film: Radiograph, region: PlacedRegion, flags: Sequence[str], settings: Settings
+) -> tuple[Observation, NDArray[np.bool_] | None]:
+    from hoimg.measure.film import measure_on_film
+    from hoimg.segment.film_outline import outline_in_region
+
+    outline = outline_in_region(film, region.region_yx, settings.film)
+    if outline.inside_yx is None:
+        why = outline.reason or "film_outline_failed"
+        said = _unmeasured(exam, film, region, (why, *flags, *outline.flags))
+        return said.model_copy(update={"contrast_to_noise": _finite(outline)}), None
+    made = measure_on_film(film, outline, settings.film)
+    seen = _observation(exam, region, made, (*flags, *outline.flags))
+    return seen.model_copy(update={"contrast_to_noise": _finite(outline)}), outline.inside_yx
+
+
+def _finite(outline: FilmOutline) -> float | None:
+    """Contrast to noise; null on a film without any noise."""
+    ratio = outline.contrast_to_noise
+    return ratio if ratio is not None and math.isfinite(ratio) else None
+
+
+def _observation(
+    exam: Exam, region: PlacedRegion, made: FilmMeasurement, flags: Sequence[str]
+) -> Observation:
+    told = tuple(dict.fromkeys((*flags, *made.flags, NO_VOLUME)))
+    return Observation(
+        exam_id=exam.exam_id,
+        status="measured",
+        label=region.label,
+        region_label=region.label,
+        area_mm2=made.area_mm2,
+        area_ci95_mm2=made.area_ci95_mm2,
+        area_px2=made.area_px2,
+        area_ci95_px2=made.area_ci95_px2,
+        length_mm=made.length_mm,
+        length_ci95_mm=made.length_ci95_mm,
+        length_px=made.length_px,
+        corticated_fraction=made.corticated_fraction,
+        corticated_fraction_ci95=made.corticated_fraction_ci95,
+        edge_ratio=made.edge_ratio,
+        edge_ratio_ci95=made.edge_ratio_ci95,
+        density_index=made.density_index,
+        density_index_ci95=made.density_index_ci95,
+        spacing_source=made.spacing_source,
+        touches_fov="touches_fov" in told,
+        flags=list(told),
+    )
+
+
+def _unmeasured(
+    exam: Exam, film: Radiograph, region: PlacedRegion, flags: Sequence[str]
+) -> Observation:
+    return Observation(
+        exam_id=exam.exam_id,
+        status="not_measurable",
+        region_label=region.label,
+        spacing_source=film.spacing_source,
+        flags=list(dict.fromkeys(flags)),
+    )
+
+
+def _no_region(exam: Exam) -> Finding:
+    """That nothing was called for want of a region, and how to give one."""
+    return Finding(
+        code=NO_REGION,
+        level="info",
+        message="No region was given on this film, so that no lesion was called on it.",
+        fix=f"Give one with --roi {exam.exam_id}:box:X0,Y0,X1,Y1 (pixels from the upper left "
+        "corner), as polygon, label image, or DICOM SEG, SR or presentation state.",
+    )

@@ -1,0 +1,157 @@
+"""Pictures of films: the whole film and cut-outs around lesions, outlines as vector paths over it.
+
+All places are in units of a film's column width, so that the browser keeps pixels of any shape in
+their true aspect ratio. Grey values are those that are measured, not the file's own window: its
+window may hide what was outlined.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hoimg.results import FilmImages
+
+WHOLE_PX, PART_PX = 640, 420
+"""Longest side of an embedded picture; a larger one is averaged down to it."""
+DARKEST, LIGHTEST = 2.0, 99.7
+"""Percentiles of the values in view that are black and white: a marker of lead or a little air
+must not take the range away from bone."""
+WIDER = 0.3
+"""So much of a region's range of grey is added below and above it in a cut-out."""
+MARGIN = 0.6
+"""Surroundings of a lesion in its cut-out, in lesion sizes, to each side."""
+LEAST_PART = 0.22
+"""Side of a cut-out, at least, as a share of the film's shorter side."""
+BARS_MM = (5, 10, 20, 50, 100)
+
+
+@dataclass(frozen=True)
+class FilmPicture:
+    """A film or a part of it, ready for the page.
+
+    Attributes:
+        width: Of the picture, in columns.
+        height: Likewise.
+        uri: The pixels as a data URI.
+        outlines: Label and SVG path of each outline in view.
+        regions: SVG path of the regions that were given.
+        places: Label and where to write it.
+        bar: Length of the scale bar in columns and in mm; None without a pixel size.
+    """
+
+    width: float
+    height: float
+    uri: str
+    outlines: tuple[tuple[int, str], ...]
+    regions: str
+    places: tuple[tuple[int, float, float], ...]
+    bar: tuple[float, int] | None
+
+
+def whole_film(images: FilmImages) -> FilmPicture:
+    """The whole film with every outline and region."""
+    rows, columns = images.film.pixels.shape
+    return _picture(images, slice(0, rows), slice(0, columns), WHOLE_PX, None)
+
+
+def part_of_film(images: FilmImages, label: int) -> FilmPicture | None:
+    """A cut-out around one lesion, or around its region where it has no outline; None for none."""
+    mask = images.labels_yx == label
+    if not mask.any():
+        mask = images.regions_yx == label
+    if not mask.any():
+        return None
+    least = LEAST_PART * min(mask.shape)
+    rows, columns = (
+        _around(np.flatnonzero(mask.any(axis=1 - axis)), mask.shape[axis], least) for axis in (0, 1)
+    )
+    return _picture(images, rows, columns, PART_PX, label)
+
+
+def _around(lines: NDArray[np.intp], count: int, half: float) -> slice:
+    """So many pixels to both sides of the middle of some lines; what is no film is left away."""
+    middle = (int(lines[0]) + int(lines[-1]) + 1) / 2
+    return slice(max(0, int(middle - half)), min(count, int(np.ceil(middle + half))))
+
+
+def _picture(
+    images: FilmImages, rows: slice, columns: slice, longest: int, label: int | None
+) -> FilmPicture:
+    film = images.film
+    y, x = film.spacing_yx_mm or (1.0, 1.0)
+    aspect = y / x
+    pixels = film.pixels[rows, columns]
+    valid = None if film.valid is None else film.valid[rows, columns]
+    labels, given = images.labels_yx[rows, columns], images.regions_yx[rows, columns]
+    shown = [int(v) for v in np.unique(labels) if v and label in (None, int(v))]
+    asked = given > 0 if label is None else given == label
+    places = []
+    for k in [int(v) for v in np.unique(given) if v and label is None]:
+        at = np.argwhere(given == k)
+        places.append((k, float(at[:, 1].max()) + 1, (float(at[:, 0].min())) * aspect))
+    return FilmPicture(
+        width=float(pixels.shape[1]),
+        height=pixels.shape[0] * aspect,
+        uri=_encode(pixels, valid, longest, aspect, None if label is None else asked),
+        outlines=tuple((k, _path(labels == k, aspect)) for k in shown),
+        regions=_path(asked, aspect),
+        places=tuple(places),
+        bar=None if film.spacing_yx_mm is None else _bar(pixels.shape[1], x),
+    )
+
+
+def _bar(columns: int, column_mm: float) -> tuple[float, int]:
+    mm = max((b for b in BARS_MM if b <= columns * column_mm / 4), default=BARS_MM[0])
+    return mm / column_mm, mm
+
+
+def _encode(
+    pixels: NDArray[np.float32],
+    valid: NDArray[np.bool_] | None,
+    longest: int,
+    aspect: float,
+    asked: NDArray[np.bool_] | None,
+) -> str:
+    """The pixels as a data URI, grey values stretched over the region, else over all of them."""
+    from PIL import Image
+
+    known = np.ones(pixels.shape, bool) if valid is None else valid
+    wanted = known if asked is None or not (asked & known).any() else asked & known
+    inside = pixels[wanted]
+    low, high = np.percentile(inside, (DARKEST, LIGHTEST)) if inside.size else (0.0, 1.0)
+    if wanted is not known:
+        low, high = low - WIDER * (high - low), high + WIDER * (high - low)
+    grey = np.clip((pixels - low) * (255.0 / max(float(high - low), 1e-6)), 0, 255)
+    if valid is not None:
+        grey = np.where(valid, grey, 0)
+    image = Image.fromarray(np.rint(grey).astype(np.uint8))
+    width, height = pixels.shape[1], pixels.shape[0] * aspect
+    shrink = max(1.0, max(width, height) / longest)
+    size = (max(1, round(width / shrink)), max(1, round(height / shrink)))
+    if size != image.size:
+        image = image.resize(size, Image.Resampling.BOX)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=88)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _path(mask: NDArray[np.bool_], aspect: float) -> str:
+    """Outline of a mask as an SVG path; empty for an empty mask."""
+    if not mask.any():
+        return ""
+    from skimage.measure import find_contours
+
+    rows, columns = (np.flatnonzero(mask.any(axis=1 - axis)) for axis in (0, 1))
+    top, left = int(rows[0]), int(columns[0])
+    cut = mask[top : rows[-1] + 1, left : columns[-1] + 1]
+    parts = []
+    for contour in find_contours(np.pad(cut, 1).astype(np.float32), 0.5):
+        # Index 0 of the padded array is pixel -1, and a pixel's centre lies half a pixel in.
+        points = contour - 0.5 + (top, left)
+        parts.append("M" + "L".join(f"{x:.1f} {y * aspect:.1f}" for y, x in points[:-1]) + "Z")
+    return "".join(parts)

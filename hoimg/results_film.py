@@ -1,0 +1,63 @@
+"""The typed results that only films have. Part of :mod:`hoimg.results`; its rules hold here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from hoimg.image import Radiograph
+from hoimg.results_over_time import ResultModel
+
+
+class Film(ResultModel):
+    """One radiograph as its header describes it, as far as the numbers depend on it."""
+
+    sop_instance_uid: str | None = Field(description="Null: the file states none.")
+    frame: int = Field(description="Frame of the file, from 0.")
+    view: Literal["AP", "PA", "LAT", "oblique"] | None = None
+    plane: Literal["frontal", "lateral", "oblique"] | None = None
+    side: Literal["R", "L", "B", "U"] | None = Field(
+        default=None, description="Right, left, both, unpaired part; null: not stated."
+    )
+    body_part: str | None = None
+    rows: int
+    columns: int
+    spacing_yx_mm: tuple[float, float] | None = Field(
+        default=None, description="Distance of rows and of columns, mm; null: none to be trusted."
+    )
+    spacing_source: Literal["calibrated", "detector_corrected", "detector_uncorrected", "none"] = (
+        Field(
+            description="calibrated: at the depth of the calibration; detector_corrected: the "
+            "detector's, divided by the magnification; detector_uncorrected: mm at the detector, "
+            "longer than in the patient by the unknown magnification; none: pixels only."
+        )
+    )
+    magnification: float | None = Field(
+        default=None, description="By which the detector's spacing was divided; null: it was not."
+    )
+    intent: Literal["FOR PRESENTATION", "FOR PROCESSING"] | None = None
+    photometric: str = Field(description="MONOCHROME1 or MONOCHROME2, as stored.")
+    mirrored: bool = Field(description="Larger stored values attenuate less; reading turned them.")
+    polarity_source: str = Field(description="The tag that decided it.")
+    burned_in: bool | None = Field(default=None, description="Text in the pixels, as stated.")
+
+
+@dataclass(frozen=True, eq=False)
+class FilmImages:
+    """The pixels behind one film of a report, for pictures and the label map.
+
+    Attributes:
+        exam_id: As in the report.
+        film: Its pixels; larger is more attenuating.
+        labels_yx: Label map ``[y, x]``, uint16; values are ``Observation.label``.
+        regions_yx: Likewise, of the regions that were given.
+    """
+
+    exam_id: str
+    film: Radiograph
+    labels_yx: NDArray[np.uint16]
+    regions_yx: NDArray[np.uint16]

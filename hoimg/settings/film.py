@@ -1,0 +1,118 @@
+"""Section ``film``: outlines, measures and grades on radiographs."""
+
+from __future__ import annotations
+
+from hoimg.settings.threshold import Section, threshold
+
+
+class FilmSettings(Section):
+    """Numbers of a film. Lengths are at the detector where the film states no better spacing."""
+
+    outline_min_contrast_to_noise: float = threshold(
+        1.0,
+        unit="ratio",
+        meaning="Below this mean contrast to the unevenness around it, no outline is given.",
+        source="what the reference of simulated films calls invisible",
+        status="default",
+        ge=0,
+    )
+    outline_min_step_to_noise: float = threshold(
+        0.7,
+        unit="ratio",
+        meaning="Three quarters of an outline have to stand out of what is just outside by this "
+        "many times the unevenness, or none is given.",
+        source="simulated films, tuning set",
+        status="default",
+        ge=0,
+    )
+    outline_max_edge_cost: float = threshold(
+        0.3,
+        unit="cost (0.05 a perfect edge, 1.05 none)",
+        meaning="An outline that lies on weaker edges than this on the average is not given.",
+        source="simulated films, tuning set",
+        status="default",
+        gt=0,
+    )
+    native_min_radius_mm: float = threshold(
+        12.0,
+        unit="mm",
+        meaning="Edges of native bone are followed through a region while they bend no more.",
+        source="engineering choice: shafts and femoral heads bend less, lesions more",
+        status="default",
+        gt=0,
+    )
+    native_outside_mm: float = threshold(
+        5.0,
+        unit="mm",
+        meaning="An edge is native when it goes on outside of the region for this far.",
+        source="engineering choice",
+        status="default",
+        gt=0,
+    )
+    assumed_spacing_mm: float = threshold(
+        0.15,
+        unit="mm",
+        meaning="Pixel size by which a film without a spacing is smoothed; no length is given.",
+        source="detectors have pixels of 0.1 to 0.2 mm",
+        status="default",
+        gt=0,
+    )
+    outline_sd_mm: float = threshold(
+        0.2,
+        unit="mm",
+        meaning="Standard deviation of where an outline on perfect edges lies, all round it.",
+        source="simulated films, tuning set; how round the body's side is, is not known",
+        status="default",
+        gt=0,
+    )
+    outline_sd_mm_per_cost: float = threshold(
+        4.0,
+        unit="mm for an edge cost of 1 above 0.05",
+        meaning="What poorer edges add to that standard deviation, in quadrature.",
+        source="simulated films, tuning set",
+        status="default",
+        ge=0,
+    )
+    depth_relative_sd: float = threshold(
+        0.03,
+        unit="fraction",
+        meaning="A lesion lies in front of or behind the plane whose magnification is stated: "
+        "standard deviation of its own over that.",
+        source="25 mm at 850 mm from the source (calculated)",
+        status="default",
+        ge=0,
+    )
+    profile_min_step_to_noise: float = threshold(
+        2.0,
+        unit="ratio",
+        meaning="A place of the outline whose edge stands out less is not cortex-like, and its "
+        "width is not read.",
+        source="engineering choice",
+        status="default",
+        gt=0,
+    )
+    corticated_min_fall: float = threshold(
+        0.2,
+        unit="fraction of the edge's height",
+        meaning="A cortex-like edge is a line: the film falls again by this much inside of it.",
+        source="engineering choice",
+        status="default",
+        gt=0,
+        lt=1,
+    )
+    cortex_within_mm: float = threshold(
+        60.0,
+        unit="mm",
+        meaning="The film's own cortex is looked for this far round the lesion.",
+        source="engineering choice",
+        status="default",
+        gt=0,
+    )
+    cortex_min_length_mm: float = threshold(
+        30.0,
+        unit="mm",
+        meaning="Less of the own cortex leaves edge ratio and density index unrated.",
+        source="engineering choice",
+        status="default",
+        gt=0,
+    )
