@@ -1,4 +1,4 @@
-"""A hip on a film, drawn by hand: discs and bars of known place, and a lesion where one is given."""
+"""A hip on a film, drawn by hand: discs and bars of known place, and a lesion if one is given."""
 
 from __future__ import annotations
 
