@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hoimg.segment.film_working import WorkingFilm, disc, made_even
+from hoimg.segment.film_even import EvenFilm, disc, made_even
 from hoimg.settings.film import FilmSettings
 
 Floats = NDArray[np.float32]
@@ -48,7 +48,7 @@ class FilmHead:
     lateral: int
 
 
-def find_film_heads(film: WorkingFilm, side: str, settings: FilmSettings) -> list[FilmHead]:
+def find_film_heads(film: EvenFilm, side: str, settings: FilmSettings) -> list[FilmHead]:
     """Look for the head of one hip, or for both of a pelvis.
 
     Args:
@@ -96,7 +96,7 @@ def _are_pair(right: Circle, left: Circle, step_mm: float) -> bool:
 class _Search:
     """The fields in which circles are scored."""
 
-    def __init__(self, film: WorkingFilm, settings: FilmSettings) -> None:
+    def __init__(self, film: EvenFilm, settings: FilmSettings) -> None:
         from scipy import ndimage
 
         self.film = film

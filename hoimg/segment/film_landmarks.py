@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.image import Radiograph
+from hoimg.segment.film_even import EvenFilm, disc, even_film, made_even
 from hoimg.segment.film_head import EVEN_MM, FilmHead, find_film_heads
-from hoimg.segment.film_working import WorkingFilm, disc, made_even, working_film
 from hoimg.settings.film import FilmSettings
 
 Bools = NDArray[np.bool_]
@@ -77,13 +77,13 @@ def find_hip_landmarks(
     """
     if side not in ("R", "L", "B"):
         return []
-    small = working_film(film, STEP_MM, side == "B")
+    small = even_film(film, STEP_MM, side == "B")
     bone = _bone(small, np.asarray(mineral_yx) != 0)
     heads = find_film_heads(small, side, settings)
     return [_landmarks(small, head, bone, film.pixels.shape) for head in heads]
 
 
-def _bone(film: WorkingFilm, mineral: Bools) -> Bools:
+def _bone(film: EvenFilm, mineral: Bools) -> Bools:
     """What stands out like bone and has lines of cortex, lesions and 1 mm round them left out."""
     from scipy import ndimage
 
@@ -100,7 +100,7 @@ def _bone(film: WorkingFilm, mineral: Bools) -> Bools:
     return np.asarray(kept[pieces])
 
 
-def _ridges(film: WorkingFilm) -> Bools:
+def _ridges(film: EvenFilm) -> Bools:
     """Bright lines."""
     from scipy import ndimage
 
@@ -120,7 +120,7 @@ def _ridges(film: WorkingFilm) -> Bools:
 
 
 def _landmarks(
-    film: WorkingFilm, head: FilmHead, bone: Bools, shape_yx: tuple[int, ...]
+    film: EvenFilm, head: FilmHead, bone: Bools, shape_yx: tuple[int, ...]
 ) -> HipLandmarks:
     rows, columns = shape_yx
     (y0, x0), r = head.center_yx, head.radius

@@ -25,7 +25,7 @@ AIR_PART = 0.2
 
 
 @dataclass(frozen=True, eq=False)
-class WorkingFilm:
+class EvenFilm:
     """A film on a coarse grid of square pixels.
 
     Attributes:
@@ -65,7 +65,7 @@ class WorkingFilm:
         return out
 
 
-def working_film(film: Radiograph, step_mm: float, both_sides: bool) -> WorkingFilm:
+def even_film(film: Radiograph, step_mm: float, both_sides: bool) -> EvenFilm:
     """Bring a film to a coarse grid and replace values by ranks.
 
     Args:
@@ -99,7 +99,7 @@ def working_film(film: Radiograph, step_mm: float, both_sides: bool) -> WorkingF
         valid = part[np.ix_(rows, columns)] > 0.99
     known = np.sort(small[valid]) if valid.any() else np.sort(small.ravel())
     ranks = np.searchsorted(known, small).astype(np.float32) / np.float32(known.size)
-    return WorkingFilm(ranks, valid & _body(small, known), step, scale, film.spacing_yx_mm is None)
+    return EvenFilm(ranks, valid & _body(small, known), step, scale, film.spacing_yx_mm is None)
 
 
 def _body(values: Floats, known: Floats) -> Bools:
