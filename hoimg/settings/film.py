@@ -97,3 +97,42 @@ class FilmSettings(Section):
         source="hip radiographs, 1.15-1.25",
         status="borrowed",
     )
+    suggest_min_agreement: float = threshold(
+        0.5,
+        unit="correlation",
+        meaning="Sides that match less are not compared: nothing is suggested.",
+        source="simulated films, tuning seeds",
+        status="default",
+    )
+    suggest_tolerance_mm: float = threshold(
+        4.0,
+        unit="mm",
+        meaning="How exactly the two sides match: a place is held against the brightest so near.",
+        source="simulated films, tuning seeds",
+        status="default",
+        ge=0,
+    )
+    suggest_min_score: float = threshold(
+        5.0,
+        unit="robust standard deviations",
+        meaning="What stands out less against the other side is not suggested.",
+        source="simulated films, tuning seeds",
+        status="default",
+        gt=0,
+    )
+    suggest_min_area_mm2: float = threshold(
+        40.0,
+        unit="mm2",
+        meaning="Smaller places are not suggested.",
+        source="engineering choice",
+        status="default",
+        ge=0,
+    )
+    suggest_most: int = threshold(
+        3,
+        unit="suggestions",
+        meaning="No more are made on a film.",
+        source="engineering choice: a reader looks at few, and then at none",
+        status="default",
+        ge=1,
+    )
