@@ -76,8 +76,9 @@ def case_facts(folder: Path, outlines: str) -> Iterator[Facts]:
 
 def _outlined(truth: Any, film: Any, entry: Facts, seed: int, settings: Settings) -> Any:
     """What is outlined in a box round each true shadow; where nothing is, no lesion is."""
-    from hoimg.segment.film_outline import outline_in_region
     from run import draw_region
+
+    from hoimg.segment.film_outline import outline_in_region
 
     out = np.zeros(truth.shape, np.uint8)
     for value in (int(v) for v in np.unique(truth) if v):

@@ -7,9 +7,13 @@ lie a little differently, a lesion must not be explained away.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -78,7 +82,7 @@ def mirrored_film(values: Floats, body: Bools, step_mm: float) -> MirroredFilm |
     return MirroredFilm(laid, covered, agreement)
 
 
-def _method(mask: object) -> object:
+def _method(mask: sitk.Image) -> sitk.ImageRegistrationMethod:
     import SimpleITK as sitk
 
     method = sitk.ImageRegistrationMethod()
@@ -92,7 +96,7 @@ def _method(mask: object) -> object:
     return method
 
 
-def _image(array: NDArray[np.generic], step_mm: float) -> object:
+def _image(array: NDArray[np.generic], step_mm: float) -> sitk.Image:
     import SimpleITK as sitk
 
     image = sitk.GetImageFromArray(np.ascontiguousarray(array, np.float32))
@@ -100,7 +104,7 @@ def _image(array: NDArray[np.generic], step_mm: float) -> object:
     return image
 
 
-def _laid(moving: object, fixed: object, transform: object) -> Floats:
+def _laid(moving: sitk.Image, fixed: sitk.Image, transform: sitk.Transform) -> Floats:
     import SimpleITK as sitk
 
     image = sitk.Resample(moving, fixed, transform, sitk.sitkLinear, 0.0)
