@@ -220,7 +220,8 @@ def _widened(inside: Bools, work: Working, shape: tuple[int, ...]) -> Bools:
     depth = np.where(inside, within, -beyond) * work.spacing_mm
     blur = math.hypot(BLUR_SIGMA_MM, EDGE_SIGMA_MM)
     on_film = to_film(depth + 1e3, work, shape, smooth=True) - 1e3 >= -ROUNDED * blur
-    return ndimage.binary_fill_holes(on_film)
+    filled: Bools = ndimage.binary_fill_holes(on_film)
+    return filled
 
 
 def _looseness(inside: Bools, region: Bools, spacing_mm: float) -> float:
