@@ -24,10 +24,12 @@ Bools = NDArray[np.bool_]
 STEP_MM = 2.0
 EVEN_MM = 25.0
 """Neighbourhood against which both sides are made even: broader than a lesion."""
-SIZES_MM = (3.0, 5.0, 8.0)
+SIZES_MM = (5.0, 8.0)
 """Standard deviations of the blurs at which a difference is looked at."""
 EDGE_MM = 8.0
 """Nearer to the edge of the body, of the film or of the open field nothing is suggested."""
+SPREAD_MM = 30.0
+"""Neighbourhood of which the spread is taken: bowel differs more from side to side than a thigh."""
 METAL_RANK, METAL_STEP = 0.995, 0.25
 
 
@@ -39,7 +41,7 @@ class FilmSuggestion:
         region_yx: Where it stands out, on the film's pixels, with a margin: a region for
             :func:`hoimg.segment.film_outline.outline_in_region` once it is confirmed.
         center_yx: Its middle, film pixels.
-        score: By how many robust standard deviations it stands out against the other side.
+        score: By how many spreads of its neighbourhood it stands out against the other side.
     """
 
     region_yx: Bools
@@ -89,7 +91,7 @@ def suggest_on_film(film: Radiograph, settings: FilmSettings) -> FilmSuggestions
 def standing_out(
     even: Floats, other: Floats, usable: Bools, step_mm: float, settings: FilmSettings
 ) -> Floats:
-    """How far a place stands out against the other side, robust standard deviations.
+    """How far a place stands out against the other side, in spreads of its neighbourhood.
 
     Args:
         even: The film, made even.
@@ -100,6 +102,8 @@ def standing_out(
     """
     from scipy import ndimage
 
+    if not usable.any():
+        return np.full(even.shape, -np.inf, np.float32)
     # Against the brightest close by: an edge of bone that does not match exactly is no lesion.
     reach = disc(settings.suggest_tolerance_mm / step_mm)
     over = np.maximum(even - ndimage.grey_dilation(other, footprint=reach), -1.0)
@@ -107,8 +111,11 @@ def standing_out(
     for size in SIZES_MM:
         smooth = _blurred(over, usable, size / step_mm)
         middle = float(np.median(smooth[usable]))
-        spread = 1.4826 * float(np.median(np.abs(smooth[usable] - middle)))
-        np.maximum(best, (smooth - middle) / max(spread, 1e-6), out=best)
+        usual = 1.4826 * float(np.median(np.abs(smooth[usable] - middle)))
+        # What stands out most must not hide itself: it counts by four usual spreads at most.
+        squared = np.minimum((smooth - middle) ** 2, np.float32((4 * usual) ** 2 + 1e-9))
+        spread = np.sqrt(_blurred(squared, usable, SPREAD_MM / step_mm))
+        np.maximum(best, (smooth - middle) / np.maximum(spread, 1e-6), out=best)
     return np.where(usable, best, np.float32(-np.inf))
 
 

@@ -205,7 +205,7 @@ class FilmSettings(Section):
         status="default",
     )
     suggest_tolerance_mm: float = threshold(
-        4.0,
+        2.0,
         unit="mm",
         meaning="How exactly the two sides match: a place is held against the brightest so near.",
         source="simulated films, tuning seeds",
@@ -213,8 +213,8 @@ class FilmSettings(Section):
         ge=0,
     )
     suggest_min_score: float = threshold(
-        5.0,
-        unit="robust standard deviations",
+        3.0,
+        unit="spreads of the neighbourhood",
         meaning="What stands out less against the other side is not suggested.",
         source="simulated films, tuning seeds",
         status="default",

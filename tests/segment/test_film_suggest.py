@@ -1,0 +1,62 @@
+"""Suggestions on drawn films: what one side has is found, what both have is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hoimg.image import Radiograph
+from hoimg.segment.film_mirror import mirrored_film
+from hoimg.segment.film_suggest import standing_out, suggest_on_film
+from hoimg.settings.film import FilmSettings
+
+SETTINGS = FilmSettings()
+SHAPE = (150, 190)
+STEP = 2.0
+
+
+def body(lesions=(), *, seed=5):
+    """Two thighs with a shaft each; lesions as (row, column, radius) in pixels of 2 mm."""
+    rows, columns = np.indices(SHAPE)
+    values = np.zeros(SHAPE)
+    for middle in (50, 140):
+        away = np.abs(columns - middle)
+        values += np.sqrt(np.clip(1 - (away / 40) ** 2, 0, 1)) * 2
+        values += 0.8 * (away < 8) * (rows > 10)
+        values += 0.4 * (np.hypot(rows - 110, away) < 16)
+    for y, x, r in lesions:
+        values += 0.5 * (np.hypot(rows - y, columns - x) < r)
+    values += np.random.default_rng(seed).normal(0, 0.01, SHAPE)
+    return Radiograph(values.astype(np.float32), (STEP, STEP), "calibrated")
+
+
+def test_a_lesion_on_one_side_is_suggested():
+    said = suggest_on_film(body([(60, 70, 7)]), SETTINGS)
+    assert said.reason is None
+    assert said.agreement > 0.8
+    assert said.found[0].center_yx == pytest.approx((60, 70), abs=3)
+    assert said.found[0].region_yx[60, 70]
+    assert not said.found[0].region_yx[60, 120]
+
+
+def test_the_same_on_both_sides_is_not():
+    said = suggest_on_film(body([(60, 70, 7), (60, 119, 7)]), SETTINGS)
+    assert not any(s.region_yx[60, 70] or s.region_yx[60, 119] for s in said.found)
+
+
+def test_one_limb_has_no_other_side():
+    film = body()
+    pixels = film.pixels.copy()
+    pixels[:, 95:] = np.random.default_rng(2).normal(1.0, 0.5, (150, 95))
+    said = suggest_on_film(Radiograph(pixels, film.spacing_yx_mm, "calibrated"), SETTINGS)
+    assert said.found == ()
+    assert said.reason == "sides_unlike"
+
+
+def test_an_edge_that_does_not_match_exactly_is_no_difference():
+    even = np.zeros((80, 80), np.float32)
+    even[:, 30:50] = 1.0
+    usable = np.ones((80, 80), bool)
+    moved = np.roll(even, 1, axis=1)  # 2 mm, as much as is allowed
+    assert standing_out(even, moved, usable, STEP, SETTINGS).max() <= 1e-3
+    assert mirrored_film(even, np.zeros((80, 80), bool), STEP) is None
