@@ -58,7 +58,7 @@ class FilmSettings(Section):
         gt=0,
     )
     outline_sd_mm: float = threshold(
-        0.2,
+        0.3,
         unit="mm",
         meaning="Standard deviation of where an outline on perfect edges lies, all round it.",
         source="simulated films, tuning set; how round the body's side is, is not known",
@@ -66,7 +66,7 @@ class FilmSettings(Section):
         gt=0,
     )
     outline_sd_mm_per_cost: float = threshold(
-        4.0,
+        6.0,
         unit="mm for an edge cost of 1 above 0.05",
         meaning="What poorer edges add to that standard deviation, in quadrature.",
         source="simulated films, tuning set",
