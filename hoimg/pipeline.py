@@ -180,7 +180,7 @@ def analyze_patient(
         return analyze_film(exam, regions.get(exam.exam_id, ()), settings)
 
     unread: dict[str, Finding] = {}
-    refusals: list[InputRefused] = []
+    refusals: dict[str, InputRefused] = {}
 
     def contained(exam: Exam) -> ExamAnalysis | FilmAnalysis | None:
         """The exam analysed; None where its pixels refuse it, which is kept as a finding."""
@@ -190,7 +190,7 @@ def analyze_patient(
         except InputRefused as refused:
             if len(patient.exams) == 1 or refused.code.startswith("mask_"):
                 raise  # what the reader gave is wrong; leaving the exam out would hide that
-            refusals.append(refused)
+            refusals[exam.exam_id] = refused
             unread[exam.exam_id] = _why_unread(refused)
             return None
 
@@ -198,7 +198,7 @@ def analyze_patient(
     analyses = [a for a in outcomes if isinstance(a, ExamAnalysis)]
     shown = [a for a in outcomes if isinstance(a, FilmAnalysis)]
     if not analyses and not shown:
-        raise refusals[0]
+        raise next(refusals[e.exam_id] for e in patient.exams)
     onset_day = None
     if onset is not None and patient.baseline_date is not None:
         onset_day = (onset - patient.baseline_date).days
