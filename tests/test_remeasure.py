@@ -25,6 +25,7 @@ from hoimg.measure import measure_exam
 from hoimg.remeasure import remeasure_patient
 from hoimg.report.saved import read_saved
 from hoimg.results import Lesion, Observation, Outline, PatientResult, Report
+from hoimg.segment.blur_rind import with_own_blur
 from hoimg.settings import Settings
 
 SECOND = (-10.0, 30.0, 143.0)
@@ -143,11 +144,13 @@ def expected(
 ) -> dict[int, Observation]:
     """What the stage of measuring says of a label map, beside the run's own anatomy.
 
-    The anatomy is the one that the run had in memory, not that of the file.
+    The anatomy is the one that the run had in memory, not that of the file, less ``not_bone`` and
+    its blur.
     """
     exam_id = made.ids[number]
     images = made.result.images[exam_id]
     assert images.anatomy is not None
+    not_bone = with_own_blur(not_bone, images.volume.hu, images.volume.grid.spacing_zyx_mm)
     measured = measure_exam(
         exam_id,
         images.volume,
