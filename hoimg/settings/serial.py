@@ -23,6 +23,25 @@ class SerialSettings(Section):
         "mirrored exams and a patient scaled by 3 %",
         status="default",
     )
+    min_tissue_correlation: float = threshold(
+        0.3,
+        unit="correlation coefficient",
+        meaning="Soft tissue between bones that moved on their own is laid by the images only "
+        "where it then correlates this well; else by the distance to each bone.",
+        source="engineering choice; five times the scatter of noise in one window",
+        status="default",
+        gt=0,
+        le=1,
+    )
+    min_tissue_gain: float = threshold(
+        0.03,
+        unit="correlation coefficient",
+        meaning="And only where it correlates better by this than by the distance to each bone.",
+        source="engineering choice",
+        status="default",
+        ge=0,
+        le=1,
+    )
     seed: int = threshold(
         20260101,
         unit="",
