@@ -319,7 +319,7 @@ def _with_mask(
     inside = mask.array > 0
     labels = np.unique(mask.array[inside]).tolist()
     return replace(
-        taken_from(segmentation, inside, volume),
+        taken_from(segmentation, mask.array, volume),
         lesions=mask,
         lesion_flags={label: [GIVEN, *flags.get(label, ())] for label in labels},
     )

@@ -185,7 +185,8 @@ def segmented_before(saved: SavedReport, exam_id: str, volume: CTVolume) -> Segm
         findings=_told(changed, {label: lesion.lesion_id for label, lesion in names.items()}),
     )
     if changed.drawn:
-        segmentation = taken_from(segmentation, np.isin(lesions.array, changed.drawn), volume)
+        redrawn_only = lesions.array * np.isin(lesions.array, changed.drawn)
+        segmentation = taken_from(segmentation, redrawn_only, volume)
     outlines = tuple(o.model_copy(update={"flags": flags[o.label]}) for o in now)
     return SegmentedBefore(segmentation, outlines, {k: le.tracking_uid for k, le in names.items()})
 

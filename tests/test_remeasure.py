@@ -25,7 +25,7 @@ from hoimg.measure import measure_exam
 from hoimg.remeasure import remeasure_patient
 from hoimg.report.saved import read_saved
 from hoimg.results import Lesion, Observation, Outline, PatientResult, Report
-from hoimg.segment.blur_rind import with_own_blur
+from hoimg.segment.blur_rind import boxes_of, with_own_blur
 from hoimg.settings import Settings
 
 SECOND = (-10.0, 30.0, 143.0)
@@ -150,7 +150,8 @@ def expected(
     exam_id = made.ids[number]
     images = made.result.images[exam_id]
     assert images.anatomy is not None
-    not_bone = with_own_blur(not_bone, images.volume.hu, images.volume.grid.spacing_zyx_mm)
+    spacing, drawn = images.volume.grid.spacing_zyx_mm, not_bone.astype(np.uint8)
+    not_bone = with_own_blur(not_bone, images.volume.hu, spacing, boxes_of(drawn))
     measured = measure_exam(
         exam_id,
         images.volume,

@@ -133,7 +133,7 @@ def _native_skeleton(
     taken = np.zeros_like(bone)
     for candidate in called:
         taken[candidate.box] |= candidate.mask
-    taken = with_own_blur(taken, working.hu, spacing)
+    taken = with_own_blur(taken, working.hu, spacing, [c.box for c in called])
     bone = bone & ~taken
     solid = fill_holes(close_mm(bone, 3.0, spacing), per_slice=True) & ~taken
     return working.to_native(solid, size)

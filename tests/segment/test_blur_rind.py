@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage as ndi
 
-from hoimg.segment.blur_rind import REACH_MM, with_own_blur
+from hoimg.geometry import bounding_box
+from hoimg.segment.blur_rind import REACH_MM, boxes_of, with_own_blur
 
 SIZE = (30, 64, 64)
 SPACING = (1.5, 1.0, 1.0)
@@ -28,6 +29,11 @@ def body(centre_mm, radius_mm):
     return np.hypot(np.hypot(z - centre_mm[0], y - centre_mm[1]), x - centre_mm[2]) <= radius_mm
 
 
+def grown(outline, hu):
+    box = bounding_box(outline)
+    return with_own_blur(outline, hu, SPACING, [] if box is None else [box])
+
+
 def shaft(x_mm, outer_mm, cortex_mm):
     """A tube along z through the middle of y: its cortex and its whole."""
     _, y, x = axes()
@@ -47,7 +53,7 @@ def test_a_body_alone_takes_all_of_its_dense_blur(radius, lesion_hu, off, fwhm):
     ball = body(np.add((22.0, 32.0, 32.0), off), radius)
     hu = blurred(np.where(ball, lesion_hu, 50.0), fwhm)
     outline = hu > (lesion_hu + 50.0) / 2
-    own = with_own_blur(outline, hu, SPACING)
+    own = grown(outline, hu)
     assert (own >= outline).all()
     assert not ((hu > 130) & ~own).any()
     far = ndi.distance_transform_edt(~outline, SPACING) > max(REACH_MM, 2 * max(SPACING)) * np.sqrt(
@@ -61,7 +67,7 @@ def test_cortex_beside_a_lesion_stays_bone(gap_mm):
     cortex, _ = shaft(20.0, 10.0, 3.0)
     ball = body((22.0, 32.0, 30.0 + gap_mm + 7.0), 7.0)
     hu = blurred(np.where(cortex, 1300.0, np.where(ball, 700.0, 50.0)))
-    own = with_own_blur((hu > 375) & ball, hu, SPACING)
+    own = grown((hu > 375) & ball, hu)
     assert not (own & cortex).any()
     rind = (hu > 130) & ~own & (ndi.distance_transform_edt(~cortex, SPACING) > 2.5)
     assert not rind.any()
@@ -73,18 +79,28 @@ def test_cortex_that_a_lesion_lies_on_stays_bone(lesion_hu):
     cortex, whole = shaft(20.0, 10.0, 3.0)
     ball = body((22.0, 32.0, 35.0), 7.0) & ~whole
     hu = blurred(np.where(cortex, 1300.0, np.where(ball, lesion_hu, 50.0)))
-    own = with_own_blur(ball, hu, SPACING)
+    own = grown(ball, hu)
     assert not (own & cortex).any()
 
 
 def test_no_outline_gives_none():
     hu = np.full(SIZE, 50.0, np.float32)
-    assert not with_own_blur(np.zeros(SIZE, bool), hu, SPACING).any()
+    assert not grown(np.zeros(SIZE, bool), hu).any()
 
 
 def test_what_comes_in_is_not_written_to():
     ball = body((22.0, 32.0, 32.0), 6.0)
     hu = blurred(np.where(ball, 800.0, 50.0))
     before = ball.copy()
-    with_own_blur(ball, hu, SPACING)
+    grown(ball, hu)
     assert np.array_equal(ball, before)
+
+
+@pytest.mark.parametrize("gap_mm", [0.5, 3.0, 20.0])
+def test_lesions_take_their_blur_together_as_each_would_alone(gap_mm):
+    """Each is looked at in its own box, into which the other one's blur reaches or not."""
+    one, other = body((22.0, 32.0, 14.0), 6.0), body((22.0, 32.0, 26.0 + gap_mm), 6.0)
+    hu = blurred(np.where(one | other, 800.0, 50.0))
+    labels = (one + 2 * other).astype(np.uint16)
+    together = with_own_blur(labels > 0, hu, SPACING, boxes_of(labels))
+    assert np.array_equal(together, grown(labels > 0, hu))

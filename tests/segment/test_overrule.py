@@ -158,7 +158,7 @@ def test_what_an_outline_leaves_of_the_pieces_has_its_own_numbers():
     drawn |= depth(STONE, RADIUS + 1) > 3
     drawn |= depth((BONE[0], BONE[1], BONE[2] + 20), 14.5) > 0  # reaches into the bone's fill
     drawn &= FOUND.excluded.array != 2
-    after = taken_from(FOUND, drawn, VOLUME)
+    after = taken_from(FOUND, drawn.astype(np.uint16), VOLUME)
     assert [r.label for r in after.excluded_regions] == [1, 2]
     stone, bone = after.excluded_regions
     check_numbers(stone, (before[0] == 1) & ~drawn)
