@@ -178,6 +178,21 @@ def test_what_an_outline_leaves_of_the_pieces_has_its_own_numbers():
     assert np.array_equal(FOUND.skeleton.array, before[1])
 
 
+@pytest.mark.parametrize("by", ["outline", "point"])
+def test_the_blur_round_a_readers_lesion_is_no_native_bone(by):
+    """The skeleton holds the whole stone, with all that the edge's blur makes dense."""
+    room = depth(STONE, RADIUS + 4) > 0
+    dense = (VOLUME.hu > 130) & room
+    drawn = (VOLUME.hu > 375) & room
+    assert (dense & ~drawn).sum() > 300
+    found = replace(FOUND, skeleton=Mask(FOUND.skeleton.array | dense, GRID))
+    if by == "outline":
+        after = taken_from(found, drawn.astype(np.uint16), VOLUME)
+    else:
+        after, _ = done(("include", STONE), found=found)
+    np.testing.assert_array_equal(after.skeleton.array, FOUND.skeleton.array)
+
+
 def test_a_piece_that_an_included_one_cuts_has_the_numbers_of_its_rest():
     """The stone as two pieces, a thin slab and the rest: its outline takes most of the slab."""
     excluded = FOUND.excluded.array.copy()
