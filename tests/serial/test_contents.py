@@ -101,6 +101,16 @@ def test_growth_into_faint_mineral_that_became_dense_is_growth():
     assert found.category == "enlarging"
 
 
+def test_a_small_part_that_an_outline_missed_does_not_speak_for_the_rest():
+    """A ball that grew by 0.8 mm all round, which is not deep; before, a cap of it was left out.
+
+    Of the later ball the cap beyond 8.5 mm is 8 %; all of it but its top is as dense before.
+    """
+    first = exam(0, body_mm=12.0, keeps=lambda x: x < MIDDLE[0] + 7)
+    found = change(first, exam(1, body_mm=12.8))
+    assert (found.category, found.comparable) == ("enlarging", True)
+
+
 def test_without_the_scans_nobody_can_tell():
     from dataclasses import replace
 
