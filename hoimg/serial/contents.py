@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hoimg.geometry import margin_voxels
 from hoimg.image import CTVolume, Mask
+from hoimg.serial.matching import away_from
 from hoimg.serial.surface import Points
 
 DEEP_MM = 1.5
@@ -40,7 +40,8 @@ def only_in_outlines(
         other: All lesions of that exam.
         soft_hu: Soft tissue round the lesion, HU.
     """
-    deep = _away(other, there_lps_mm) & _inside(there, there_lps_mm)
+    deep = away_from(other, there_lps_mm, DEEP_MM) > DEEP_MM
+    deep &= _inside(there, there_lps_mm)
     if np.count_nonzero(deep) < DEEP_SHARE * len(here_lps_mm):
         return False
     before = _hu(here, here_lps_mm[deep]) - soft_hu
@@ -48,7 +49,7 @@ def only_in_outlines(
     return bool(before.sum() > 0 and after.sum() > KEPT * before.sum())
 
 
-def _index(volume: CTVolume | Mask, points: Points) -> NDArray[np.intp]:
+def _index(volume: CTVolume, points: Points) -> NDArray[np.intp]:
     return np.rint(volume.grid.to_index_zyx(points)).astype(np.intp)
 
 
@@ -60,24 +61,3 @@ def _inside(volume: CTVolume, points: Points) -> NDArray[np.bool_]:
 
 def _hu(volume: CTVolume, points: Points) -> NDArray[np.float64]:
     return np.asarray(volume.hu[tuple(_index(volume, points).T)], np.float64)
-
-
-def _away(mask: Mask, points: Points) -> NDArray[np.bool_]:
-    """Points farther than ``DEEP_MM`` from a mask; the distance is taken in the points' crop."""
-    from scipy.ndimage import distance_transform_edt
-
-    spacing = mask.grid.spacing_zyx_mm
-    index = _index(mask, points)
-    margin = margin_voxels(DEEP_MM, spacing)
-    size = np.asarray(mask.grid.size_zyx)
-    low = np.clip(index.min(axis=0) - margin, 0, size)
-    high = np.clip(index.max(axis=0) + margin + 1, 0, size)
-    crop = mask.array[tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))] > 0
-    far = np.ones(len(points), bool)
-    if not crop.any():
-        return far
-    distance = distance_transform_edt(~crop, sampling=spacing)
-    held = index - low
-    seen = ((held >= 0) & (held < crop.shape)).all(axis=1)
-    far[seen] = distance[tuple(held[seen].T)] > DEEP_MM
-    return far
