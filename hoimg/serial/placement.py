@@ -169,16 +169,15 @@ class Registration:
 
     def body_motion(self, points_lps_mm: Points) -> Matrix4:
         """The rigid motion, 4x4, fixed LPS to moving LPS, of a stiff body by its points."""
-        parts = [part for part in self.parts if part.accepted]
-        if len(parts) < 2:
+        if sum(part.accepted for part in self.parts) < 2:
             return self.matrix_lps
-        away = np.array([[part.distance_mm(points_lps_mm).min()] for part in parts])
-        weights = weights_by_distance(away)
+        away = np.array([[part.distance_mm(points_lps_mm).min()] for part in self.parts])
+        matrices, weights = self._blend(away)
         if self.tissue is not None:
-            near = np.full(len(points_lps_mm), self._to_bone_mm(points_lps_mm).min())
+            near = np.full(len(points_lps_mm), away.min())
             spread = np.repeat(weights, len(points_lps_mm), axis=1)
             weights = self.tissue.mended(points_lps_mm, spread, near).mean(axis=1, keepdims=True)
-        motion: Matrix4 = between([part.matrix_lps for part in parts], weights)[0]
+        motion: Matrix4 = between(matrices, weights)[0]
         return motion if self.undoes is None else self._undone(points_lps_mm, motion)
 
     def _undone(self, points_lps_mm: Points, motion: Matrix4) -> Matrix4:
@@ -196,19 +195,19 @@ class Registration:
             start = between([start, np.linalg.inv(there)], np.array([[0.3], [0.7]]))[0]
         return best
 
-    def _to_bone_mm(self, points_lps_mm: Points) -> NDArray[np.float64]:
-        """Distance of each fixed point to any bone, placed or not."""
-        away: NDArray[np.float64] = np.min([p.distance_mm(points_lps_mm) for p in self.parts], 0)
-        return away
-
     def _motions(self, points_lps_mm: Points) -> NDArray[np.float64]:
         """The rigid motion ``(n, 4, 4)`` of the surroundings of each fixed point."""
-        parts = [part for part in self.parts if part.accepted]
-        away = np.stack([part.distance_mm(points_lps_mm) for part in parts])
-        weights = weights_by_distance(away)
+        away = np.stack([part.distance_mm(points_lps_mm) for part in self.parts])
+        matrices, weights = self._blend(away)
         if self.tissue is not None:
-            weights = self.tissue.mended(points_lps_mm, weights, self._to_bone_mm(points_lps_mm))
-        return between([part.matrix_lps for part in parts], weights)
+            weights = self.tissue.mended(points_lps_mm, weights, away.min(axis=0))
+        return between(matrices, weights)
+
+    def _blend(self, away_mm: NDArray[np.float64]) -> tuple[list[Matrix4], NDArray[np.float64]]:
+        """The accepted parts' motions and weights, by the distance to each part's bone."""
+        accepted = [part.accepted for part in self.parts]
+        matrices = [part.matrix_lps for part in self.parts if part.accepted]
+        return matrices, weights_by_distance(away_mm[accepted])
 
     def nearest_part(self, points_lps_mm: Points) -> NDArray[np.intp]:
         """Index into ``parts`` of the part whose bone is nearest to each fixed point."""

@@ -37,7 +37,7 @@ class Tissue:
         Args:
             points_lps_mm: Fixed points ``(n, 3)``.
             weights: Weights of the accepted parts there by distance, ``(parts, n)``.
-            away_mm: Distance of each point to the nearest accepted bone, ``(n,)``.
+            away_mm: Distance of each point to the nearest bone, placed or not, ``(n,)``.
 
         Returns:
             Weights ``(parts, n)``: unchanged up to ``STIFF_MM`` from bone, outside of the lattice
