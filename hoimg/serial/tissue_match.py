@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hoimg.geometry import Grid
+from hoimg.geometry import Box, Grid, bounding_box
 from hoimg.image import CTVolume, Mask, to_sitk
 from hoimg.serial.placement import Registration, between, weights_by_distance
 from hoimg.serial.surface import Matrix4, move, resample
@@ -35,8 +35,9 @@ LOW_HU, HIGH_HU = -150.0, 200.0
 """Soft tissue's range: fat, muscle and vessels; it is flat beyond."""
 MINERAL_HU, MINERAL_MM = 130.0, 3.0
 """What is denser is bone, mineral or metal: left out, with what lies this near to it."""
-WINDOW_MM, SEEN = 5.0, 0.3
-"""Standard deviation of the window that is compared, and how much of it must count."""
+WINDOW_MM, WINDOW_ENDS, SEEN = 5.0, 2.5, 0.3
+"""Standard deviation of the window that is compared, how many of them it reaches, and how much of
+it must count."""
 NOISE_HU = 10.0
 """Variation that says nothing: correlation of what varies less tends to zero."""
 STEP_MM, MOST_STEPS = 3.0, 32
@@ -112,18 +113,20 @@ def match_tissue(
     away = np.stack([part.distance_mm(points) for part in parts])
     matrices = [np.asarray(part.matrix_lps, float) for part in parts]
     ends = np.stack([move(matrix, points) for matrix in matrices]).astype(np.float64)
-    tried, where = _ways(ends, away)
-    if not tried:
+    ways = _ways(ends, away)
+    if not ways:
         return None
     here, there = _soft(fixed, fixed_bone, grid), _soft(moving, moving_bone, _coarse(moving.grid))
-    windows = [_window(n) for n in grid.size_zyx]
-    alike = np.full((len(tried), len(points)), -1.0)
     images = to_sitk(there.hu, there.grid), to_sitk(there.counts, there.grid)
-    for k, shares in enumerate(tried):
-        motion = between(matrices, np.array(shares)[:, None])[0]
-        value = _likeness(here, *_through(images, grid, motion), windows)
-        alike[k, where[k]] = value.ravel()[where[k]]
-    sweep = _Sweep(nodes, ends, weights_by_distance(away), np.array(tried), alike)
+    tried, alike = [], []
+    for near, shares in ways:
+        box, part, windows = _round(near.reshape(nodes.size_zyx), here)
+        for motion in between(matrices, np.array(shares).T):
+            value = np.full(nodes.size_zyx, -1.0)
+            value[box] = _likeness(part, *_through(images, part.grid, motion), windows)
+            alike.append(np.where(near, value.ravel(), -1.0))
+        tried += shares
+    sweep = _Sweep(nodes, ends, weights_by_distance(away), np.array(tried), np.array(alike))
     return _trusted(sweep, _chosen(sweep), settings)
 
 
@@ -145,9 +148,9 @@ def _nodes(grid: Grid) -> Grid:
 
 def _ways(
     ends_mm: NDArray[np.float64], away_mm: NDArray[np.float64]
-) -> tuple[list[list[float]], list[NDArray[np.bool_]]]:
-    """Shares to try, and the nodes to try them at: between the nearest bone and any near one."""
-    tried, where = [], []
+) -> list[tuple[NDArray[np.bool_], list[list[float]]]]:
+    """Nodes between the nearest bone and any near one, and the shares to try at them, by pair."""
+    ways = []
     nearest = away_mm.min(axis=0)
     for a, b in combinations(range(len(ends_mm)), 2):
         way = np.linalg.norm(ends_mm[a] - ends_mm[b], axis=1)
@@ -156,12 +159,31 @@ def _ways(
         if not near.any():
             continue
         steps = int(np.clip(np.ceil(np.percentile(way[near], 95) / STEP_MM), 4, MOST_STEPS))
+        tried = []
         for part in np.linspace(0, 1, steps + 1):
             shares = [0.0] * len(ends_mm)
             shares[a], shares[b] = float(1 - part), float(part)
             tried.append(shares)
-            where.append(near)
-    return tried, where
+        ways.append((near, tried))
+    return ways
+
+
+def _round(near: NDArray[np.bool_], soft: _Soft) -> tuple[Box, _Soft, list[csr_matrix]]:
+    """The box of some nodes, and what their windows see: a joint is a small part of a trunk."""
+    box = bounding_box(near)
+    assert box is not None
+    reach = int(WINDOW_ENDS * WINDOW_MM / VOXEL_MM)
+    first, last = STRIDE // 2 - reach, STRIDE // 2 + reach + 1
+    z, y, x = (
+        slice(max(s.start * STRIDE + first, 0), min((s.stop - 1) * STRIDE + last, n))
+        for s, n in zip(box, soft.grid.size_zyx, strict=True)
+    )
+    seen = (z, y, x)
+    windows = [
+        _window(n)[nodes][:, voxels]
+        for n, nodes, voxels in zip(soft.grid.size_zyx, box, seen, strict=True)
+    ]
+    return box, _Soft(soft.grid.crop(seen), soft.hu[seen], soft.counts[seen]), windows
 
 
 def _soft(volume: CTVolume, bone: Mask, grid: Grid) -> _Soft:
@@ -212,7 +234,7 @@ def _window(size: int) -> csr_matrix:
     voxel = np.arange(size)
     node = np.arange(size)[STRIDE // 2 :: STRIDE] if size > STRIDE // 2 else np.zeros(1)
     away = (voxel[None] - node[:, None]) * VOXEL_MM / WINDOW_MM
-    weight = np.where(np.abs(away) <= 2.5, np.exp(-0.5 * away**2), 0.0)
+    weight = np.where(np.abs(away) <= WINDOW_ENDS, np.exp(-0.5 * away**2), 0.0)
     made: csr_matrix = csr_matrix(weight * VOXEL_MM / (WINDOW_MM * np.sqrt(2 * np.pi)))
     return made
 
