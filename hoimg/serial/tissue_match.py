@@ -190,9 +190,8 @@ def _soft(volume: CTVolume, bone: Mask, grid: Grid) -> _Soft:
     import SimpleITK as sitk
     from scipy.ndimage import distance_transform_edt
 
-    image = sitk.Cast(to_sitk(volume.hu, volume.grid), sitk.sitkFloat32)
     outside = LOW_HU - 1e4
-    clamped = sitk.Clamp(image, sitk.sitkFloat32, LOW_HU, HIGH_HU)
+    clamped = sitk.Clamp(to_sitk(volume.hu, volume.grid), sitk.sitkFloat32, LOW_HU, HIGH_HU)
     hu = sitk.GetArrayFromImage(resample(clamped, grid, outside))
     mask = sitk.Cast(to_sitk(bone.array > 0, bone.grid), sitk.sitkFloat32)
     dense = (sitk.GetArrayFromImage(resample(mask, grid, 0.0)) > 0.2) | (hu > MINERAL_HU)
