@@ -109,12 +109,37 @@ def test_a_segmentation_names_its_film(
     other = np.roll(square(), 5, axis=1)  # segments may overlap
     path = write_seg(tmp_path / "s.dcm", film, [square(), other], [UID, None])
     found = regions_in(path, exams)
-    assert [(r.label, r.ties, r.tracking_uid) for r in found] == [
-        (1, f"uid:{UID}", UID),
-        (2, None, None),
-    ]
+    assert [(r.label, r.ties) for r in found] == [(1, f"uid:{UID}"), (2, None)]
     assert np.array_equal(found[0].region_yx, square())
     assert np.array_equal(found[1].region_yx, other)
+
+
+def test_segments_are_one_region_by_their_tracking_uid_and_never_by_their_number(
+    film: Dataset, exams: tuple[Exam, ...], tmp_path: Path
+) -> None:
+    first, second, third = (np.roll(square(), 45 * k, axis=1) for k in range(3))
+    paths = [
+        write_seg(tmp_path / "a.dcm", film, [first], [UID]),
+        write_seg(tmp_path / "b.dcm", film, [second, third], [UID + "1", UID]),
+        write_seg(tmp_path / "c.dcm", film, [second], [None]),
+        write_seg(tmp_path / "d.dcm", film, [second], [None]),
+    ]
+    labels = np.zeros((ROWS, COLUMNS), np.uint8)
+    labels[5:9, 100:110] = 1
+    Image.fromarray(labels).save(tmp_path / "l.png")
+    given = [r for p in paths for r in read_film_regions(p)]
+    given += read_film_regions(tmp_path / "l.png", exams[0].exam_id)
+    [found] = place_regions(given, exams).values()
+    assert [(r.label, r.ties) for r in found] == [
+        (1, "label:1"),
+        (2, f"uid:{UID}"),
+        (3, f"uid:{UID}1"),
+        (4, None),
+        (5, None),
+    ]
+    assert found[0].region_yx.sum() == 40
+    assert np.array_equal(found[1].region_yx, first | third)
+    assert all(np.array_equal(r.region_yx, second) for r in found[2:])
 
 
 def test_what_is_not_for_a_film(tmp_path: Path, real_data: Path) -> None:
@@ -132,7 +157,7 @@ def test_a_measurement_report_names_film_and_lesion(
     path = write_tid1500(tmp_path / "sr.dcm", film, SQUARE, "POLYLINE", UID)
     [found] = regions_in(path, exams)
     assert np.array_equal(found.region_yx, square())
-    assert (found.tracking_uid, found.ties) == (UID, f"uid:{UID}")
+    assert found.ties == f"uid:{UID}"
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,8 @@ def read_film_regions(path: Path, film: str | None = None) -> list[FilmRegion]:
 
     Returns:
         One region per label, segment, planar region or closed graphic. Labels of label images tie
-        films together; of DICOM objects only tracking UIDs do.
+        films together; of DICOM objects only tracking UIDs do: segments of every object count
+        from 1, so that their numbers are no labels.
 
     Raises:
         InputRefused: it cannot be read, or holds no region.
@@ -164,7 +165,6 @@ def _label_regions(path: Path, labels: NDArray[Any], film: str | None) -> list[F
         FilmRegion(
             source=str(path),
             label=int(value),
-            ties=f"label:{int(value)}",
             film=film,
             mask_yx=labels == value,
         )
@@ -215,16 +215,7 @@ def _segments(dataset: Dataset, path: Path) -> list[FilmRegion]:
             if not inside.any():
                 continue
             uid = _valid_uid(seg.get_segment_description(number).tracking_uid)
-            found.append(
-                FilmRegion(
-                    source=str(path),
-                    label=int(number),
-                    ties=f"uid:{uid}" if uid else None,
-                    film=film,
-                    mask_yx=inside,
-                    tracking_uid=uid,
-                )
-            )
+            found.append(FilmRegion(source=str(path), film=film, mask_yx=inside, tracking_uid=uid))
     return found
 
 
@@ -325,7 +316,6 @@ def _on_images(
         for frame in frames:
             yield FilmRegion(
                 source=str(path),
-                ties=f"uid:{uid}" if uid else None,
                 film=str(image.ReferencedSOPInstanceUID),
                 frame=frame,
                 contours_xy=(outline,),
