@@ -77,6 +77,22 @@ def test_a_label_image_as_nifti(exams: tuple[Exam, ...], tmp_path: Path, dimensi
     assert np.array_equal(found.region_yx, square())
 
 
+def test_a_volume_is_no_label_image_of_a_film(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Image(np.ones((6, 5, 3), np.uint8), np.eye(4)), tmp_path / "v.nii.gz")
+    with pytest.raises(InputRefused, match="one-slice") as caught:
+        read_film_regions(tmp_path / "v.nii.gz", "1.2.3.1")
+    assert caught.value.code == "mask_unreadable"
+
+
+@pytest.mark.parametrize(("columns", "fits"), [(16384, True), (16385, False)])
+def test_a_label_image_may_be_as_long_as_a_film(tmp_path: Path, columns: int, fits: bool) -> None:
+    nib.save(nib.Nifti1Image(np.ones((columns, 2, 1), np.uint8), np.eye(4)), tmp_path / "l.nii.gz")
+    with contextlib.nullcontext() if fits else pytest.raises(InputRefused):
+        [found] = read_film_regions(tmp_path / "l.nii.gz")
+        assert found.mask_yx is not None
+        assert found.mask_yx.shape == (2, columns)
+
+
 def test_a_label_image_of_another_size_or_turned(exams: tuple[Exam, ...], tmp_path: Path) -> None:
     for shape, said in (((COLUMNS, ROWS), "exchanged"), ((50, 50), "own pixels")):
         Image.fromarray(np.ones(shape, np.uint8)).save(tmp_path / "l.png")

@@ -7,6 +7,7 @@ TID 1500) and a presentation state with closed graphics name their film by SOP i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.dicom.clean import clean_uid
-from hoimg.dicom.convert import MAX_SIDE
+from hoimg.dicom.film_header import MAX_SIDE
 from hoimg.dicom.masks.labelmap import SUFFIXES
 from hoimg.dicom.masks.read import is_dicom, parse
 from hoimg.dicom.masks.seg import SEG_CLASSES
@@ -137,7 +138,9 @@ def _one_slice(path: Path) -> NDArray[Any]:
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
-        if max(reader.GetSize()) > MAX_SIDE or reader.GetNumberOfComponents() != 1:
+        size = reader.GetSize()
+        flat = math.prod(size[2:]) == 1 and reader.GetNumberOfComponents() == 1
+        if max(size) > MAX_SIDE or not flat:
             raise ValueError("no label image of a film")
         array = sitk.GetArrayFromImage(reader.Execute())
     except (RuntimeError, ValueError) as error:
