@@ -25,7 +25,7 @@ WIDER = 0.3
 """So much of a region's range of grey is added below and above it in a cut-out."""
 MARGIN = 0.6
 """Surroundings of a lesion in its cut-out, in lesion sizes, to each side."""
-LEAST_PART = 0.22
+LEAST_PART = 0.44
 """Side of a cut-out, at least, as a share of the film's shorter side."""
 BARS_MM = (5, 10, 20, 50, 100)
 
@@ -66,10 +66,10 @@ def part_of_film(images: FilmImages, label: int) -> FilmPicture | None:
         mask = images.regions_yx == label
     if not mask.any():
         return None
-    least = LEAST_PART * min(mask.shape)
-    rows, columns = (
-        _around(np.flatnonzero(mask.any(axis=1 - axis)), mask.shape[axis], least) for axis in (0, 1)
-    )
+    lines = [np.flatnonzero(mask.any(axis=1 - axis)) for axis in (0, 1)]
+    size = max(int(k[-1]) - int(k[0]) + 1 for k in lines)
+    half = max(LEAST_PART * min(mask.shape) / 2, (0.5 + MARGIN) * size)
+    rows, columns = (_around(k, count, half) for k, count in zip(lines, mask.shape, strict=True))
     return _picture(images, rows, columns, PART_PX, label)
 
 

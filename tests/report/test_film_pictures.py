@@ -1,0 +1,39 @@
+"""Cut-outs of films: the whole outline is in view, with its surroundings."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from hoimg.image import Radiograph
+from hoimg.report.film_pictures import MARGIN, part_of_film
+from hoimg.results import FilmImages
+
+ROWS, COLUMNS = 200, 260
+
+
+@pytest.mark.parametrize(("height", "width"), [(4, 6), (60, 60), (150, 20), (30, 190), (200, 260)])
+@pytest.mark.parametrize("spacing_yx_mm", [None, (0.4, 0.2)])
+def test_a_cut_out_shows_the_whole_outline_and_what_is_round_it(
+    height: int, width: int, spacing_yx_mm: tuple[float, float] | None
+) -> None:
+    labels = np.zeros((ROWS, COLUMNS), np.uint16)
+    top, left = (ROWS - height) // 2, (COLUMNS - width) // 2
+    labels[top : top + height, left : left + width] = 3
+    pixels = np.random.default_rng(1).normal(0, 1, labels.shape).astype(np.float32)
+    source = "none" if spacing_yx_mm is None else "calibrated"
+    film = Radiograph(pixels, spacing_yx_mm, source)
+    picture = part_of_film(FilmImages("e", film, labels, np.zeros_like(labels)), 3)
+    assert picture is not None
+    aspect = 1.0 if spacing_yx_mm is None else 2.0
+    [(label, path)] = picture.outlines
+    points = np.array(re.findall(r"([-\d.]+) ([-\d.]+)", path), dtype=float)
+    assert label == 3
+    assert np.ptp(points, axis=0) == pytest.approx((width, height * aspect))
+    around = MARGIN * max(height, width)
+    shown = (picture.width, picture.height / aspect)
+    for size, count, view in zip((width, height), (COLUMNS, ROWS), shown, strict=True):
+        assert min(count, size + 2 * around) <= view + 1e-9
+        assert view <= count
