@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hoimg.report.pictures import outline_path
 from hoimg.results import FilmImages
 
 WHOLE_PX, PART_PX = 640, 420
@@ -98,8 +99,8 @@ def _picture(
         width=float(pixels.shape[1]),
         height=pixels.shape[0] * aspect,
         uri=_encode(pixels, valid, longest, aspect, None if label is None else asked),
-        outlines=tuple((k, _path(labels == k, aspect)) for k in shown),
-        regions=_path(asked, aspect),
+        outlines=tuple((k, outline_path(labels == k, (aspect, 1.0), digits=1)) for k in shown),
+        regions=outline_path(asked, (aspect, 1.0), digits=1),
         places=tuple(places),
         bar=None if film.spacing_yx_mm is None else _bar(pixels.shape[1], x),
     )
@@ -138,20 +139,3 @@ def _encode(
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=88)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-def _path(mask: NDArray[np.bool_], aspect: float) -> str:
-    """Outline of a mask as an SVG path; empty for an empty mask."""
-    if not mask.any():
-        return ""
-    from skimage.measure import find_contours
-
-    rows, columns = (np.flatnonzero(mask.any(axis=1 - axis)) for axis in (0, 1))
-    top, left = int(rows[0]), int(columns[0])
-    cut = mask[top : rows[-1] + 1, left : columns[-1] + 1]
-    parts = []
-    for contour in find_contours(np.pad(cut, 1).astype(np.float32), 0.5):
-        # Index 0 of the padded array is pixel -1, and a pixel's centre lies half a pixel in.
-        points = contour - 0.5 + (top, left)
-        parts.append("M" + "L".join(f"{x:.1f} {y * aspect:.1f}" for y, x in points[:-1]) + "Z")
-    return "".join(parts)
