@@ -248,6 +248,24 @@ def test_of_two_exposures_a_region_sees_its_own(tmp_path: Path) -> None:
     assert (seen["status"], seen["flags"][0]) == ("not_measurable", "region_across_exposures")
 
 
+@pytest.mark.parametrize(
+    ("stated", "told"),
+    [
+        ({}, "Whether text is burned into the pixels"),
+        ({"BurnedInAnnotation": "YES"}, "it may name the patient"),
+        ({"BurnedInAnnotation": "NO"}, None),
+    ],
+)
+def test_the_page_says_that_pictures_may_name_the_patient(
+    tmp_path: Path, stated: dict[str, str], told: str | None
+) -> None:
+    film_dataset(tmp_path / "in" / "a", ball(), **stated)
+    made(tmp_path, "--roi", BOX)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert ("before you share this page" in page) == (told is not None)
+    assert told is None or told in page
+
+
 def test_burned_in_text_stays_told(tmp_path: Path) -> None:
     film_dataset(tmp_path / "in" / "a", ball(), BurnedInAnnotation="YES")
     report = made(tmp_path, "--roi", BOX)

@@ -55,6 +55,21 @@ def interval_words(seen: Observation, field: str) -> str:
     return _with(getattr(seen, field), getattr(seen, f"{field}_ci95"))
 
 
+def text_words(film: Film) -> str:
+    """What text in the pixels means for who gets the page; empty where the file states none."""
+    if film.burned_in is None:
+        return (
+            "Whether text is burned into the pixels, such as a name, is not stated: "
+            "look at the picture before you share this page."
+        )
+    if film.burned_in:
+        return (
+            "The picture shows the text that is burned into the pixels; it may name the patient: "
+            "look before you share this page."
+        )
+    return ""
+
+
 def films_view(report: Report, films: Mapping[str, FilmImages]) -> list[dict[str, Any]]:
     """Every film of the report with its picture and what was measured on it."""
     return [
@@ -114,7 +129,10 @@ def _film(exam: Exam, film: Film, report: Report, images: FilmImages | None) -> 
         "picture": picture,
         "names": [(names.get(k, str(k)), x, y) for k, x, y in picture.places] if picture else [],
         "given": bool(names),
-        "doubts": [f.message for f in exam.findings if f.level != "info"],
+        "doubts": [
+            *(f.message for f in exam.findings if f.level != "info"),
+            *([text] if picture is not None and (text := text_words(film)) else []),
+        ],
     }
 
 
