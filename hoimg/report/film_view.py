@@ -33,18 +33,18 @@ def film_words(film: Film) -> str:
 
 
 def area_words(seen: Observation, film: Film | None) -> str:
-    """``312 mm² (290 to 335)``, or pixels; ``not measured`` for none."""
+    """``312 (290 to 335) mm²``, or pixels; ``not measured`` for none."""
     if seen.area_mm2 is not None:
-        return f"{_with(seen.area_mm2, seen.area_ci95_mm2)} mm²{_where(film)}"
+        return f"{words.with_interval(seen.area_mm2, seen.area_ci95_mm2)} mm²{_where(film)}"
     if seen.area_px2 is not None:
-        return f"{_with(seen.area_px2, seen.area_ci95_px2)} px²"
+        return f"{words.with_interval(seen.area_px2, seen.area_ci95_px2)} px²"
     return words.NOT_MEASURED
 
 
 def length_words(seen: Observation, film: Film | None) -> str:
     """Longest dimension likewise."""
     if seen.length_mm is not None:
-        return f"{_with(seen.length_mm, seen.length_ci95_mm)} mm{_where(film)}"
+        return f"{words.with_interval(seen.length_mm, seen.length_ci95_mm)} mm{_where(film)}"
     if seen.length_px is not None:
         return f"{words.number(seen.length_px)} px"
     return words.NOT_MEASURED
@@ -52,7 +52,7 @@ def length_words(seen: Observation, film: Film | None) -> str:
 
 def interval_words(seen: Observation, field: str) -> str:
     """A value without a unit, with its interval."""
-    return _with(getattr(seen, field), getattr(seen, f"{field}_ci95"))
+    return words.with_interval(getattr(seen, field), getattr(seen, f"{field}_ci95"))
 
 
 def text_words(film: Film) -> str:
@@ -134,13 +134,6 @@ def _film(exam: Exam, film: Film, report: Report, images: FilmImages | None) -> 
             *([text] if picture is not None and (text := text_words(film)) else []),
         ],
     }
-
-
-def _with(value: float | None, ci95: tuple[float, float] | None) -> str:
-    if value is None or ci95 is None:
-        return words.number(value)
-    low, high = (words.number(v) for v in ci95)
-    return f"{words.number(value)} ({low} to {high})"
 
 
 def _where(film: Film | None) -> str:
