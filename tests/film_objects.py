@@ -18,6 +18,16 @@ CALCIFICATION = Code("18115005", "SCT", "Pathologic calcification")
 ROWS, COLUMNS = 120, 160
 
 
+def new_file(path: Path, sop_class: str, sop: str) -> FileDataset:
+    """A DICOM file with what every object states, not yet written."""
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = sop_class, sop
+    ds = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    ds.SOPClassUID, ds.SOPInstanceUID = sop_class, sop
+    return ds
+
+
 def film_dataset(
     path: Path,
     stored: np.ndarray | None = None,
@@ -30,12 +40,7 @@ def film_dataset(
     """Write a complete DX film and return it as it was read back."""
     if stored is None:
         stored = np.full((ROWS, COLUMNS), 1000, np.uint16)
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
-    meta.MediaStorageSOPInstanceUID = sop
-    ds = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-    ds.SOPClassUID, ds.SOPInstanceUID = meta.MediaStorageSOPClassUID, sop
+    ds = new_file(path, "1.2.840.10008.5.1.4.1.1.1.1", sop)
     ds.StudyInstanceUID = f"1.2.826.0.1.3680043.8.498.{day}"
     ds.SeriesInstanceUID = f"{sop}.1"
     ds.PatientID, ds.PatientName, ds.PatientBirthDate, ds.PatientSex = (
@@ -132,15 +137,7 @@ def write_scoord(
     path: Path, films: Sequence[Dataset], shapes: Sequence[tuple[str, Sequence[float]]]
 ) -> Path:
     """A bare structured report by hand: SCOORD items straight below its root."""
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.88.33"
-    meta.MediaStorageSOPInstanceUID = generate_uid()
-    ds = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-    ds.SOPClassUID, ds.SOPInstanceUID = (
-        meta.MediaStorageSOPClassUID,
-        meta.MediaStorageSOPInstanceUID,
-    )
+    ds = new_file(path, "1.2.840.10008.5.1.4.1.1.88.33", generate_uid())
     ds.Modality, ds.ValueType = "SR", "CONTAINER"
     items = []
     for film, (kind, numbers) in zip(films, shapes, strict=True):
@@ -170,15 +167,7 @@ def write_gsps(
     **tags: Any,
 ) -> Path:
     """A presentation state with graphic objects on a film."""
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.11.1"
-    meta.MediaStorageSOPInstanceUID = generate_uid()
-    ds = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-    ds.SOPClassUID, ds.SOPInstanceUID = (
-        meta.MediaStorageSOPClassUID,
-        meta.MediaStorageSOPInstanceUID,
-    )
+    ds = new_file(path, "1.2.840.10008.5.1.4.1.1.11.1", generate_uid())
     ds.Modality = "PR"
     image, series, layer, area = Dataset(), Dataset(), Dataset(), Dataset()
     image.ReferencedSOPClassUID = film.SOPClassUID
