@@ -54,7 +54,9 @@ def film_dataset(
     ds.SeriesNumber, ds.InstanceNumber, ds.Manufacturer = 1, 1, "maker"
     ds.ViewPosition, ds.BodyPartExamined = view, "HIP"
     ds.ImageLaterality = "R"
-    ds.Rows, ds.Columns = stored.shape
+    ds.Rows, ds.Columns = stored.shape[-2:]
+    if stored.ndim == 3:
+        ds.NumberOfFrames = len(stored)
     ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
     ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 12, 11, 0
     ds.ImagerPixelSpacing = ["0.2", "0.2"]
@@ -134,9 +136,18 @@ def write_tid1500(path: Path, film: Dataset, points: np.ndarray, kind: str, uid:
 
 
 def write_scoord(
-    path: Path, films: Sequence[Dataset], shapes: Sequence[tuple[str, Sequence[float]]]
+    path: Path,
+    films: Sequence[Dataset],
+    shapes: Sequence[tuple[str, Sequence[float]]],
+    *,
+    frame: int | None = None,
+    uids: Sequence[str] = (),
 ) -> Path:
-    """A bare structured report by hand: SCOORD items straight below its root."""
+    """A bare structured report by hand: SCOORD items straight below its root.
+
+    A frame counts from 1. With tracking UIDs the items lie in groups within groups, of which each
+    states one, the outermost first.
+    """
     ds = new_file(path, "1.2.840.10008.5.1.4.1.1.88.33", generate_uid())
     ds.Modality, ds.ValueType = "SR", "CONTAINER"
     items = []
@@ -147,11 +158,22 @@ def write_scoord(
             film.SOPInstanceUID,
         )
         image.RelationshipType, image.ValueType = "SELECTED FROM", "IMAGE"
+        if frame is not None:
+            sop.ReferencedFrameNumber = frame
         image.ReferencedSOPSequence = [sop]
         item.RelationshipType, item.ValueType = "CONTAINS", "SCOORD"
         item.GraphicType, item.GraphicData = kind, list(numbers)
         item.ContentSequence = [image]
         items.append(item)
+    for uid in reversed(uids):
+        group, stated, name = Dataset(), Dataset(), Dataset()
+        name.CodeValue, name.CodingSchemeDesignator = "112040", "DCM"
+        name.CodeMeaning = "Tracking Unique Identifier"
+        stated.RelationshipType, stated.ValueType, stated.UID = "HAS OBS CONTEXT", "UIDREF", uid
+        stated.ConceptNameCodeSequence = [name]
+        group.RelationshipType, group.ValueType = "CONTAINS", "CONTAINER"
+        group.ContentSequence = [stated, *items]
+        items = [group]
     ds.ContentSequence = items
     ds.save_as(path, enforce_file_format=True)
     return path

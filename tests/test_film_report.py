@@ -29,6 +29,7 @@ from hoimg.film_regions import PlacedRegion
 from hoimg.follow import Course
 from hoimg.image import Radiograph
 from hoimg.results import Lesion, Maturity, Observation, Report
+from hoimg.segment import film_outline
 from hoimg.settings import Settings
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # of highdicom
@@ -219,17 +220,29 @@ def test_a_film_that_looks_inverted_gives_no_number(sample_data: Path, tmp_path:
     [path] = list((sample_data / "films" / "FF80DF").iterdir())
     ds = pydicom.dcmread(path)
     ds.decompress()
-    ds.PhotometricInterpretation = "MONOCHROME1"  # a lie: the pixels stay
-    if "PresentationLUTShape" in ds:
-        ds.PresentationLUTShape = "INVERSE"
+    # A lie that no tag contradicts: the pixels stay.
+    ds.PhotometricInterpretation, ds.PresentationLUTShape = "MONOCHROME1", "INVERSE"
+    del ds.PixelIntensityRelationshipSign
     (tmp_path / "in").mkdir()
     ds.save_as(tmp_path / "in" / "a")
     report = made(tmp_path, "--roi", "box:594,627,712,747")
     seen = only(report)
     assert (seen["status"], seen["area_px2"]) == ("not_measurable", None)
-    assert "film_looks_inverted" in seen["flags"] or "polarity_doubtful" in seen["flags"]
+    assert seen["flags"] == ["film_looks_inverted"]
     codes = [f["code"] for f in report["exams"][0]["findings"]]
     assert "polarity_doubtful" in codes
+
+
+def test_a_header_that_contradicts_itself_about_polarity_withholds_the_label(
+    tmp_path: Path,
+) -> None:
+    film_dataset(tmp_path / "in" / "a", ball(), PixelIntensityRelationshipSign=1)
+    report = made(tmp_path, "--roi", BOX)
+    seen = only(report)
+    assert seen["area_mm2"] == pytest.approx(AREA_MM2, rel=0.1)
+    assert "polarity_doubtful" in seen["flags"]
+    assert report["lesions"][0]["maturity"]["label"] == "indeterminate"
+    assert "polarity_doubtful" in report["lesions"][0]["maturity"]["reasons"]
 
 
 def two_exposures() -> np.ndarray:
@@ -264,6 +277,30 @@ def test_the_page_says_that_pictures_may_name_the_patient(
     page = (tmp_path / "out" / "report.html").read_text()
     assert ("before you share this page" in page) == (told is not None)
     assert told is None or told in page
+
+
+@pytest.mark.parametrize(("first", "stop"), [(85, 215), (270, 400)])
+@pytest.mark.parametrize("turned", [False, True])
+def test_what_measures_a_region_is_given_its_own_exposure_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: int, stop: int, turned: bool
+) -> None:
+    stored = np.ascontiguousarray(two_exposures().T) if turned else two_exposures()
+    film_dataset(tmp_path / "in" / "a", stored)
+    given = []
+    ours = film_outline.outline_in_region
+
+    def outline(film: Radiograph, *rest: Any) -> film_outline.FilmOutline:
+        given.append(film.valid)
+        return ours(film, *rest)
+
+    monkeypatch.setattr(film_outline, "outline_in_region", outline)
+    corners = (75, first, 205, stop) if turned else (first, 75, stop, 205)
+    made(tmp_path, "--roi", "box:" + ",".join(map(str, corners)))
+    [valid] = given
+    known = valid.T if turned else valid
+    assert known[:, first:stop].all()
+    assert not known[:, 250:262].any()  # the band
+    assert not known[:, 262:].any() or not known[:, :250].any()
 
 
 def test_burned_in_text_stays_told(tmp_path: Path) -> None:

@@ -199,6 +199,28 @@ def test_round_regions(
     assert (xs.mean() + 0.5, ys.mean() + 0.5) == pytest.approx((80, 60), abs=0.1)
 
 
+def test_a_region_takes_the_tracking_uid_of_its_nearest_group(
+    film: Dataset, exams: tuple[Exam, ...], tmp_path: Path
+) -> None:
+    circle = ("CIRCLE", (80, 60, 80, 40))
+    path = write_scoord(tmp_path / "sr", [film], [circle], uids=[UID, UID + "7"])
+    [found] = regions_in(path, exams)
+    assert found.ties == f"uid:{UID}7"
+
+
+def test_a_region_lies_on_the_frame_that_it_names(tmp_path: Path) -> None:
+    stored = np.full((2, ROWS, COLUMNS), 1000, np.uint16)
+    film = film_dataset(tmp_path / "in" / "a", stored, sop="1.2.3.1")
+    exams = read_patient(tmp_path / "in").exams
+    for number in (1, 2):
+        circle = ("CIRCLE", (80, 60, 80, 40))
+        path = write_scoord(tmp_path / f"sr{number}", [film], [circle], frame=number)
+        [exam_id] = place_regions(read_film_regions(path), exams)
+        [on] = [e.film for e in exams if e.exam_id == exam_id]
+        assert on is not None
+        assert on.frame == number - 1
+
+
 def test_points_and_open_lines_enclose_nothing(
     film: Dataset, exams: tuple[Exam, ...], tmp_path: Path
 ) -> None:
@@ -253,6 +275,26 @@ def test_graphics_in_shares_of_the_display(
     with pytest.raises(InputRefused) as caught:
         read_film_regions(turned)
     assert caught.value.code == "region_empty"
+
+
+def test_shares_of_the_display_are_those_of_the_area_shown(
+    film: Dataset, exams: tuple[Exam, ...], tmp_path: Path
+) -> None:
+    area = Dataset()
+    # Columns 16 to 143 and rows 32 to 95, counted from 0: 128 by 64 pixels.
+    area.DisplayedAreaTopLeftHandCorner = [17, 33]
+    area.DisplayedAreaBottomRightHandCorner = [144, 96]
+    shares = [0.25, 0.25, 0.75, 0.25, 0.75, 0.75, 0.25, 0.75, 0.25, 0.25]
+    path = write_gsps(
+        tmp_path / "p",
+        film,
+        [("POLYLINE", shares)],
+        units="DISPLAY",
+        DisplayedAreaSelectionSequence=[area],
+    )
+    [found] = regions_in(path, exams)
+    ys, xs = np.nonzero(found.region_yx)
+    assert (xs.min(), xs.max() + 1, ys.min(), ys.max() + 1) == (48, 112, 48, 80)
 
 
 @pytest.mark.parametrize("keep", [0.3, 0.6, 0.9])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from hoimg.image import Radiograph
-from hoimg.report.film_pictures import MARGIN, part_of_film
+from hoimg.report.film_pictures import MARGIN, part_of_film, whole_film
 from hoimg.results import FilmImages
 
 ROWS, COLUMNS = 200, 260
@@ -37,3 +40,19 @@ def test_a_cut_out_shows_the_whole_outline_and_what_is_round_it(
     for size, count, view in zip((width, height), (COLUMNS, ROWS), shown, strict=True):
         assert min(count, size + 2 * around) <= view + 1e-9
         assert view <= count
+
+
+def test_what_attenuates_more_is_lighter_and_what_is_not_known_is_black() -> None:
+    pixels = np.tile(np.linspace(-3, 5, COLUMNS, dtype=np.float32), (ROWS, 1))
+    valid = np.ones(pixels.shape, bool)
+    valid[150:] = False
+    none = np.zeros(pixels.shape, np.uint16)
+    uri = whole_film(FilmImages("e", Radiograph(pixels, None, "none", valid), none, none)).uri
+    data = base64.b64decode(uri.removeprefix("data:image/jpeg;base64,"))
+    grey = np.asarray(Image.open(io.BytesIO(data))).astype(float)
+    assert grey.shape == pixels.shape
+    steps = grey[20:130].reshape(110, 26, 10).mean(axis=(0, 2))
+    assert (np.diff(steps) > 0).all()
+    assert steps[0] < 15
+    assert steps[-1] > 240
+    assert grey[160:].max() < 10
