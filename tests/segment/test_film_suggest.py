@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from hoimg.image import Radiograph
+from hoimg.segment.film_even import even_film, made_even
 from hoimg.segment.film_mirror import mirrored_film
 from hoimg.segment.film_suggest import standing_out, suggest_on_film
 from hoimg.settings.film import FilmSettings
@@ -42,6 +44,21 @@ def test_a_lesion_on_one_side_is_suggested():
 def test_the_same_on_both_sides_is_not():
     said = suggest_on_film(body([(60, 70, 7), (60, 119, 7)]), SETTINGS)
     assert not any(s.region_yx[60, 70] or s.region_yx[60, 119] for s in said.found)
+
+
+def test_the_mirror_image_is_the_same_with_one_thread_or_two():
+    small = even_film(body([(60, 70, 7)]), STEP, True)
+    even = made_even(small.ranks, small.body, 25.0 / STEP)
+    usual = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    laid = []
+    try:
+        for threads in (1, 2):
+            sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
+            laid.append(mirrored_film(even, small.body, STEP))
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(usual)
+    assert np.array_equal(laid[0].values, laid[1].values)
+    assert laid[0].agreement == laid[1].agreement
 
 
 def test_one_limb_has_no_other_side():
