@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from hoimg.dicom import load_radiograph, scan
 from hoimg.maturity.film_hip import grade_film_hip
 from hoimg.measure.film_hips import FilmHip, hips_on_film
+from hoimg.segment.film_landmarks import find_hip_landmarks
 from hoimg.settings import Settings
 
 Facts = dict[str, Any]
@@ -68,7 +69,8 @@ def case_facts(folder: Path, outlines: str) -> Iterator[Facts]:
             labels = np.asarray(Image.open(folder / entry["labelmap"]))
             if outlines == "regions":
                 labels = _outlined(labels, film, entry, case["seed"], settings)
-            hips = hips_on_film(film, info.side, info.plane, labels, None, settings.film)
+            marks = find_hip_landmarks(film, info.side, info.plane, labels, settings.film)
+            hips = hips_on_film(film, info.plane, labels, marks, settings.film)
             by_side = {hip.side[0]: hip for hip in hips}
             for truth in entry["hips"]:
                 yield _fact(folder.name, entry, truth, by_side.get(truth["side"]), settings)

@@ -10,18 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.image import Radiograph
 from hoimg.measure.uncertainty import Z95
-from hoimg.segment.film_landmarks import HipLandmarks, find_hip_landmarks
 from hoimg.settings.film import FilmSettings
 
+if TYPE_CHECKING:
+    from hoimg.segment.film_landmarks import HipLandmarks
+
 Bools = NDArray[np.bool_]
-Plane = Literal["frontal", "lateral", "oblique"]
+Plane = Literal["frontal", "lateral"]
 
 
 @dataclass(frozen=True)
@@ -67,26 +69,25 @@ class FilmHip:
 
 def hips_on_film(
     film: Radiograph,
-    side: str | None,
     plane: str | None,
     mineral_yx: NDArray[np.generic],
-    landmarks: Sequence[HipLandmarks] | None,
+    landmarks: Sequence[HipLandmarks],
     settings: FilmSettings,
 ) -> list[FilmHip]:
     """Measure the hips of a film.
 
     Args:
         film: Of a hip or a pelvis.
-        side: ``R``, ``L`` or ``B`` (both hips); only needed where landmarks have to be found.
-        plane: ``frontal`` or ``lateral``; hips are found on frontal films alone.
+        plane: ``frontal`` or ``lateral``.
         mineral_yx: Outlines of lesions, on the film's pixels: one value each, 0 elsewhere; of a
             boolean mask every connected piece is one, numbered from 1.
-        landmarks: Given by a reader; None: they are looked for.
+        landmarks: Of each hip, given by a reader or found
+            (:func:`hoimg.segment.film_landmarks.find_hip_landmarks`).
         settings: Named thresholds.
 
     Returns:
-        A hip per side, right before left, those without lesions included; none where the landmarks
-        are neither given nor found (no sure femoral head, a lateral film, an unknown side).
+        A hip for each of the landmarks, in their order, those without lesions included; none on a
+        film of another plane.
 
     Raises:
         ValueError: when a mask has another shape than the film.
@@ -94,10 +95,6 @@ def hips_on_film(
     labels = _labels(mineral_yx, film)
     if plane not in ("frontal", "lateral"):
         return []
-    if landmarks is None:
-        if plane != "frontal" or side is None:
-            return []
-        landmarks = find_hip_landmarks(film, side, labels, settings)
     for one in landmarks:
         for mask in (one.pelvis_yx, one.femur_yx):
             if mask.shape != film.pixels.shape:
