@@ -70,6 +70,16 @@ def test_without_a_spacing_there_are_pixels_and_no_millimetres():
     assert "no_spacing" in made.flags
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_lesion_along_the_films_edge_has_a_size_and_no_edge_to_read():
+    inside = np.zeros((200, 200), bool)
+    inside[:4] = True
+    made = measure_on_film(plain(inside), given_outline(inside, 0.0 * inside), SETTINGS)
+    assert made.area_mm2 == pytest.approx(4 * 200 * SPACING**2)
+    assert (made.corticated_fraction, made.density_index) == (None, None)
+    assert made.flags == ("edge_not_readable", "no_own_cortex")
+
+
 def test_a_length_at_the_detector_says_so_and_has_no_error_of_depth():
     _, _, inside = disc()
     found = {
