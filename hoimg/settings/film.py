@@ -47,7 +47,7 @@ class FilmSettings(Section):
         meaning="An edge is native when it goes on outside of the region for this far.",
         source="engineering choice",
         status="default",
-        gt=0,
+        ge=0.5,
     )
     assumed_spacing_mm: float = threshold(
         0.15,

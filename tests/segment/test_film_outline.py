@@ -42,6 +42,16 @@ def test_a_shell_over_a_shaft_is_outlined_through_its_cortex():
     assert "overlaps_cortex" in made.flags
 
 
+def test_the_least_way_outside_that_can_be_asked_for_tells_a_shaft():
+    y, x = coordinates((70, 70))
+    values = 0.5 * shell(y, x, 12, 1.5, (2, 3)) + bar(x, -3.0, 9.0)
+    region = box(np.hypot(y - 2, x - 3) < 12, 7)
+    made = outline_in_region(film(values, noise=0.01), region, FilmSettings(native_outside_mm=0.5))
+    assert "overlaps_cortex" in made.flags
+    with pytest.raises(ValueError, match="native_outside_mm"):
+        FilmSettings(native_outside_mm=0.49)
+
+
 def test_an_ellipse_of_two_lobes_is_one_outline():
     y, x = coordinates((70, 70))
     parts = [((-5, 0), 7.0, 1.3), ((6, 4), 5.0, 1.0)]
