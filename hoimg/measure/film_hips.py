@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.image import Radiograph
+from hoimg.measure.shape import max_diameter
 from hoimg.measure.uncertainty import Z95
 from hoimg.settings.film import FilmSettings
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 Bools = NDArray[np.bool_]
 Plane = Literal["frontal", "lateral"]
+
+HEAD_RADIUS_MM = 24.0
+"""The ruler of a film without spacing: half of what heads of adults are wide."""
 
 
 @dataclass(frozen=True)
@@ -189,10 +193,9 @@ class _Joined:
         self.labels = labels[box]
         self.step = step
         self.bones = (hip.pelvis_yx[box], hip.femur_yx[box])
-        # Without spacing a head of 24 mm is the ruler for what counts as touching.
         if scale is None:
             radius = None if hip.head_radius_px is None else hip.head_radius_px[0]
-            scale = 24.0 / radius if radius else 0.15
+            scale = HEAD_RADIUS_MM / radius if radius else settings.assumed_spacing_mm
         contact, fused = settings.hip_contact_mm / scale, settings.hip_fused_mm / scale
         self.away = [_distance(bone, step) for bone in self.bones]
         self.flags: list[str] = []
@@ -283,19 +286,11 @@ def _nearest(
 
 
 def _interval(gap_mm: float, settings: FilmSettings) -> tuple[float, float]:
-    sd = float(np.hypot(settings.hip_boundary_sd_mm, settings.hip_depth_sd * gap_mm))
+    sd = float(np.hypot(settings.hip_boundary_sd_mm, settings.depth_relative_sd * gap_mm))
     return (max(gap_mm - Z95 * sd, 0.0), gap_mm + Z95 * sd)
 
 
 def _longest(mask: Bools, step: tuple[float, float]) -> float:
     """Largest distance between two of a mask's pixels, plus one pixel."""
-    from scipy.spatial import ConvexHull, QhullError
-    from scipy.spatial.distance import pdist
-
     points = np.argwhere(mask) * np.asarray(step)
-    if len(points) > 3:
-        try:
-            points = points[ConvexHull(points).vertices]
-        except QhullError:
-            points = points[[0, -1]]
-    return float(pdist(points).max() if len(points) > 1 else 0.0) + 1.0
+    return (max_diameter(points) if len(points) > 1 else 0.0) + 1.0
