@@ -102,7 +102,8 @@ def _islands(
     large = {hip.largest_island_mm / m >= settings.hip_gap_limit_mm for m in factors}
     if len(large) > 1:
         return ("I", None), ["island_size_not_corrected"]
-    return ("I", "B" if large.pop() else "A"), []
+    why = ["magnification_assumed"] if _uncorrected(hip) else []
+    return ("I", "B" if large.pop() else "A"), why
 
 
 def _uncorrected(hip: FilmHip) -> bool:
@@ -123,7 +124,7 @@ def _biplanar(
         return "2", []
     if lateral is None:
         return None, []
-    if not joined and other is None:
+    if not joined:
         return None, ["no_ossification_joined"]
     if gap is None:
         return None, []
