@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from cases import films_of
 
-from hoimg.dicom import load_radiograph, scan
+from hoimg.dicom import load_radiograph
 from hoimg.maturity.film_hip import grade_film_hip
 from hoimg.measure.film_hips import FilmHip, hips_on_film
 from hoimg.segment.film_landmarks import find_hip_landmarks
@@ -56,13 +57,8 @@ def case_facts(folder: Path, outlines: str) -> Iterator[Facts]:
     case = json.loads((folder / "case.json").read_text(encoding="utf-8"))
     settings = Settings()
     for exam in case["exams"]:
-        known = {
-            film.file.resolve(): film
-            for series in scan(folder / exam["folder"], settings).series
-            for film in series.films
-        }
-        for entry in exam["films"]:
-            info = known[(folder / entry["file"]).resolve()]
+        found = films_of(folder, exam, settings)
+        for entry, info in zip(exam["films"], found, strict=True):
             if info.plane != "frontal" or not entry.get("hips"):
                 continue
             film = load_radiograph(info)

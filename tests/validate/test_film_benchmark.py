@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 HERE = Path(__file__).resolve().parents[2] / "benchmarks" / "films"
-MODULES = ("score", "run")
+MODULES = ("cases", "score", "run")
 
 
 @pytest.mark.parametrize("kind", ["box", "polygon"])
