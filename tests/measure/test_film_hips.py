@@ -78,10 +78,39 @@ def test_lesions_that_touch_each_other_are_one():
     film, marks = plain()
     labels = spur(np.zeros((200, 160), np.uint8), 1, slice(80, 110))
     spur(labels, 2, slice(110, 140))
-    assert measured(film, marks, labels).gap_px == 0
+    hip = measured(film, marks, labels)
+    assert hip.gap_px == 0
+    assert hip.joined_to_pelvis == hip.joined_to_femur == (1, 2)
     apart = spur(np.zeros((200, 160), np.uint8), 1, slice(80, 110))
     spur(apart, 2, slice(112, 140))
     assert measured(film, marks, apart).gap_mm == pytest.approx(1.0)
+
+
+def test_what_touches_a_spur_has_grown_on_its_bone():
+    film, marks = plain()
+    labels = spur(np.zeros((200, 160), np.uint8), 1, slice(80, 100))
+    spur(labels, 2, slice(100, 120))
+    hip = measured(film, marks, labels)
+    assert hip.joined_to_pelvis == (1, 2)
+    assert hip.gap_mm == pytest.approx(10.0)
+
+
+def head(side, row, column, radius=20.0):
+    """Landmarks of a head alone, which touches nothing."""
+    bare = np.zeros((200, 160), bool)
+    return HipLandmarks(side, bare, bare, (row, column), (radius, radius))
+
+
+def test_a_lesion_belongs_to_the_nearest_head_within_four_radii():
+    film, _ = plain()
+    labels = np.zeros((200, 160), np.uint8)
+    labels[100, 10], labels[100, 150] = 1, 2
+    pair = [head("right", 100, 40), head("left", 100, 120)]
+    right, left = hips_on_film(film, "frontal", labels, pair, SETTINGS)
+    assert (right.labels, left.labels) == ((1,), (2,))
+    for radius, about in ((27.5, (2,)), (27.4, ())):
+        lone = measured(film, head("right", 100, 40, radius), np.where(labels == 2, 2, 0))
+        assert lone.labels == about  # 110 pixels away
 
 
 def test_a_mask_of_pieces_is_read_as_lesions_of_their_own():
@@ -216,6 +245,18 @@ def test_found_head_lies_where_it_was_drawn():
     pelvis, femur = phantom.bones(0.5)
     assert (marks.femur_yx & femur).sum() > 0.8 * marks.femur_yx.sum()
     assert (marks.pelvis_yx & pelvis).sum() > 0.8 * marks.pelvis_yx.sum()
+
+
+def test_both_heads_of_a_pelvis_are_found_where_they_were_drawn():
+    right = phantom.film().pixels
+    film = Radiograph(np.hstack([right, right[:, ::-1]]), (0.5, 0.5), "calibrated")
+    nothing = np.zeros(film.pixels.shape, bool)
+    found = find_hip_landmarks(film, "B", "frontal", nothing, SETTINGS)
+    assert [marks.side for marks in found] == ["right", "left"]
+    y, x = phantom.HEAD_YX
+    for marks, column in zip(found, (x, 2 * phantom.SIZE[1] - x), strict=True):
+        place = (np.asarray(marks.head_center_yx) + 0.5) * 0.5
+        assert place == pytest.approx((y, column), abs=2.0)
 
 
 def test_no_hip_is_found_where_there_is_none():

@@ -90,6 +90,23 @@ def test_a_ball_far_below_the_noise_is_not_guessed():
     assert made.contrast_to_noise is None or made.contrast_to_noise < 2.0
 
 
+def test_each_limit_refuses_by_itself():
+    y, x = coordinates()
+    shadow = np.hypot(y, x) < 9
+    one, region = film(ball(y, x, 9), noise=0.04), box(shadow, 7)
+    made = outline_in_region(one, region, SETTINGS)
+    contrast, cost = made.contrast_to_noise, made.edge_cost
+    for name, kept, refused in (
+        ("outline_min_contrast_to_noise", 0.999 * contrast, 1.001 * contrast),
+        ("outline_max_edge_cost", 1.001 * cost, 0.999 * cost),
+        ("outline_min_step_to_noise", 0.0, contrast),
+    ):
+        assert outline_in_region(one, region, FilmSettings(**{name: kept})).reason is None
+        again = outline_in_region(one, region, FilmSettings(**{name: refused}))
+        assert again.reason == "film_contrast_below_noise"
+        assert again.inside_yx is None
+
+
 def test_grey_levels_are_ordinal_gain_and_offset_change_nothing():
     y, x = coordinates()
     shadow = np.hypot(y, x) < 9
