@@ -176,6 +176,8 @@ def test_regions_that_cannot_be_used():
     covered = Radiograph(one.pixels, one.spacing_yx_mm, "calibrated", valid=x < -5)
     region = box(np.hypot(y, x - 10) < 5, 2)
     assert outline_in_region(covered, region, SETTINGS).reason == "region_outside_field"
+    strip = Radiograph(one.pixels[:3], one.spacing_yx_mm, "calibrated")
+    assert outline_in_region(strip, ~nothing[:3], SETTINGS).reason == "region_outside_field"
     with pytest.raises(ValueError, match="does not fit"):
         outline_in_region(one, nothing[1:], SETTINGS)
 
