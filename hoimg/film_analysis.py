@@ -83,7 +83,7 @@ def analyze_film(
     found = list(check_film(film))
     inverted = any(f.code == "polarity_doubtful" for f in found)
     doubtful = any(f.code == "polarity_doubtful" for f in exam.findings)
-    gap = exposure_gap(film)
+    gap = exposure_gap(film) if any(f.code == "two_exposures" for f in found) else None
     labels = np.zeros(film.pixels.shape, np.uint16)
     observations: dict[int, Observation] = {}
     for region in regions:

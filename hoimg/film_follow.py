@@ -59,8 +59,7 @@ def film_lesions(
     made: list[Lesion] = []
     for key, seen in groups.items():
         observations = [a.observations[r.label] for a, r in seen]
-        given = next((r.tracking_uid for _, r in seen if r.tracking_uid), None)
-        uid = given or _uid(course.patient_key, key)
+        uid = _uid(course.patient_key, key)
         if (partner := by_uid.get(uid)) is not None:
             both = [*partner.observations, *observations]
             both.sort(key=lambda o: order[o.exam_id])

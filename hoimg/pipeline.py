@@ -232,11 +232,12 @@ def analyze_patient(
         shown, course, settings, lesions, {} if names is None else names.by_tracking_uid, used
     )
     told = [*strangers([*strange, *drawn_elsewhere]), *doubts]
+    analysed = {a.exam.exam_id: a for a in outcomes if a is not None}
     exams = [
         _exam_result(
             exam,
             patient,
-            next((a for a in outcomes if a is not None and a.exam is exam), None),
+            analysed.get(exam.exam_id),
             hips.get(exam.exam_id, []),
             unread,
             told,

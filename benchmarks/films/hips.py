@@ -18,10 +18,12 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from cases import films_of
 
-from hoimg.dicom import load_radiograph, scan
+from hoimg.dicom import load_radiograph
 from hoimg.maturity.film_hip import grade_film_hip
 from hoimg.measure.film_hips import FilmHip, hips_on_film
+from hoimg.segment.film_landmarks import find_hip_landmarks
 from hoimg.settings import Settings
 
 Facts = dict[str, Any]
@@ -55,20 +57,16 @@ def case_facts(folder: Path, outlines: str) -> Iterator[Facts]:
     case = json.loads((folder / "case.json").read_text(encoding="utf-8"))
     settings = Settings()
     for exam in case["exams"]:
-        known = {
-            film.file.resolve(): film
-            for series in scan(folder / exam["folder"], settings).series
-            for film in series.films
-        }
-        for entry in exam["films"]:
-            info = known[(folder / entry["file"]).resolve()]
+        found = films_of(folder, exam, settings)
+        for entry, info in zip(exam["films"], found, strict=True):
             if info.plane != "frontal" or not entry.get("hips"):
                 continue
             film = load_radiograph(info)
             labels = np.asarray(Image.open(folder / entry["labelmap"]))
             if outlines == "regions":
                 labels = _outlined(labels, film, entry, case["seed"], settings)
-            hips = hips_on_film(film, info.side, info.plane, labels, None, settings.film)
+            marks = find_hip_landmarks(film, info.side, info.plane, labels, settings.film)
+            hips = hips_on_film(film, info.plane, labels, marks, settings.film)
             by_side = {hip.side[0]: hip for hip in hips}
             for truth in entry["hips"]:
                 yield _fact(folder.name, entry, truth, by_side.get(truth["side"]), settings)

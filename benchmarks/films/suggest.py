@@ -16,7 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from hoimg.dicom import load_radiograph, scan
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from cases import films_of
+
+from hoimg.dicom import load_radiograph
 from hoimg.segment.film_suggest import suggest_on_film
 from hoimg.settings import Settings
 
@@ -53,13 +56,9 @@ def film_facts(folder: Path) -> Facts:
 
     case = json.loads((folder / "case.json").read_text(encoding="utf-8"))
     settings = Settings()
-    entry = case["exams"][0]["films"][0]
-    films = {
-        film.file.resolve(): film
-        for series in scan(folder / case["exams"][0]["folder"], settings).series
-        for film in series.films
-    }
-    film = load_radiograph(films[(folder / entry["file"]).resolve()])
+    exam = case["exams"][0]
+    entry = exam["films"][0]
+    film = load_radiograph(films_of(folder, exam, settings)[0])
     labels = np.asarray(Image.open(folder / entry["labelmap"]))
     said = suggest_on_film(film, settings.film)
     regions = [s.region_yx for s in said.found]

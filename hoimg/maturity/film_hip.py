@@ -7,16 +7,15 @@ gap, since readers agree poorly on the grade alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from hoimg.maturity.hip import Gap, gap_class
+from hoimg.maturity.hip import BY_GAP, Brooker, DellaValle, Gap, gap_class
 from hoimg.measure.film_hips import FilmHip
 from hoimg.settings import MaturitySettings
 from hoimg.settings.film import FilmSettings
 
-Brooker = Literal["0", "I", "II", "borderline II/III", "III", "IV (apparent)"]
-DellaValle = Literal["A", "B", "borderline B/C", "C"]
 Biplanar = Literal["1", "borderline 1/2", "2"]
+Grades = tuple[Brooker | None, DellaValle | None]
 
 
 @dataclass(frozen=True)
@@ -59,19 +58,16 @@ def grade_film_hip(
         return FilmHipGrades(None, None, None, ("view_not_frontal",))
     joined = bool(frontal.joined_to_pelvis or frontal.joined_to_femur)
     gap = film_gap_class(frontal, settings, film_settings)
-    reasons: list[str] = []
+    told: Grades
     if gap is not None:
-        told = _by_gap(gap)
-        if "gap_at_detector" in frontal.flags:
-            reasons.append("magnification_assumed")
+        told = BY_GAP[gap]
+        reasons = ["magnification_assumed"] if "gap_at_detector" in frontal.flags else []
     elif joined:
-        told = {"brooker": None, "della_valle": None}
-        reasons.append("gap_not_in_mm")
+        told, reasons = (None, None), ["gap_not_in_mm"]
     else:
-        told, why = _islands(frontal, settings, film_settings)
-        reasons += why
+        told, reasons = _islands(frontal, settings, film_settings)
     biplanar, why = _biplanar(gap, joined, lateral, settings, film_settings)
-    return FilmHipGrades(biplanar=biplanar, reasons=(*reasons, *why), **told)
+    return FilmHipGrades(*told, biplanar, (*reasons, *why))
 
 
 def film_gap_class(
@@ -92,28 +88,22 @@ def film_gap_class(
     return classes.pop() if len(classes) == 1 else "borderline"
 
 
-def _by_gap(gap: Gap) -> dict[str, Any]:
-    brooker = {"wide": "II", "borderline": "borderline II/III", "narrow": "III",
-               "bridged": "IV (apparent)"}  # fmt: skip
-    della_valle = {"wide": "B", "borderline": "borderline B/C", "narrow": "C", "bridged": "C"}
-    return {"brooker": brooker[gap], "della_valle": della_valle[gap]}
-
-
 def _islands(
     hip: FilmHip, settings: MaturitySettings, film_settings: FilmSettings
-) -> tuple[dict[str, Any], list[str]]:
+) -> tuple[Grades, list[str]]:
     """Ossification that is joined to neither bone, or none at all."""
     if not hip.labels:
-        return {"brooker": "0", "della_valle": "A"}, []
+        return ("0", "A"), []
     if hip.overlying:
-        return {"brooker": None, "della_valle": None}, ["lesion_overlies_bone"]
+        return (None, None), ["lesion_overlies_bone"]
     if hip.largest_island_mm is None:
-        return {"brooker": "I", "della_valle": None}, ["island_size_not_in_mm"]
+        return ("I", None), ["island_size_not_in_mm"]
     factors = film_settings.hip_usual_magnification if _uncorrected(hip) else (1.0,)
     large = {hip.largest_island_mm / m >= settings.hip_gap_limit_mm for m in factors}
     if len(large) > 1:
-        return {"brooker": "I", "della_valle": None}, ["island_size_not_corrected"]
-    return {"brooker": "I", "della_valle": "B" if large.pop() else "A"}, []
+        return ("I", None), ["island_size_not_corrected"]
+    why = ["magnification_assumed"] if _uncorrected(hip) else []
+    return ("I", "B" if large.pop() else "A"), why
 
 
 def _uncorrected(hip: FilmHip) -> bool:
@@ -134,7 +124,7 @@ def _biplanar(
         return "2", []
     if lateral is None:
         return None, []
-    if not joined and other is None:
+    if not joined:
         return None, ["no_ossification_joined"]
     if gap is None:
         return None, []

@@ -10,18 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.image import Radiograph
+from hoimg.measure.shape import max_diameter
 from hoimg.measure.uncertainty import Z95
-from hoimg.segment.film_landmarks import HipLandmarks, find_hip_landmarks
 from hoimg.settings.film import FilmSettings
 
+if TYPE_CHECKING:
+    from hoimg.segment.film_landmarks import HipLandmarks
+
 Bools = NDArray[np.bool_]
-Plane = Literal["frontal", "lateral", "oblique"]
+Plane = Literal["frontal", "lateral"]
+
+HEAD_RADIUS_MM = 24.0
+"""The ruler of a film without spacing: half of what heads of adults are wide."""
 
 
 @dataclass(frozen=True)
@@ -67,26 +73,25 @@ class FilmHip:
 
 def hips_on_film(
     film: Radiograph,
-    side: str | None,
     plane: str | None,
     mineral_yx: NDArray[np.generic],
-    landmarks: Sequence[HipLandmarks] | None,
+    landmarks: Sequence[HipLandmarks],
     settings: FilmSettings,
 ) -> list[FilmHip]:
     """Measure the hips of a film.
 
     Args:
         film: Of a hip or a pelvis.
-        side: ``R``, ``L`` or ``B`` (both hips); only needed where landmarks have to be found.
-        plane: ``frontal`` or ``lateral``; hips are found on frontal films alone.
+        plane: ``frontal`` or ``lateral``.
         mineral_yx: Outlines of lesions, on the film's pixels: one value each, 0 elsewhere; of a
             boolean mask every connected piece is one, numbered from 1.
-        landmarks: Given by a reader; None: they are looked for.
+        landmarks: Of each hip, given by a reader or found
+            (:func:`hoimg.segment.film_landmarks.find_hip_landmarks`).
         settings: Named thresholds.
 
     Returns:
-        A hip per side, right before left, those without lesions included; none where the landmarks
-        are neither given nor found (no sure femoral head, a lateral film, an unknown side).
+        A hip for each of the landmarks, in their order, those without lesions included; none on a
+        film of another plane.
 
     Raises:
         ValueError: when a mask has another shape than the film.
@@ -94,10 +99,6 @@ def hips_on_film(
     labels = _labels(mineral_yx, film)
     if plane not in ("frontal", "lateral"):
         return []
-    if landmarks is None:
-        if plane != "frontal" or side is None:
-            return []
-        landmarks = find_hip_landmarks(film, side, labels, settings)
     for one in landmarks:
         for mask in (one.pelvis_yx, one.femur_yx):
             if mask.shape != film.pixels.shape:
@@ -192,10 +193,9 @@ class _Joined:
         self.labels = labels[box]
         self.step = step
         self.bones = (hip.pelvis_yx[box], hip.femur_yx[box])
-        # Without spacing a head of 24 mm is the ruler for what counts as touching.
         if scale is None:
             radius = None if hip.head_radius_px is None else hip.head_radius_px[0]
-            scale = 24.0 / radius if radius else 0.15
+            scale = HEAD_RADIUS_MM / radius if radius else settings.assumed_spacing_mm
         contact, fused = settings.hip_contact_mm / scale, settings.hip_fused_mm / scale
         self.away = [_distance(bone, step) for bone in self.bones]
         self.flags: list[str] = []
@@ -286,19 +286,11 @@ def _nearest(
 
 
 def _interval(gap_mm: float, settings: FilmSettings) -> tuple[float, float]:
-    sd = float(np.hypot(settings.hip_boundary_sd_mm, settings.hip_depth_sd * gap_mm))
+    sd = float(np.hypot(settings.hip_boundary_sd_mm, settings.depth_relative_sd * gap_mm))
     return (max(gap_mm - Z95 * sd, 0.0), gap_mm + Z95 * sd)
 
 
 def _longest(mask: Bools, step: tuple[float, float]) -> float:
     """Largest distance between two of a mask's pixels, plus one pixel."""
-    from scipy.spatial import ConvexHull, QhullError
-    from scipy.spatial.distance import pdist
-
     points = np.argwhere(mask) * np.asarray(step)
-    if len(points) > 3:
-        try:
-            points = points[ConvexHull(points).vertices]
-        except QhullError:
-            points = points[[0, -1]]
-    return float(pdist(points).max() if len(points) > 1 else 0.0) + 1.0
+    return (max_diameter(points) if len(points) > 1 else 0.0) + 1.0

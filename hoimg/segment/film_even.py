@@ -33,14 +33,12 @@ class EvenFilm:
         body: Where the patient is: neither air, nor what was not exposed.
         step_mm: Size of its pixels; on a film without spacing a guess by the film's size.
         pixels_yx: Film pixels per working pixel.
-        guessed: Whether the film has no spacing.
     """
 
     ranks: Floats
     body: Bools
     step_mm: float
     pixels_yx: tuple[float, float]
-    guessed: bool
 
     def to_film_yx(self, points_yx: NDArray[np.float64]) -> NDArray[np.float64]:
         """Places on this grid, on the film's pixels (centres are whole numbers on both)."""
@@ -99,7 +97,7 @@ def even_film(film: Radiograph, step_mm: float, both_sides: bool) -> EvenFilm:
         valid = part[np.ix_(rows, columns)] > 0.99
     known = np.sort(small[valid]) if valid.any() else np.sort(small.ravel())
     ranks = np.searchsorted(known, small).astype(np.float32) / np.float32(known.size)
-    return EvenFilm(ranks, valid & _body(small, known), step, scale, film.spacing_yx_mm is None)
+    return EvenFilm(ranks, valid & _body(small, known), step, scale)
 
 
 def _body(values: Floats, known: Floats) -> Bools:

@@ -38,13 +38,11 @@ class FilmHead:
     Attributes:
         center_yx: Working pixels.
         radius: Working pixels.
-        score: 0 to 1; see the module.
         lateral: +1 where the patient's outside lies towards larger columns, else -1.
     """
 
     center_yx: tuple[float, float]
     radius: float
-    score: float
     lateral: int
 
 
@@ -146,7 +144,7 @@ class _Search:
         scores = np.stack([self.scores(cy, cx, one) for one in radii])
         k, i, j = np.unravel_index(int(scores.argmax()), scores.shape)
         place = (float(cy[i, j]), float(cx[i, j]))
-        return FilmHead(place, float(radii[k]), float(scores[k, i, j]), lateral)
+        return FilmHead(place, float(radii[k]), lateral)
 
     def scores(
         self, cy: NDArray[np.generic], cx: NDArray[np.generic], radius: float

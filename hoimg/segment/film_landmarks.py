@@ -62,20 +62,25 @@ class HipLandmarks:
 
 
 def find_hip_landmarks(
-    film: Radiograph, side: str, mineral_yx: NDArray[np.generic], settings: FilmSettings
+    film: Radiograph,
+    side: str | None,
+    plane: str | None,
+    mineral_yx: NDArray[np.generic],
+    settings: FilmSettings,
 ) -> list[HipLandmarks]:
     """Find the hips of a frontal film.
 
     Args:
-        film: AP (or PA) of one hip or of the pelvis, the patient's right on its left.
+        film: Of one hip or of the pelvis, the patient's right on its left.
         side: ``R``, ``L``, or ``B`` for both.
+        plane: ``frontal``; in another one hips are not looked for.
         mineral_yx: Lesions on the film's pixels, non-zero; they are no native bone.
         settings: Named thresholds.
 
     Returns:
-        Right before left; none for another ``side`` or where no femoral head is sure.
+        Right before left; none for another side or plane, or where no femoral head is sure.
     """
-    if side not in ("R", "L", "B"):
+    if plane != "frontal" or side not in ("R", "L", "B"):
         return []
     small = even_film(film, STEP_MM, side == "B")
     bone = _bone(small, np.asarray(mineral_yx) != 0)

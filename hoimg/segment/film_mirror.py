@@ -93,6 +93,9 @@ def _method(mask: sitk.Image) -> sitk.ImageRegistrationMethod:
     method.SetInterpolator(sitk.sitkLinear)
     method.SetShrinkFactorsPerLevel([2, 1])
     method.SetSmoothingSigmasPerLevel([4.0, 2.0])
+    # The order of a sum must not depend on how many cores there are; the metric sums by work units,
+    # and takes no notice of SetNumberOfThreads.
+    method.SetNumberOfWorkUnits(1)
     return method
 
 

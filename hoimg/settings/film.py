@@ -47,7 +47,7 @@ class FilmSettings(Section):
         meaning="An edge is native when it goes on outside of the region for this far.",
         source="engineering choice",
         status="default",
-        gt=0,
+        ge=0.5,
     )
     assumed_spacing_mm: float = threshold(
         0.15,
@@ -76,9 +76,9 @@ class FilmSettings(Section):
     depth_relative_sd: float = threshold(
         0.03,
         unit="fraction",
-        meaning="A lesion lies in front of or behind the plane whose magnification is stated: "
-        "standard deviation of its own over that.",
-        source="25 mm at 850 mm from the source (calculated)",
+        meaning="A lesion, or the gap of a hip, lies in front of or behind the plane whose "
+        "magnification is stated: standard deviation of its own over that.",
+        source="25 mm at 850 mm from the source, 30 mm at 1 m (calculated)",
         status="default",
         ge=0,
     )
@@ -178,14 +178,6 @@ class FilmSettings(Section):
         unit="mm",
         meaning="SD of a gap from the place of its two boundaries.",
         source="engineering choice",
-        status="default",
-        ge=0,
-    )
-    hip_depth_sd: float = threshold(
-        0.03,
-        unit="fraction",
-        meaning="SD of a gap from the depth at which it lies: 30 mm from the stated plane at 1 m.",
-        source="calculated",
         status="default",
         ge=0,
     )

@@ -74,6 +74,17 @@ def test_islands_are_told_by_their_length(length, della_valle):
     assert (graded.brooker, graded.della_valle) == ("I", della_valle)
 
 
+@pytest.mark.parametrize(("at_detector", "della_valle"), [(11.49, "A"), (12.51, "B")])
+def test_an_island_at_the_detector_says_that_its_magnification_is_assumed(at_detector, della_valle):
+    # 9.99 mm at a magnification of 1.15, less at 1.25; 10.01 mm at 1.25, more at 1.15.
+    island = replace(
+        NOTHING, labels=(1,), largest_island_mm=at_detector, spacing_source="detector_uncorrected"
+    )
+    graded = grade_film_hip(island)
+    assert (graded.brooker, graded.della_valle) == ("I", della_valle)
+    assert graded.reasons == ("magnification_assumed",)
+
+
 def test_an_island_whose_length_is_not_known_has_no_della_valle():
     island = replace(NOTHING, labels=(1,), spacing_source="none")
     assert grade_film_hip(island).reasons == ("island_size_not_in_mm",)
@@ -113,6 +124,13 @@ def test_a_lateral_that_shows_no_gap_leaves_biplanar_open():
     assert graded.biplanar is None
     assert graded.reasons == ("lateral_gap_unknown",)
     assert graded.brooker == "II"
+
+
+def test_islands_from_the_front_leave_biplanar_open_whatever_gap_the_lateral_shows():
+    islands = replace(NOTHING, labels=(1,), largest_island_mm=5.0)
+    graded = grade_film_hip(islands, spurs(15.0, plane="lateral"))
+    assert (graded.brooker, graded.biplanar) == ("I", None)
+    assert graded.reasons == ("no_ossification_joined",)
 
 
 def test_a_lateral_alone_is_no_brooker():

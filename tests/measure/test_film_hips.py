@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hoimg.image import Radiograph
 from hoimg.measure.film_hips import hips_on_film
-from hoimg.segment.film_landmarks import HipLandmarks
+from hoimg.segment.film_landmarks import HipLandmarks, find_hip_landmarks
 from hoimg.settings.film import FilmSettings
 
 SETTINGS = FilmSettings()
@@ -27,7 +27,7 @@ def plain(spacing=0.5, source="calibrated", *, shape=(200, 160)):
 
 
 def measured(film, marks, labels, plane="frontal"):
-    (hip,) = hips_on_film(film, "R", plane, labels, [marks], SETTINGS)
+    (hip,) = hips_on_film(film, plane, labels, [marks], SETTINGS)
     return hip
 
 
@@ -78,10 +78,39 @@ def test_lesions_that_touch_each_other_are_one():
     film, marks = plain()
     labels = spur(np.zeros((200, 160), np.uint8), 1, slice(80, 110))
     spur(labels, 2, slice(110, 140))
-    assert measured(film, marks, labels).gap_px == 0
+    hip = measured(film, marks, labels)
+    assert hip.gap_px == 0
+    assert hip.joined_to_pelvis == hip.joined_to_femur == (1, 2)
     apart = spur(np.zeros((200, 160), np.uint8), 1, slice(80, 110))
     spur(apart, 2, slice(112, 140))
     assert measured(film, marks, apart).gap_mm == pytest.approx(1.0)
+
+
+def test_what_touches_a_spur_has_grown_on_its_bone():
+    film, marks = plain()
+    labels = spur(np.zeros((200, 160), np.uint8), 1, slice(80, 100))
+    spur(labels, 2, slice(100, 120))
+    hip = measured(film, marks, labels)
+    assert hip.joined_to_pelvis == (1, 2)
+    assert hip.gap_mm == pytest.approx(10.0)
+
+
+def head(side, row, column, radius=20.0):
+    """Landmarks of a head alone, which touches nothing."""
+    bare = np.zeros((200, 160), bool)
+    return HipLandmarks(side, bare, bare, (row, column), (radius, radius))
+
+
+def test_a_lesion_belongs_to_the_nearest_head_within_four_radii():
+    film, _ = plain()
+    labels = np.zeros((200, 160), np.uint8)
+    labels[100, 10], labels[100, 150] = 1, 2
+    pair = [head("right", 100, 40), head("left", 100, 120)]
+    right, left = hips_on_film(film, "frontal", labels, pair, SETTINGS)
+    assert (right.labels, left.labels) == ((1,), (2,))
+    for radius, about in ((27.5, (2,)), (27.4, ())):
+        lone = measured(film, head("right", 100, 40, radius), np.where(labels == 2, 2, 0))
+        assert lone.labels == about  # 110 pixels away
 
 
 def test_a_mask_of_pieces_is_read_as_lesions_of_their_own():
@@ -93,12 +122,11 @@ def test_a_mask_of_pieces_is_read_as_lesions_of_their_own():
     assert hip.gap_mm == pytest.approx(5.0)
 
 
-@pytest.mark.parametrize(("rows", "joined"), [(slice(84, 100), True), (slice(85, 100), False)])
-def test_contact_ends_at_its_limit(rows, joined):
+@pytest.mark.parametrize(("first", "joined"), [(83, True), (84, False)])
+def test_contact_ends_at_its_limit(first, joined):
     film, marks = plain()
-    # Row 79 is bone: row 84 is five rows away, 2.5 mm; one row less is 2 mm.
-    film_rows = slice(rows.start - 1, rows.stop)
-    hip = measured(film, marks, spur(np.zeros((200, 160), np.uint8), 1, film_rows))
+    # Row 79 is bone: row 83 is four rows away, 2 mm.
+    hip = measured(film, marks, spur(np.zeros((200, 160), np.uint8), 1, slice(first, 100)))
     assert bool(hip.joined_to_pelvis) is joined
 
 
@@ -172,19 +200,20 @@ def test_a_gap_does_not_depend_on_its_direction(angle, gap):
 def test_lateral_films_and_unknown_sides_need_given_landmarks():
     film = phantom.film()
     nothing = np.zeros(film.pixels.shape, bool)
-    assert hips_on_film(film, "R", "lateral", nothing, None, SETTINGS) == []
-    assert hips_on_film(film, None, "frontal", nothing, None, SETTINGS) == []
-    assert hips_on_film(film, "R", None, nothing, None, SETTINGS) == []
+    for side, plane in (("R", "lateral"), (None, "frontal"), ("U", "frontal"), ("R", None)):
+        assert find_hip_landmarks(film, side, plane, nothing, SETTINGS) == []
+    assert len(find_hip_landmarks(film, "R", "frontal", nothing, SETTINGS)) == 1
     _, marks = plain(shape=film.pixels.shape)
-    (hip,) = hips_on_film(film, None, "lateral", nothing, [marks], SETTINGS)
+    hip = measured(film, marks, nothing, "lateral")
     assert hip.plane == "lateral"
     assert hip.landmarks == "given"
+    assert hips_on_film(film, "oblique", nothing, [marks], SETTINGS) == []
 
 
 def test_a_map_of_another_shape_is_refused():
     film, marks = plain()
     with pytest.raises(ValueError, match="does not fit"):
-        hips_on_film(film, "R", "frontal", np.zeros((3, 3), bool), [marks], SETTINGS)
+        hips_on_film(film, "frontal", np.zeros((3, 3), bool), [marks], SETTINGS)
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
@@ -195,7 +224,9 @@ def test_head_and_bones_are_found_whatever_the_grey_levels_mean(mirrored, law):
     film = Radiograph(values, plainly.spacing_yx_mm, "calibrated")
     lesion = phantom.box(0.5, 66, 76, 100, 140)
     lesion = lesion[:, ::-1] if mirrored else lesion
-    (hip,) = hips_on_film(film, "L" if mirrored else "R", "frontal", lesion, None, SETTINGS)
+    side = "L" if mirrored else "R"
+    (marks,) = find_hip_landmarks(film, side, "frontal", lesion, SETTINGS)
+    hip = measured(film, marks, lesion)
     assert hip.side == ("left" if mirrored else "right")
     assert hip.landmarks == "found"
     assert hip.joined_to_pelvis == (1,)
@@ -205,16 +236,27 @@ def test_head_and_bones_are_found_whatever_the_grey_levels_mean(mirrored, law):
 
 
 def test_found_head_lies_where_it_was_drawn():
-    from hoimg.segment.film_landmarks import find_hip_landmarks
-
     film = phantom.film()
-    (marks,) = find_hip_landmarks(film, "R", np.zeros(film.pixels.shape, bool), SETTINGS)
+    nothing = np.zeros(film.pixels.shape, bool)
+    (marks,) = find_hip_landmarks(film, "R", "frontal", nothing, SETTINGS)
     place = (np.asarray(marks.head_center_yx) + 0.5) * 0.5
     assert place == pytest.approx(phantom.HEAD_YX, abs=2.0)
     assert marks.head_radius_px[0] * 0.5 == pytest.approx(phantom.HEAD, abs=3.0)
     pelvis, femur = phantom.bones(0.5)
     assert (marks.femur_yx & femur).sum() > 0.8 * marks.femur_yx.sum()
     assert (marks.pelvis_yx & pelvis).sum() > 0.8 * marks.pelvis_yx.sum()
+
+
+def test_both_heads_of_a_pelvis_are_found_where_they_were_drawn():
+    right = phantom.film().pixels
+    film = Radiograph(np.hstack([right, right[:, ::-1]]), (0.5, 0.5), "calibrated")
+    nothing = np.zeros(film.pixels.shape, bool)
+    found = find_hip_landmarks(film, "B", "frontal", nothing, SETTINGS)
+    assert [marks.side for marks in found] == ["right", "left"]
+    y, x = phantom.HEAD_YX
+    for marks, column in zip(found, (x, 2 * phantom.SIZE[1] - x), strict=True):
+        place = (np.asarray(marks.head_center_yx) + 0.5) * 0.5
+        assert place == pytest.approx((y, column), abs=2.0)
 
 
 def test_no_hip_is_found_where_there_is_none():
@@ -224,5 +266,5 @@ def test_no_hip_is_found_where_there_is_none():
     pixels = (2.0 + 0.5 * shaft + noise).astype(np.float32)
     film = Radiograph(pixels, (0.5, 0.5), "calibrated")
     nothing = np.zeros(pixels.shape, bool)
-    for side in ("R", "L", "B", "U"):
-        assert hips_on_film(film, side, "frontal", nothing, None, SETTINGS) == []
+    for side in ("R", "L", "B"):
+        assert find_hip_landmarks(film, side, "frontal", nothing, SETTINGS) == []

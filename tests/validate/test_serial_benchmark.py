@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -10,22 +9,7 @@ import numpy as np
 import pytest
 
 HERE = Path(__file__).resolve().parents[2] / "benchmarks" / "serial"
-
-
-@pytest.fixture(scope="module")
-def bench():
-    """The modules; they import each other by plain names, which are taken back afterwards."""
-    names = ("make", "score", "facts", "run", "bodies")
-    before = {n: sys.modules.pop(n, None) for n in names}
-    sys.path.insert(0, str(HERE))
-    try:
-        yield {n: __import__(n) for n in names}
-    finally:
-        sys.path.remove(str(HERE))
-        for n in names:
-            sys.modules.pop(n, None)
-            if before[n] is not None:
-                sys.modules[n] = before[n]
+MODULES = ("make", "score", "facts", "run", "bodies")
 
 
 def test_the_sets_are_apart_and_hold_what_the_goals_need(bench):
