@@ -17,8 +17,8 @@ from hoimg.settings import Settings
 
 if TYPE_CHECKING:
     from hoimg.dicom import Exam
+    from hoimg.film_shapes import FilmOutline
     from hoimg.measure.film import FilmMeasurement
-    from hoimg.segment.film_outline import FilmOutline
 
 NO_VOLUME = "film_gives_no_volume"
 """Flag of every measured lesion on a film: volume, HU and mass are null for this reason."""

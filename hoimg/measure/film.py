@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hoimg.film_shapes import FilmOutline
 from hoimg.image import Radiograph
 from hoimg.measure.film_cortex import OwnCortex, own_cortex
 from hoimg.measure.film_profiles import POINT_MM, FilmEdges, contours, read_edges, read_lines
 from hoimg.measure.shape import max_diameter
 from hoimg.measure.uncertainty import Z95, Interval
 from hoimg.settings.film import FilmSettings
-
-if TYPE_CHECKING:
-    from hoimg.segment.film_outline import FilmOutline
 
 Floats = NDArray[np.float64]
 

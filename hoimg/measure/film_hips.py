@@ -10,18 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hoimg.film_shapes import HipLandmarks
 from hoimg.image import Radiograph
 from hoimg.measure.shape import max_diameter
 from hoimg.measure.uncertainty import Z95
 from hoimg.settings.film import FilmSettings
-
-if TYPE_CHECKING:
-    from hoimg.segment.film_landmarks import HipLandmarks
 
 Bools = NDArray[np.bool_]
 Plane = Literal["frontal", "lateral"]
@@ -103,7 +101,7 @@ def hips_on_film(
         for mask in (one.pelvis_yx, one.femur_yx):
             if mask.shape != film.pixels.shape:
                 raise ValueError(f"a silhouette {mask.shape} does not fit the film")
-    about = _about(landmarks, labels, settings)
+    about = lesions_about(landmarks, labels, settings)
     return [
         _hip(film, "frontal" if plane == "frontal" else "lateral", labels, mine, one, settings)
         for one, mine in zip(landmarks, about, strict=True)
@@ -121,10 +119,16 @@ def _labels(mineral: NDArray[np.generic], film: Radiograph) -> NDArray[np.intege
     return np.asarray(mineral, np.int64)
 
 
-def _about(
+def lesions_about(
     landmarks: Sequence[HipLandmarks], labels: NDArray[np.integer], settings: FilmSettings
 ) -> list[list[int]]:
-    """The lesions about each hip: those within reach of its head, nearest head first."""
+    """The lesions about each hip: those within reach of its head, each with the nearest.
+
+    Args:
+        landmarks: Of each hip; without a head every lesion is within its reach.
+        labels: Lesions, or regions of them, on the film's pixels: one value each.
+        settings: The reach.
+    """
     about: list[list[int]] = [[] for _ in landmarks]
     for value in (int(v) for v in np.unique(labels) if v):
         points = np.argwhere(labels == value).astype(float)

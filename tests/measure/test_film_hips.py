@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hoimg.film_shapes import HipLandmarks
 from hoimg.image import Radiograph
 from hoimg.measure.film_hips import hips_on_film
-from hoimg.segment.film_landmarks import HipLandmarks, find_hip_landmarks
+from hoimg.segment.film_landmarks import find_hip_landmarks
 from hoimg.settings.film import FilmSettings
 
 SETTINGS = FilmSettings()
