@@ -15,13 +15,15 @@ from hoimg.edits import Edit, Edits, for_exams
 from hoimg.errors import InputRefused, UsageError
 from hoimg.film_analysis import FilmAnalysis, analyze_film, film_of
 from hoimg.film_follow import film_lesions
+from hoimg.film_hips import HipsOfFilm, hips_of_films
 from hoimg.film_regions import place_regions, split_by_film
 from hoimg.follow import Course, Step, each, followed, hips_of
 from hoimg.guidance import Guidance, place_guidance
+from hoimg.hip_marks import place_marks
 from hoimg.image import CTVolume, Mask
 from hoimg.model_skeleton import model_skeleton
 from hoimg.outlines import GIVEN, outlines_of
-from hoimg.results import Context, Finding, Hip, PatientResult, Report
+from hoimg.results import Context, Finding, PatientResult, Report
 from hoimg.results import Exam as ExamResult
 from hoimg.settings import Settings
 
@@ -158,6 +160,8 @@ def analyze_patient(
         check_no_edits([e for e in corrections.edits if e.exam_id == guided])
     drawn, drawn_elsewhere = split_by_film(corrections.film_regions, films)
     regions = place_regions([*guidance.film_regions, *drawn], films, guidance.series_uid)
+    marked, marked_elsewhere = split_by_film(corrections.hips, films)
+    marks = place_marks(marked, films, guidance.series_uid)
     # Two exams are read at once: together they decode with two processes, not with four.
     children = 1 if len(scans) > 1 else None
     earlier = EarlierScans([e.exam_id for e in scans])
@@ -231,14 +235,15 @@ def analyze_patient(
     together, doubts = film_lesions(
         shown, course, settings, lesions, {} if names is None else names.by_tracking_uid, used
     )
-    told = [*strangers([*strange, *drawn_elsewhere]), *doubts]
+    on_films = hips_of_films(shown, marks, together, settings)
+    told = [*strangers([*strange, *drawn_elsewhere, *marked_elsewhere]), *doubts]
     analysed = {a.exam.exam_id: a for a in outcomes if a is not None}
     exams = [
         _exam_result(
             exam,
             patient,
             analysed.get(exam.exam_id),
-            hips.get(exam.exam_id, []),
+            on_films.get(exam.exam_id) or HipsOfFilm(tuple(hips.get(exam.exam_id, ()))),
             unread,
             told,
         )
@@ -330,7 +335,7 @@ def _exam_result(
     exam: Exam,
     patient: Patient,
     analysis: ExamAnalysis | FilmAnalysis | None,
-    hips: list[Hip],
+    hips: HipsOfFilm,
     unread: Mapping[str, Finding],
     told: Sequence[Finding],
 ) -> ExamResult:
@@ -341,7 +346,7 @@ def _exam_result(
     acquisition = exam.acquisition
     if isinstance(analysis, FilmAnalysis):
         # A doubt of the header and one of the pixels are two.
-        findings += analysis.findings
+        findings += [*analysis.findings, *hips.findings]
     elif analysis is not None:
         findings += [*analysis.findings, *analysis.segmentation.findings]
         acquisition = analysis.measurements.acquisition
@@ -356,6 +361,6 @@ def _exam_result(
         acquisition=acquisition,
         findings=findings,
         outlines=list(analysis.outlines) if isinstance(analysis, ExamAnalysis) else [],
-        hips=hips,
+        hips=list(hips.hips),
         film=None if exam.film is None else film_of(exam),
     )

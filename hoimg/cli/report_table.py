@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def print_table(result: PatientResult, page: Path, console: Console) -> None:
     """The answer per lesion on standard output, and where the report lies."""
     from hoimg.report.film_view import area_words
+    from hoimg.report.hip_view import hip_line
 
     report = result.report
     films = {e.exam_id: e.film for e in report.exams}
@@ -40,6 +41,8 @@ def print_table(result: PatientResult, page: Path, console: Console) -> None:
         seen = f"day {shown}" if shown else "-"
         why = "; ".join(reason.replace("_", " ") for reason in lesion.maturity.reasons)
         print(f"{lesion.lesion_id:8}{seen:14}{size:>28}  {lesion.maturity.label:15}{why}")
+    for exam, hip in [(e, h) for e in report.exams for h in e.hips]:
+        print(f"Hip: {hip_line(exam, hip)}")
     bare = [e.exam_id for e in report.exams if any(f.code == NO_REGION for f in e.findings)]
     if bare:
         print(f"No region was given, so none was called, on {len(bare)} film(s): {', '.join(bare)}")

@@ -29,8 +29,9 @@ _TAGS = [
     "SpecificCharacterSet", "SOPClassUID", "Rows", "Columns", "BitsStored",
     "PixelRepresentation", "PhotometricInterpretation", "PresentationIntentType", "ViewPosition",
     "ViewCodeSequence", "PatientOrientation", "ImageLaterality", "FrameLaterality", "Laterality",
-    "BodyPartExamined", "KVP", "DistanceSourceToDetector", "DistanceSourceToPatient",
-    "EstimatedRadiographicMagnificationFactor", "PixelSpacing", "PixelSpacingCalibrationType",
+    "BodyPartExamined", "AnatomicRegionSequence", "KVP", "DistanceSourceToDetector",
+    "DistanceSourceToPatient", "EstimatedRadiographicMagnificationFactor", "PixelSpacing",
+    "PixelSpacingCalibrationType",
     "ImagerPixelSpacing", "NominalScannedPixelSpacing", "PixelAspectRatio", "BurnedInAnnotation",
     "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", "WindowCenter", "WindowWidth",
     "VOILUTFunction", "VOILUTSequence", "PresentationLUTShape", "PresentationLUTSequence",
@@ -142,7 +143,11 @@ def _film(
     elif intent == "FOR PROCESSING":
         notes.append(finding("film_raw", "It holds the detector's values, not processed."))
     mirrored, source, doubts = polarity(dataset, intent)
-    view = film_view(values.text("ViewPosition"), _code(dataset), values.many("PatientOrientation"))
+    view = film_view(
+        values.text("ViewPosition"),
+        _code(dataset, "ViewCodeSequence"),
+        values.many("PatientOrientation"),
+    )
     image_side = values.text("ImageLaterality") or values.text("FrameLaterality")
     side, side_reason, side_notes = film_side(image_side, values.text("Laterality"))
     tags = SpacingTags(
@@ -179,7 +184,8 @@ def _film(
         view_reason=view.reason,
         side=side,
         side_reason=side_reason,
-        body_part=header.body_part,
+        # A DX need not state the one where it states the other.
+        body_part=header.body_part or (_code(dataset, "AnatomicRegionSequence") or ("", None))[1],
         kvp=header.kvp,
         sid_mm=tags.sid_mm,
         sod_mm=tags.sod_mm,
@@ -237,9 +243,10 @@ def _intent(values: Values, sop_class: str) -> Intent | None:
     return None
 
 
-def _code(dataset: Dataset) -> tuple[str, str] | None:
+def _code(dataset: Dataset, name: str) -> tuple[str, str] | None:
+    """Value and meaning of a coded element."""
     try:
-        item = dataset.ViewCodeSequence[0]
+        item = dataset[name].value[0]
         return str(item.get("CodeValue", "")), clean_text(str(item.get("CodeMeaning", "")))
     except Exception:  # absent, empty or damaged: not stated
         return None

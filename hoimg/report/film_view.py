@@ -128,12 +128,30 @@ def _film(exam: Exam, film: Film, report: Report, images: FilmImages | None) -> 
         "pixel": "" if film.spacing_yx_mm is None else f"{film.spacing_yx_mm[1]:.4g} mm",
         "picture": picture,
         "names": [(names.get(k, str(k)), x, y) for k, x, y in picture.places] if picture else [],
+        "marks": hip_marks(exam),
         "given": bool(names),
         "doubts": [
             *(f.message for f in exam.findings if f.level != "info"),
             *([text] if picture is not None and (text := text_words(film)) else []),
         ],
     }
+
+
+def hip_marks(exam: Exam) -> dict[str, Any]:
+    """Heads (x, y, radius) and gaps (x, y, x, y) of a film's hips, in columns of the film."""
+    assert exam.film is not None
+    y, x = exam.film.spacing_yx_mm or (1.0, 1.0)
+
+    def at(place_yx: tuple[float, float]) -> tuple[float, float]:
+        return place_yx[1] + 0.5, (place_yx[0] + 0.5) * y / x
+
+    heads = [
+        (*at(hip.head_centre_yx), hip.head_radius_px)
+        for hip in exam.hips
+        if hip.head_centre_yx is not None and hip.head_radius_px is not None
+    ]
+    ends = [hip.gap_ends_yx for hip in exam.hips if hip.gap_ends_yx is not None]
+    return {"heads": heads, "gaps": [(*at(a), *at(b)) for a, b in ends]}
 
 
 def _where(film: Film | None) -> str:

@@ -122,6 +122,15 @@ FLAGS: dict[str, str] = {
     "region_too_tight": "the outline lies on the region's border: the true size may be larger",
     "overlaps_cortex": "an edge of native bone runs through it",
     "burned_in_text": "the film has text in its pixels",
+    "gap_at_detector": "the gap holds at the detector: in the patient it is smaller",
+    "magnification_assumed": "graded as every usual magnification of a hip would be",
+    "lesion_overlies_bone": "lies over a bone's shadow: whether it is one with it is not seen",
+    "view_not_frontal": "Brooker and Della Valle are for films from the front",
+    "gap_not_in_mm": "the gap is known in pixels only",
+    "island_size_not_in_mm": "the size of islands is known in pixels only",
+    "island_size_not_corrected": "whether an island reaches 10 mm depends on the magnification",
+    "lateral_gap_unknown": "no gap that can be measured on the lateral film",
+    "lesion_not_outlined": "a lesion beside it could not be outlined: the gap may be smaller",
     "site_lateral": "lateral: the system has no such site",
 }
 """Flags of the stages before maturity; the reasons for a label are worded by that stage itself."""
