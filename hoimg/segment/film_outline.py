@@ -43,6 +43,8 @@ ROUNDED = 0.76
 """A round body's shadow begins as the square root of the depth behind its outline; blurred by a
 Gaussian, that is steepest this many standard deviations inside of the outline (calculated). For a
 flat side seen edge-on it would be none."""
+NEARLY = 0.1
+"""An outline that costs no more than this beyond the best one could be right as well."""
 LOOSE_MM, LOOSE_COST = 12.0, 0.03
 """A mean margin beyond this is too loose to be what the reader meant; cost of each mm more."""
 
@@ -64,6 +66,8 @@ class FilmOutline:
         flags: ``touches_fov``, ``overlaps_cortex`` (an edge of native bone runs through it),
             ``region_too_tight`` (the outline lies on the region's border).
         edge_cost: Mean cost of the outline, 0.05 on a perfect edge, 1.05 on none.
+        area_span: Least and largest area, over its own, of the outlines that fit nearly as well.
+        length_span: The same of the longest dimension.
     """
 
     region_yx: Bools
@@ -73,12 +77,15 @@ class FilmOutline:
     reason: str | None
     flags: tuple[str, ...] = ()
     edge_cost: float | None = None
+    area_span: tuple[float, float] = (1.0, 1.0)
+    length_span: tuple[float, float] = (1.0, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
 class _Choice:
     inside: Bools
     cost: float
+    others: tuple[Bools, ...]
     native: NativeEdges
     gradient_yx: tuple[Floats, Floats]
     typical: float
@@ -131,6 +138,7 @@ def outline_in_region(
         None,
         _flags(work, choice),
         choice.cost,
+        *_spans(choice),
     )
 
 
@@ -152,18 +160,32 @@ def _choose(work: Working, settings: FilmSettings) -> _Choice | None:
     depth = ndimage.distance_transform_edt(work.region) * spacing
     worth = np.clip(depth / FULL_REWARD_MM, 0, 1)
     allowed = (depth > 1.0) & work.valid
-    best: _Choice | None = None
-    least = math.inf
+    found: list[tuple[float, Bools]] = []
     for reward in REWARDS:
-        inside = cheapest_region(costs, reward * worth, allowed)
-        inside = ndimage.binary_fill_holes(inside)
-        if not inside.any():
-            continue
-        cost, _ = mean_cost(costs, inside)
-        total = cost + LOOSE_COST * _looseness(inside, work.region, spacing)
-        if total < least:
-            best, least = _Choice(inside, total, native, (down, right), typical), total
-    return best
+        inside = ndimage.binary_fill_holes(cheapest_region(costs, reward * worth, allowed))
+        if inside.any():
+            cost, _ = mean_cost(costs, inside)
+            found.append((cost + LOOSE_COST * _looseness(inside, work.region, spacing), inside))
+    if not found:
+        return None
+    cost, inside = min(found, key=lambda one: one[0])
+    others = tuple(other for more, other in found if more <= cost + NEARLY)
+    return _Choice(inside, cost, others, native, (down, right), typical)
+
+
+def _spans(choice: _Choice) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Areas and lengths of the other outlines over those of the chosen one."""
+    sizes = [(float(o.sum()), _longest(o)) for o in choice.others]
+    area, length = float(choice.inside.sum()), _longest(choice.inside)
+    areas, lengths = ([one[k] / own for one in sizes] for k, own in ((0, area), (1, length)))
+    return (min(areas), max(areas)), (min(lengths), max(lengths))
+
+
+def _longest(inside: Bools) -> float:
+    """Largest extent of a mask over directions 3 degrees apart, pixels."""
+    angles = np.radians(np.arange(0, 180, 3))
+    along = np.argwhere(inside) @ np.stack([np.sin(angles), np.cos(angles)])
+    return float(np.ptp(along, axis=0).max()) + 1.0
 
 
 def _settled(choice: _Choice, work: Working) -> Bools:

@@ -57,3 +57,62 @@ class FilmSettings(Section):
         status="default",
         gt=0,
     )
+    outline_sd_mm: float = threshold(
+        0.2,
+        unit="mm",
+        meaning="Standard deviation of where an outline on perfect edges lies, all round it.",
+        source="simulated films, tuning set; how round the body's side is, is not known",
+        status="default",
+        gt=0,
+    )
+    outline_sd_mm_per_cost: float = threshold(
+        4.0,
+        unit="mm for an edge cost of 1 above 0.05",
+        meaning="What poorer edges add to that standard deviation, in quadrature.",
+        source="simulated films, tuning set",
+        status="default",
+        ge=0,
+    )
+    depth_relative_sd: float = threshold(
+        0.03,
+        unit="fraction",
+        meaning="A lesion lies in front of or behind the plane whose magnification is stated: "
+        "standard deviation of its own over that.",
+        source="25 mm at 850 mm from the source (calculated)",
+        status="default",
+        ge=0,
+    )
+    profile_min_step_to_noise: float = threshold(
+        2.0,
+        unit="ratio",
+        meaning="A place of the outline whose edge stands out less is not cortex-like, and its "
+        "width is not read.",
+        source="engineering choice",
+        status="default",
+        gt=0,
+    )
+    corticated_min_fall: float = threshold(
+        0.2,
+        unit="fraction of the edge's height",
+        meaning="A cortex-like edge is a line: the film falls again by this much inside of it.",
+        source="engineering choice",
+        status="default",
+        gt=0,
+        lt=1,
+    )
+    cortex_within_mm: float = threshold(
+        60.0,
+        unit="mm",
+        meaning="The film's own cortex is looked for this far round the lesion.",
+        source="engineering choice",
+        status="default",
+        gt=0,
+    )
+    cortex_min_length_mm: float = threshold(
+        30.0,
+        unit="mm",
+        meaning="Less of the own cortex leaves edge ratio and density index unrated.",
+        source="engineering choice",
+        status="default",
+        gt=0,
+    )
