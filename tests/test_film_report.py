@@ -39,12 +39,12 @@ BOX = "box:85,75,215,205"
 UID = "1.2.826.0.1.3680043.8.498.321"
 
 
-def disc(radius: float = RADIUS, height: float = 250.0, seed: int = 5) -> np.ndarray:
-    """A film of soft tissue that grows thicker to one side, with the shadow of a disc on it."""
-    y, x = np.mgrid[:SIDE, :SIDE].astype(float)
-    inside = np.clip(radius - np.hypot(y - CENTRE[0] + 0.5, x - CENTRE[1] + 0.5) + 0.5, 0, 1)
+def ball(radius: float = RADIUS, height: float = 250.0, seed: int = 5) -> np.ndarray:
+    """A film of soft tissue that grows thicker to one side, with the shadow of a ball on it."""
+    y, x = np.mgrid[:SIDE, :SIDE] + 0.5
+    inside = np.sqrt(np.clip(1 - ((y - CENTRE[0]) ** 2 + (x - CENTRE[1]) ** 2) / radius**2, 0, 1))
     noise = np.random.default_rng(seed).normal(0, 12, (SIDE, SIDE))
-    film = 1200 + 1.0 * x + height * ndimage.gaussian_filter(inside, 1.0)
+    film = 1200 + x + height * ndimage.gaussian_filter(inside, 1.0)
     return np.rint(film + ndimage.gaussian_filter(noise, 0.6)).astype(np.uint16)
 
 
@@ -68,7 +68,7 @@ def only(report: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def film(tmp_path: Path) -> pydicom.Dataset:
-    return film_dataset(tmp_path / "in" / "a", disc(), sop="1.2.3.1", view="AP")
+    return film_dataset(tmp_path / "in" / "a", ball(), sop="1.2.3.1", view="AP")
 
 
 def test_one_film_with_a_box(
@@ -96,7 +96,7 @@ def test_one_film_with_a_box(
     assert labels.shape == (SIDE, SIDE, 1)
     assert np.allclose(map_.header.get_zooms()[:2], SPACING)
     assert (labels == 1).sum() == pytest.approx(seen["area_px2"], rel=0.05)
-    # First axis columns, second rows: the middle of the disc.
+    # First axis columns, second rows: the middle of the ball.
     xs, ys, _ = np.nonzero(labels)
     assert (ys.mean() + 0.5, xs.mean() + 0.5) == pytest.approx(CENTRE, abs=2)
     assert report["lesions"][0]["maturity"]["label"] != "mature"
@@ -189,7 +189,7 @@ def test_the_same_input_gives_the_same_bytes_and_edits_make_it_again(
 
 
 def test_faint_mineral_is_not_measurable_and_never_a_guess(tmp_path: Path) -> None:
-    film_dataset(tmp_path / "in" / "a", disc(height=0.0))
+    film_dataset(tmp_path / "in" / "a", ball(height=0.0))
     report = made(tmp_path, "--roi", BOX)
     seen = only(report)
     assert (seen["status"], seen["label"], seen["region_label"]) == ("not_measurable", None, 1)
@@ -200,7 +200,7 @@ def test_faint_mineral_is_not_measurable_and_never_a_guess(tmp_path: Path) -> No
 
 
 def test_without_a_pixel_size_there_are_pixels_and_no_millimetre(tmp_path: Path) -> None:
-    film_dataset(tmp_path / "in" / "a", disc(), ImagerPixelSpacing=["0.0", "0.0"])
+    film_dataset(tmp_path / "in" / "a", ball(), ImagerPixelSpacing=["0.0", "0.0"])
     report = made(tmp_path, "--roi", BOX)
     seen = only(report)
     assert seen["area_px2"] == pytest.approx(np.pi * RADIUS**2, rel=0.1)
@@ -230,10 +230,10 @@ def test_a_film_that_looks_inverted_gives_no_number(sample_data: Path, tmp_path:
 
 
 def two_exposures() -> np.ndarray:
-    """Two halves side by side, the disc on the left one, an unexposed band between them."""
-    left = disc()[:, :250]
+    """Two halves side by side, the ball on the left one, an unexposed band between them."""
+    left = ball()[:, :250]
     band = np.full((SIDE, 12), 4000, np.uint16)
-    return np.hstack([left, band, disc(seed=9)[:, :240]])
+    return np.hstack([left, band, ball(seed=9)[:, :240]])
 
 
 def test_of_two_exposures_a_region_sees_its_own(tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_of_two_exposures_a_region_sees_its_own(tmp_path: Path) -> None:
 
 
 def test_burned_in_text_stays_told(tmp_path: Path) -> None:
-    film_dataset(tmp_path / "in" / "a", disc(), BurnedInAnnotation="YES")
+    film_dataset(tmp_path / "in" / "a", ball(), BurnedInAnnotation="YES")
     report = made(tmp_path, "--roi", BOX)
     assert "burned_in_text" in only(report)["flags"]
     assert "burned_in_text" in [f["code"] for f in report["exams"][0]["findings"]]
@@ -258,7 +258,7 @@ def four_films(tmp_path: Path) -> Path:
     for k, (day, view) in enumerate(
         [("20240110", "AP"), ("20240110", "LL"), ("20240601", "AP"), ("20240601", "LL")]
     ):
-        film_dataset(tmp_path / "in" / f"{k}", disc(seed=k), sop=f"1.2.3.{k}", day=day, view=view)
+        film_dataset(tmp_path / "in" / f"{k}", ball(seed=k), sop=f"1.2.3.{k}", day=day, view=view)
     return tmp_path
 
 
@@ -310,7 +310,7 @@ def with_ct(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_exams(folder / "in", {30: limb(8.0, seed=1), 130: limb(8.0, seed=2)})
     who = {"PatientID": "SIM-0001", "PatientName": "Simulated^Patient"}
     for k, day in enumerate(("20200101", "20200301", "20200510")):
-        film_dataset(folder / "in" / f"film{k}", disc(seed=k), sop=f"1.2.3.{k}", day=day, **who)
+        film_dataset(folder / "in" / f"film{k}", ball(seed=k), sop=f"1.2.3.{k}", day=day, **who)
     return folder
 
 
@@ -409,10 +409,10 @@ def test_an_unreadable_film_does_not_stop_the_others(four_films: Path) -> None:
 
 
 def test_a_film_is_drawn_lighter_where_it_attenuates_more(tmp_path: Path) -> None:
-    stored = 4095 - disc()
+    stored = 4095 - ball()
     film_dataset(tmp_path / "in" / "a", stored, PhotometricInterpretation="MONOCHROME1")
     seen = only(made(tmp_path, "--roi", BOX))
-    film_dataset(tmp_path / "in" / "a", disc())
+    film_dataset(tmp_path / "in" / "a", ball())
     assert seen["area_px2"] == only(made(tmp_path, "--roi", BOX))["area_px2"]
 
 
