@@ -16,6 +16,7 @@ from hoimg.errors import InputRefused, UsageError
 from hoimg.film_analysis import FilmAnalysis, analyze_film, film_of
 from hoimg.film_follow import film_lesions
 from hoimg.film_regions import place_regions, split_by_film
+from hoimg.film_series import tied_and_carried
 from hoimg.follow import Course, Step, each, followed, hips_of
 from hoimg.guidance import Guidance, place_guidance
 from hoimg.image import CTVolume, Mask
@@ -196,6 +197,9 @@ def analyze_patient(
     outcomes = [*each(contained, scans), *each(contained, films)]
     analyses = [a for a in outcomes if isinstance(a, ExamAnalysis)]
     shown = [a for a in outcomes if isinstance(a, FilmAnalysis)]
+    if len(shown) > 1:
+        say("films: tying and comparing lesions")
+        shown = tied_and_carried(shown, settings)
     if not analyses and not shown:
         raise refusals[0]
     onset_day = None
@@ -227,7 +231,7 @@ def analyze_patient(
         )
     )
     hips = {a.exam.exam_id: hips_of(a, lesions, settings) for a in analyses}
-    together, doubts = film_lesions(
+    together, doubts, placements = film_lesions(
         shown, course, settings, lesions, {} if names is None else names.by_tracking_uid, used
     )
     told = [*strangers([*strange, *drawn_elsewhere]), *doubts]
@@ -235,7 +239,7 @@ def analyze_patient(
         _exam_result(
             exam,
             patient,
-            next((a for a in outcomes if a is not None and a.exam is exam), None),
+            next((a for a in (*analyses, *shown) if a.exam is exam), None),
             hips.get(exam.exam_id, []),
             unread,
             told,
@@ -254,7 +258,7 @@ def analyze_patient(
         lesions=together,
         totals=totals_of(volumes, lesions, settings.serial, unread=unread) if volumes else None,
         excluded=[item for a in analyses for item in excluded_of(a)],
-        registrations=registrations,
+        registrations=[*registrations, *placements],
     )
     return PatientResult(
         report,

@@ -377,7 +377,7 @@ def test_a_tracking_uid_ties_films_to_a_lesion_of_ct(four_films: Path) -> None:
     days = {e.exam_id: e.days_from_baseline for e in exams} | {"ct": 200}
     course = Course("p", days, None, None)
     films = [film_analysis(exams[0], 1, UID, f"uid:{UID}"), film_analysis(exams[2], 1, None, None)]
-    found, told = film_lesions(films, course, Settings(), [ct], {}, {"L1"})
+    found, told, _ = film_lesions(films, course, Settings(), [ct], {}, {"L1"})
     assert [x.lesion_id for x in found] == ["L4", "L2"]
     assert [o.exam_id for o in found[0].observations] == [exams[0].exam_id, "ct"]
     assert (found[0].maturity, told) == (ct.maturity, [])
@@ -391,7 +391,7 @@ def test_one_label_on_right_and_left_is_two_lesions(tmp_path: Path) -> None:
     exams = hoimg.read_patient(tmp_path / "in").exams
     course = Course("p", {e.exam_id: e.days_from_baseline for e in exams}, None, None)
     films = [film_analysis(e, 1, None, "label:1") for e in exams]
-    found, [told] = film_lesions(films, course, Settings(), [], {})
+    found, [told], _ = film_lesions(films, course, Settings(), [], {})
     assert [[o.exam_id for o in x.observations] for x in found] == [
         [exams[0].exam_id, exams[2].exam_id],
         [exams[1].exam_id],

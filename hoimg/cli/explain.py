@@ -214,6 +214,7 @@ def _change(change: Change, days: dict[str, int]) -> str:
     start, end = days.get(change.from_exam), days.get(change.to_exam)
     parts: Sequence[str] = [
         _signed("volume", change.volume_change_pct, change.volume_rc_pct, "%"),
+        _signed("projected area", change.area_change_pct, change.area_rc_pct, "%"),
         _signed("mass", change.mass_change_pct, change.mass_rc_pct, "%"),
         _signed("density", change.density_change_hu, change.density_rc_hu, "HU"),
         _signed("rim", change.rim_change, change.rim_rc, "of the surface", ".2f"),

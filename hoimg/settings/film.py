@@ -116,3 +116,72 @@ class FilmSettings(Section):
         status="default",
         gt=0,
     )
+    registration_within_mm: float = threshold(
+        50.0,
+        unit="mm",
+        meaning="A later film is placed by what lies this far round the lesion.",
+        source="engineering choice",
+        status="default",
+        gt=0,
+    )
+    registration_leave_out_mm: float = threshold(
+        3.0,
+        unit="mm",
+        meaning="Margin round the lesion that is not used to place a film.",
+        source="engineering choice",
+        status="default",
+        ge=0,
+    )
+    registration_min_likeness: float = threshold(
+        0.5,
+        unit="correlation",
+        meaning="Films whose surroundings of the lesion are less alike are not placed.",
+        source="engineering choice",
+        status="default",
+        ge=0,
+        le=1,
+    )
+    projection_max_moved_mm: float = threshold(
+        2.0,
+        unit="mm",
+        meaning="Blocks of bone that lie farther from where the similarity puts them (80th "
+        "percentile) tell another projection.",
+        source="simulated films, tuning set",
+        status="default",
+        gt=0,
+    )
+    projection_max_lost: float = threshold(
+        0.5,
+        unit="fraction of the blocks",
+        meaning="More blocks of bone that are found nowhere near tell another projection.",
+        source="simulated films, tuning set",
+        status="default",
+        ge=0,
+        le=1,
+    )
+    projection_max_lesion_aside_mm: float = threshold(
+        3.0,
+        unit="mm",
+        meaning="A lesion whose outlines reach beyond each other by more moved against the bone: "
+        "another projection.",
+        source="simulated films, tuning set",
+        status="default",
+        gt=0,
+    )
+    rc_area_pct: float = threshold(
+        25.0,
+        unit="%",
+        meaning="The repeatability coefficient of a projected area is never below this.",
+        source="engineering choice; as of volume",
+        status="default",
+        ge=25,
+    )
+    area_shared_error: float = threshold(
+        0.5,
+        unit="correlation",
+        meaning="Part of the errors of two outlines of one lesion that both films share.",
+        source="engineering choice",
+        status="default",
+        ge=0,
+        le=1,
+    )
