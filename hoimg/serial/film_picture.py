@@ -78,7 +78,9 @@ def _summed(values: Floats, by: list[int]) -> Floats:
     return np.asarray(whole.reshape(rows, by[0], columns, by[1]).sum(axis=(1, 3)))
 
 
-def evened(picture: Picture, window: Bools, blur_mm: float) -> tuple[Floats, Bools]:
+def evened(
+    picture: Picture, window: Bools, blur_mm: float, scale: float = 1.0
+) -> tuple[Floats, Bools]:
     """Local contrast whatever the film's curve: ranks, less their local mean, over their spread.
 
     Ranks are the same for every rising curve (detector signal, logarithm, a look-up table); the
@@ -88,6 +90,7 @@ def evened(picture: Picture, window: Bools, blur_mm: float) -> tuple[Floats, Boo
         picture: A film.
         window: Whose pixels are ranked.
         blur_mm: Sigma of a blur first.
+        scale: All lengths are this much longer: what is one length on two films differs.
 
     Returns:
         About -3..3, 0 where nothing is known; and where it is known.
@@ -104,7 +107,7 @@ def evened(picture: Picture, window: Bools, blur_mm: float) -> tuple[Floats, Boo
     ranks[known] = (low + high) / (2 * len(order))  # equal values, such as burnt-out air, are one
 
     def mean(values: Floats, sigma_mm: float) -> tuple[Floats, Floats]:
-        sigma = [sigma_mm / s for s in picture.step_yx_mm]
+        sigma = [sigma_mm * scale / s for s in picture.step_yx_mm]
         total = ndimage.gaussian_filter(np.where(known, values, 0.0), sigma, mode="constant")
         share = ndimage.gaussian_filter(known.astype(np.float64), sigma, mode="constant")
         return total / np.maximum(share, 1e-6), share

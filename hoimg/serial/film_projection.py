@@ -151,7 +151,8 @@ def _on_one_grid(pair: Pair, similarity: Similarity) -> tuple[Floats, Bools, Flo
     from scipy import ndimage
 
     own, known = evened(pair.earlier, pair.window, BLUR_MM)
-    film, film_known = evened(pair.later, np.ones(pair.later.values.shape, bool), BLUR_MM)
+    whole = np.ones(pair.later.values.shape, bool)
+    film, film_known = evened(pair.later, whole, BLUR_MM, similarity.scale)
     at = pair.later.pixels_of(similarity.forward(pair.earlier.places()))
     at = np.moveaxis(at, -1, 0)
     other = ndimage.map_coordinates(film, at, order=1)

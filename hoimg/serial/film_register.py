@@ -233,14 +233,14 @@ def _starts(pair: Pair, scales: list[float]) -> list[Similarity]:
     from scipy import fft, ndimage
 
     step = COARSE_MM
-    film, film_known = _coarse(pair.later)
-    window, window_known = _coarse(pair.earlier, pair.window)
+    window, window_known = _coarse(pair.earlier, 1.0, pair.window)
     pivot = np.asarray(pair.pivot_yx_mm)
     around = np.argwhere(pair.window)
     fine = np.asarray(pair.earlier.step_yx_mm)
     reach = float(np.abs((around + 0.5) * fine - pivot).max())
     found: list[tuple[float, Similarity]] = []
     for scale in scales:
+        film, film_known = _coarse(pair.later, scale)
         half = math.ceil(reach * scale / step) + 1
         side = np.arange(-half, half + 1) * step
         grid = np.stack(np.meshgrid(side, side, indexing="ij"), axis=-1)
@@ -279,12 +279,12 @@ def _starts(pair: Pair, scales: list[float]) -> list[Similarity]:
     return chosen
 
 
-def _coarse(picture: Picture, window: Bools | None = None) -> tuple[Floats, Bools]:
+def _coarse(picture: Picture, scale: float, window: Bools | None = None) -> tuple[Floats, Bools]:
     """Evened, on square pixels of :data:`COARSE_MM`."""
     from scipy import ndimage
 
     whole = np.ones(picture.values.shape, bool) if window is None else window
-    even, known = evened(picture, whole, COARSE_MM / 2)
+    even, known = evened(picture, whole, COARSE_MM / 2, scale)
     step = np.asarray(picture.step_yx_mm)
     counts = [int(n * s / COARSE_MM) for n, s in zip(even.shape, step, strict=True)]
     axes = [(np.arange(n) + 0.5) * COARSE_MM / s - 0.5 for n, s in zip(counts, step, strict=True)]
@@ -311,7 +311,8 @@ def _fit(pair: Pair, start: Similarity, blur_mm: float) -> tuple[Similarity, flo
     from scipy import ndimage
 
     template, known = evened(pair.earlier, pair.window, blur_mm)
-    film, film_known = evened(pair.later, np.ones(pair.later.values.shape, bool), blur_mm)
+    whole = np.ones(pair.later.values.shape, bool)
+    film, film_known = evened(pair.later, whole, blur_mm, start.scale)
     slopes = np.gradient(film)
     step = pair.later.step_yx_mm
     planes = (film, slopes[0] / step[0], slopes[1] / step[1], film_known.astype(np.float64))
