@@ -47,7 +47,8 @@ def analyze_exam(
     """Read, segment and measure one exam.
 
     Args:
-        exam: From :func:`hoimg.read_patient`.
+        exam: A CT from :func:`hoimg.read_patient`; for a film see
+            :func:`hoimg.film_analysis.analyze_film`.
         settings: None for the defaults.
         guidance: What a reader gave for this exam.
         edits: A reader's corrections of this exam, applied to what was found.

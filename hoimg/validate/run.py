@@ -223,9 +223,9 @@ def _why(item: Excluded | ExcludedRegion) -> str:
 
 
 def _exam_in(patient: Patient, folder: Path) -> Exam:
-    """The patient's exam whose files lie in a folder."""
+    """The patient's CT whose files lie in a folder; films are not scored here."""
     home = folder.resolve()
-    for exam in patient.exams:
+    for exam in patient.scans:
         if any(Path(file).resolve().is_relative_to(home) for file in exam.series.files[:1]):
             return exam
     raise InputRefused(
