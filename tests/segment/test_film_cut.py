@@ -1,0 +1,89 @@
+"""The cheapest outline against every outline there is, and its length against a circle's."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hoimg.segment.film_background import fill_smoothly, local_noise, steps_across
+from hoimg.segment.film_cut import FLOOR, OFFSETS, cheapest_region, link_costs, mean_cost
+
+
+def energy(costs, reward, inside):
+    """Sum over links by hand."""
+    total = -float(reward[inside].sum())
+    for number, (dy, dx) in enumerate(OFFSETS):
+        for y, x in np.argwhere(inside):
+            q = (y + dy, x + dx)
+            if 0 <= q[0] < inside.shape[0] and 0 <= q[1] < inside.shape[1] and not inside[q]:
+                total += costs[number, y, x]
+    return total
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10_000), worth=st.floats(0.1, 1.5))
+def test_no_other_set_of_pixels_is_cheaper(seed, worth):
+    rng = np.random.default_rng(seed)
+    gradient = rng.normal(size=(2, 3, 4))
+    costs = link_costs((gradient[0], gradient[1]), 0.5)
+    reward = worth * rng.random((3, 4))
+    allowed = rng.random((3, 4)) < 0.8
+    made = cheapest_region(costs, reward, allowed)
+    assert not (made & ~allowed).any()
+    places = np.argwhere(allowed)
+    least = 0.0
+    for chosen in itertools.product((False, True), repeat=len(places)):
+        inside = np.zeros((3, 4), bool)
+        inside[tuple(places[list(chosen)].T)] = True
+        least = min(least, energy(costs, reward, inside))
+    assert energy(costs, reward, made) <= least + 1e-3
+
+
+def test_an_outline_is_as_long_in_every_direction_as_its_circle():
+    y, x = np.indices((81, 81)) - 40.3
+    for radius in (12.0, 20.0, 33.0):
+        inside = np.hypot(y, x) <= radius
+        flat = np.zeros(inside.shape)
+        cost, length = mean_cost(link_costs((flat, flat), 1.0), inside)
+        assert abs(length / (2 * np.pi * radius) - 1) < 0.03
+        assert abs(cost - (1 + FLOOR)) < 1e-9
+
+
+def test_a_fall_outwards_is_cheap_and_a_rise_is_dearer_than_nothing():
+    y, x = np.indices((61, 61)) - 30.0
+    inside = np.hypot(y, x) <= 15
+    r = np.hypot(y, x) + 1e-9
+    down, right = -5 * y / r, -5 * x / r
+    good, _ = mean_cost(link_costs((down, right), 1.0), inside)
+    bad, _ = mean_cost(link_costs((-down, -right), 1.0), inside)
+    assert good < 0.15
+    assert bad > 1.3
+
+
+@settings(max_examples=20, deadline=None)
+@given(a=st.floats(-3, 3), b=st.floats(-3, 3), c=st.floats(-0.1, 0.1))
+def test_a_harmonic_background_is_filled_as_it_was(a, b, c):
+    y, x = np.indices((30, 34)) - 15.0
+    truth = a * y + b * x + c * (x * x - y * y)
+    hole = np.hypot(y, x) < 8
+    damaged = truth + 100 * hole
+    assert np.abs(fill_smoothly(damaged, hole, 1.0) - truth).max() < 1e-6
+
+
+def test_noise_is_that_of_the_surroundings_and_not_of_the_lesion():
+    rng = np.random.default_rng(3)
+    y, x = np.indices((120, 120)) - 60.0
+    inside = np.hypot(y, x) < 20
+    values = rng.normal(0, 2.0, inside.shape) + 500 * inside
+    noise = local_noise(values, inside, np.ones(inside.shape, bool), 0.5)
+    assert abs(noise - 2.0) < 0.15
+
+
+def test_the_step_across_an_outline_is_that_of_the_disc():
+    y, x = np.indices((120, 120)) - 60.0
+    inside = np.hypot(y, x) < 30
+    steps = steps_across(7.0 * inside + 0.0 * x, inside, 0.5)
+    assert np.allclose(steps, 7.0, atol=1e-6)
