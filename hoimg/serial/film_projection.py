@@ -6,6 +6,7 @@ turn, and moves the lesion against the bone. See ``docs/methods/film-serial.md``
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,6 +114,9 @@ def block_vectors(pair: Pair, similarity: Similarity) -> tuple[Floats, Floats, F
     size = [2 * max(round(BLOCK_MM / s), 1) + 1 for s in step]
 
     def mean(values: Floats) -> Floats:
+        return np.maximum(ndimage.uniform_filter(values, size, mode="constant"), 0.0)
+
+    def signed(values: Floats) -> Floats:
         return np.asarray(ndimage.uniform_filter(values, size, mode="constant"))
 
     mask = known.astype(np.float64)
@@ -131,19 +135,39 @@ def block_vectors(pair: Pair, similarity: Similarity) -> tuple[Floats, Floats, F
         there = np.roll(other, (-down, -right), (0, 1))
         on = mask * np.roll(other_known, (-down, -right), (0, 1))
         total = np.sqrt(mean(on * own**2) * mean(on * there**2))
-        alike = mean(on * own * there) / np.maximum(total, 1e-6)
+        alike = signed(on * own * there) / np.maximum(total, 1e-6)
         alike[mean(on) < 0.6 * covered] = -1.0
         cost = DRIFT_COST * ((down * step[0]) ** 2 + (right * step[1]) ** 2)
         scores[number] = (alike - cost)[every][chosen]
     if not chosen.any():
         return np.zeros((0, 2)), np.zeros(0), np.zeros(0)
     best = np.argmax(scores, axis=0)
+    likeness = scores[best, np.arange(len(best))]
     vectors = np.asarray(shifts, float)[best] * step
-    likeness = scores[best, np.arange(len(best))] + DRIFT_COST * (vectors**2).sum(axis=1)
+    likeness += DRIFT_COST * (vectors**2).sum(axis=1)
+    vectors += _finer(scores, best, 2 * reach[1] + 1) * STEP_PX * step
     seen = likeness > -0.5  # elsewhere the later film ends
     away = np.linalg.norm(pair.earlier.places() - np.asarray(pair.pivot_yx_mm), axis=-1)
     near = np.exp(-0.5 * (away / (0.6 * away[pair.window].max())) ** 2)[every][chosen]
     return vectors[seen], likeness[seen], near[seen]
+
+
+def _finer(scores: Floats, best: NDArray[np.intp], columns: int) -> Floats:
+    """Where a parabola through the best score and its neighbours peaks, steps from the best."""
+    every = np.arange(len(best))
+    off = np.zeros((len(best), 2))
+    row, column = np.divmod(best, columns)
+    rows = len(scores) // columns
+    for axis, by, inside in (
+        (0, columns, (row > 0) & (row < rows - 1)),
+        (1, 1, (column > 0) & (column < columns - 1)),
+    ):
+        at, k = best[inside], every[inside]
+        low, middle, high = (scores[at + d, k] for d in (-by, 0, by))
+        bend = low - 2 * middle + high
+        peak = np.where(bend < -1e-9, 0.5 * (low - high) / np.minimum(bend, -1e-9), 0.0)
+        off[inside, axis] = np.clip(np.where(np.minimum(low, high) > -0.5, peak, 0.0), -0.5, 0.5)
+    return off
 
 
 def _on_one_grid(pair: Pair, similarity: Similarity) -> tuple[Floats, Bools, Floats, Floats]:
@@ -164,12 +188,12 @@ def reaching_aside(one: Bools, other: Bools, spacing_yx_mm: tuple[float, float])
     """The lesser of the two distances by which each mask reaches beyond the other, mm.
 
     95th percentile over the rim of a mask of the distance to the other; of two disjoint masks it is
-    how far they lie apart.
+    how far they lie apart, and infinite where one lies off the film.
     """
     from scipy import ndimage
 
     if not one.any() or not other.any():
-        return 0.0
+        return math.inf
     rows, columns = (np.flatnonzero((one | other).any(axis=1 - k)) for k in (0, 1))
     box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
     first, second = one[box], other[box]

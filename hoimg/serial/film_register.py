@@ -30,6 +30,9 @@ TURNS_DEG = tuple(range(-12, 13, 4))
 MOST_TURN_DEG = 25.0
 LEAST_COMMON = 0.4
 """Share of what surrounds the lesion that a start has to find on the later film."""
+AWAY_MM = 25.0
+"""How far a lesion that both films show may seem to move against the bone round it."""
+LEAST_SIDE = 16
 LEAST_POINTS = 400
 BLURS_MM = (2.0, 1.0)
 STEPS = 40
@@ -91,12 +94,21 @@ class FilmPlacement:
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Two films made ready: the earlier one round the lesion, the later one whole."""
+    """Two films made ready: the earlier one round the lesion, the later one whole.
+
+    Attributes:
+        earlier: In small.
+        later: In small.
+        window: What of the earlier one is used.
+        pivot_yx_mm: The lesion's middle on the earlier film.
+        target_yx_mm: Its middle on the later one, where it is known.
+    """
 
     earlier: Picture
     later: Picture
     window: Bools
     pivot_yx_mm: tuple[float, float]
+    target_yx_mm: tuple[float, float] | None = None
 
 
 def register_films(
@@ -122,6 +134,8 @@ def register_films(
         ValueError: ``lesion_yx`` is empty.
     """
     pair = make_pair(earlier, later, lesion_yx, settings, later_lesion_yx)
+    if min(*pair.earlier.values.shape, *pair.later.values.shape) < LEAST_SIDE:
+        return FilmPlacement(None, None, TOO_LITTLE)
     scales = _scales(earlier, later)
     starts = _starts(pair, scales)
     if not starts:
@@ -158,15 +172,13 @@ def make_pair(
         None if later_lesion_yx is None else _grown(later_lesion_yx, after, margin),
         step_mm,
     )
+    pivot = _middle(lesion_yx, before)
+    target = None if later_lesion_yx is None else _middle(later_lesion_yx, after)
     rows, columns = np.nonzero(lesion_yx)
-    pivot = (
-        (float(rows.mean()) + 0.5) * before[0],
-        (float(columns.mean()) + 0.5) * before[1],
-    )
     reach = 0.5 * float(np.hypot(np.ptp(rows) * before[0], np.ptp(columns) * before[1]))
     away = np.linalg.norm(first.places() - np.asarray(pivot), axis=-1)
     window = away <= reach + settings.registration_within_mm
-    return Pair(first, second, window, pivot)
+    return Pair(first, second, window, pivot, target)
 
 
 def carried(
@@ -200,6 +212,14 @@ def turned_back(similarity: Similarity) -> Similarity:
     """The same from the later film to the earlier one."""
     return Similarity(
         1.0 / similarity.scale, -similarity.turn_deg, similarity.at_yx_mm, similarity.pivot_yx_mm
+    )
+
+
+def _middle(mask_yx: Bools, spacing_yx_mm: tuple[float, float]) -> tuple[float, float]:
+    rows, columns = np.nonzero(mask_yx)
+    return (
+        (float(rows.mean()) + 0.5) * spacing_yx_mm[0],
+        (float(columns.mean()) + 0.5) * spacing_yx_mm[1],
     )
 
 
@@ -241,6 +261,12 @@ def _starts(pair: Pair, scales: list[float]) -> list[Similarity]:
     found: list[tuple[float, Similarity]] = []
     for scale in scales:
         film, film_known = _coarse(pair.later, scale)
+        allowed = np.ones(film.shape, bool)
+        if pair.target_yx_mm is not None:
+            y, x = ((np.arange(n) + 0.5) * step for n in film.shape)
+            allowed = (
+                np.hypot(y[:, None] - pair.target_yx_mm[0], x - pair.target_yx_mm[1]) <= AWAY_MM
+            )
         half = math.ceil(reach * scale / step) + 1
         side = np.arange(-half, half + 1) * step
         grid = np.stack(np.meshgrid(side, side, indexing="ij"), axis=-1)
@@ -261,6 +287,7 @@ def _starts(pair: Pair, scales: list[float]) -> list[Similarity]:
             score = across / np.sqrt(np.maximum(own * other, 1e-6))
             score[common < LEAST_COMMON * on.sum()] = -1.0
             score = score[half : half + film.shape[0], half : half + film.shape[1]]
+            score = np.where(allowed, score, -1.0)
             for _ in range(STARTS):
                 y, x = np.unravel_index(int(np.argmax(score)), score.shape)
                 if score[y, x] <= 0:

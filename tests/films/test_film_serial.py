@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from film_scene import LESION, MOVED, STEP, film
 
 from hoimg.image import Radiograph
 from hoimg.results import Observation
@@ -22,60 +23,6 @@ from hoimg.serial.film_register import (
 from hoimg.settings import FilmSettings
 
 S = FilmSettings()
-STEP = 0.3
-LESION = (62.0, 84.0)
-
-
-def _smooth_step(depth_mm: np.ndarray) -> np.ndarray:
-    return 1.0 / (1.0 + np.exp(-depth_mm / 0.4))
-
-
-def scene(y: np.ndarray, x: np.ndarray, deep_mm: float = 0.0, grown: float = 1.0) -> np.ndarray:
-    """A femur-like and a pelvis-like part, mm; the second lies deeper and shifts by ``deep_mm``."""
-    shaft = _smooth_step(9 - np.abs(x - 60 + 0.1 * (y - 60)))
-    marrow = _smooth_step(5 - np.abs(x - 60 + 0.1 * (y - 60)))
-    head = _smooth_step(16 - np.hypot(y - 30, x - 52))
-    ring = _smooth_step(22 - np.hypot((y - 35) * 1.2, x - 100 - deep_mm))
-    hole = _smooth_step(11 - np.hypot(y - 37, (x - 102 - deep_mm) * 1.3))
-    wing = _smooth_step(7 - np.abs((x - 95 - deep_mm) + 0.8 * (y - 95)))
-    lesion = _smooth_step(7 * grown - np.hypot(y - LESION[0], x - LESION[1]))
-    soft = 2.0 - ((y - 60) / 120) ** 2 - ((x - 70) / 110) ** 2
-    bones = shaft - 0.5 * marrow + 0.8 * head + 0.9 * ring - 0.7 * hole + 0.6 * wing
-    return soft + 0.5 * bones + 0.4 * lesion
-
-
-def film(
-    move: Similarity | None = None,
-    *,
-    step: float = STEP,
-    size_mm: tuple[float, float] = (120.0, 140.0),
-    curve: bool = False,
-    noise: int = 1,
-    spacing: bool = True,
-    **parts: float,
-) -> tuple[Radiograph, np.ndarray]:
-    """A film of the scene, moved by a similarity, and the lesion's true shadow on it."""
-    rows, columns = (round(s / step) for s in size_mm)
-    y, x = np.meshgrid(
-        (np.arange(rows) + 0.5) * step, (np.arange(columns) + 0.5) * step, indexing="ij"
-    )
-    places = np.stack([y, x], axis=-1)
-    if move is not None:
-        places = move.backward(places)
-    values = scene(places[..., 0], places[..., 1], **parts)
-    if curve:
-        values = 4000 - 5000 * np.exp(-0.6 * values)
-    spread = float(np.ptp(values))
-    values = values + np.random.default_rng(noise).normal(0, 0.01 * spread, values.shape)
-    lesion = np.hypot(places[..., 0] - LESION[0], places[..., 1] - LESION[1]) < 7 * parts.get(
-        "grown", 1.0
-    )
-    known = (step, step) if spacing else None
-    source = "detector_uncorrected" if spacing else "none"
-    return Radiograph(values.astype(np.float32), known, source), lesion
-
-
-MOVED = Similarity(1.07, 4.0, LESION, (66.0, 79.0))
 
 
 def test_similarity_there_and_back() -> None:
@@ -158,7 +105,7 @@ def test_a_lesion_reaches_aside_only_where_it_moved() -> None:
     assert reaching_aside(small, large, (0.5, 0.5)) == 0
     assert reaching_aside(small, small, (0.5, 0.5)) == 0
     assert reaching_aside(small, off, (0.5, 0.5)) == pytest.approx(4.0, abs=0.6)
-    assert reaching_aside(small, np.zeros_like(small), (0.5, 0.5)) == 0
+    assert reaching_aside(small, np.zeros_like(small), (0.5, 0.5)) == math.inf
 
 
 def _seen(exam: str, area: float, half: float = 0.05, **more: object) -> Observation:
