@@ -232,6 +232,7 @@ def analyze_patient(
         )
     )
     hips = {a.exam.exam_id: hips_of(a, lesions, settings) for a in analyses}
+    every: list[ExamAnalysis | FilmAnalysis] = [*analyses, *shown]
     together, doubts, placements = film_lesions(
         shown, course, settings, lesions, {} if names is None else names.by_tracking_uid, used
     )
@@ -240,7 +241,7 @@ def analyze_patient(
         _exam_result(
             exam,
             patient,
-            next((a for a in (*analyses, *shown) if a.exam is exam), None),
+            next((a for a in every if a.exam is exam), None),
             hips.get(exam.exam_id, []),
             unread,
             told,

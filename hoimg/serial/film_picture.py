@@ -38,7 +38,7 @@ class Picture:
 
     def pixels_of(self, points_yx_mm: Floats) -> Floats:
         """Fractional pixels of places in mm from the upper left corner, ``(n, 2)``."""
-        return points_yx_mm / np.asarray(self.step_yx_mm) - 0.5
+        return np.asarray(points_yx_mm / np.asarray(self.step_yx_mm) - 0.5)
 
     def places(self) -> Floats:
         """Place of each pixel's centre, mm, ``(rows, columns, 2)``."""

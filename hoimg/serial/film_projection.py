@@ -113,11 +113,11 @@ def block_vectors(pair: Pair, similarity: Similarity) -> tuple[Floats, Floats, F
     step = np.asarray(pair.earlier.step_yx_mm)
     size = [2 * max(round(BLOCK_MM / s), 1) + 1 for s in step]
 
-    def mean(values: Floats) -> Floats:
-        return np.maximum(ndimage.uniform_filter(values, size, mode="constant"), 0.0)
-
     def signed(values: Floats) -> Floats:
         return np.asarray(ndimage.uniform_filter(values, size, mode="constant"))
+
+    def mean(values: Floats) -> Floats:
+        return np.maximum(signed(values), 0.0)
 
     mask = known.astype(np.float64)
     covered = mean(mask)

@@ -263,10 +263,9 @@ def _starts(pair: Pair, scales: list[float]) -> list[Similarity]:
         film, film_known = _coarse(pair.later, scale)
         allowed = np.ones(film.shape, bool)
         if pair.target_yx_mm is not None:
-            y, x = ((np.arange(n) + 0.5) * step for n in film.shape)
-            allowed = (
-                np.hypot(y[:, None] - pair.target_yx_mm[0], x - pair.target_yx_mm[1]) <= AWAY_MM
-            )
+            down, right = ((np.arange(n) + 0.5) * step for n in film.shape)
+            down, right = down[:, None] - pair.target_yx_mm[0], right - pair.target_yx_mm[1]
+            allowed = np.hypot(down, right) <= AWAY_MM
         half = math.ceil(reach * scale / step) + 1
         side = np.arange(-half, half + 1) * step
         grid = np.stack(np.meshgrid(side, side, indexing="ij"), axis=-1)

@@ -133,10 +133,10 @@ class FilmSettings(Section):
         ge=0,
     )
     registration_min_likeness: float = threshold(
-        0.5,
+        0.65,
         unit="correlation",
         meaning="Films whose surroundings of the lesion are less alike are not placed.",
-        source="engineering choice",
+        source="simulated films, tuning set: 0.87 or more unchanged",
         status="default",
         ge=0,
         le=1,

@@ -57,12 +57,12 @@ def test_a_moved_film_is_placed_whatever_its_curve_and_pixels(curve: bool, step:
 
 def test_without_a_spacing_the_scale_is_solved_too() -> None:
     before, lesion = film()
-    after, _ = film(Similarity(0.8, -3.0, LESION, (50.0, 70.0)), spacing=False, noise=3)
+    after, _ = film(Similarity(1.2, -3.0, LESION, (66.0, 79.0)), spacing=False, noise=3)
     made = register_films(before, after, lesion, S)
     assert made.accepted
     assert made.similarity is not None
     # A film without a spacing counts 0.15 mm a pixel.
-    assert made.similarity.scale == pytest.approx(0.8 * S.assumed_spacing_mm / STEP, rel=0.02)
+    assert made.similarity.scale == pytest.approx(1.2 * S.assumed_spacing_mm / STEP, rel=0.02)
 
 
 def test_another_part_is_refused() -> None:
