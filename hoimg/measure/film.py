@@ -89,7 +89,7 @@ def measure_on_film(
     sizes = _sizes(outline, spacing, perimeter, settings)
     flags = list(outline.flags)
     known: dict[str, float | Interval] = {
-        "area_px2": sizes.area / math.prod(spacing),
+        "area_px2": float(inside.sum()),
         "area_ci95_px2": _scaled(sizes.area_ci, 1 / math.prod(spacing)),
         "length_px": sizes.length / math.sqrt(math.prod(spacing)),
     }
@@ -193,7 +193,8 @@ def wilson(share: float, count: float) -> Interval:
     z = Z95 * Z95
     middle = (share + z / (2 * count)) / (1 + z / count)
     half = Z95 * math.sqrt(share * (1 - share) / count + z / (4 * count * count)) / (1 + z / count)
-    return max(middle - half, 0.0), min(middle + half, 1.0)
+    # Rounding must not leave the share itself outside.
+    return min(max(middle - half, 0.0), share), max(min(middle + half, 1.0), share)
 
 
 def _against_cortex(

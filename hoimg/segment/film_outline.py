@@ -43,6 +43,8 @@ ROUNDED = 0.76
 """A round body's shadow begins as the square root of the depth behind its outline; blurred by a
 Gaussian, that is steepest this many standard deviations inside of the outline (calculated). For a
 flat side seen edge-on it would be none."""
+PAST_BLUR_MM = 1.6
+"""The background is carried on from this far outside of the steepest line."""
 NEARLY = 0.1
 """An outline that costs no more than this beyond the best one could be right as well."""
 LOOSE_MM, LOOSE_COST = 12.0, 0.03
@@ -115,8 +117,8 @@ def outline_in_region(
     choice = _choose(work, settings)
     if choice is None:
         return FilmOutline(region_yx, None, None, None, BELOW_NOISE)
-    inside, millimetre = _settled(choice, work), 1.0 / work.spacing_mm
-    background = fill_smoothly(work.values, inside, millimetre)
+    inside = _settled(choice, work)
+    background = fill_smoothly(work.values, inside, PAST_BLUR_MM / work.spacing_mm)
     noise = local_noise(work.values, inside, work.valid, work.spacing_mm)
     signal = float((work.values - background)[inside].mean())
     contrast = signal / noise if noise > 0 else math.inf
@@ -129,11 +131,12 @@ def outline_in_region(
     if refused:
         return FilmOutline(region_yx, None, None, contrast, BELOW_NOISE, (), choice.cost)
     shape = film.pixels.shape
-    behind = np.where(inside, background - work.values, 0.0)
+    on_film = _widened(inside, work, shape)
+    behind = to_film(background - work.values, work, shape)
     return FilmOutline(
         region_yx,
-        _widened(inside, work, shape),
-        (film.pixels + to_film(behind, work, shape)).astype(np.float32),
+        on_film,
+        (film.pixels + np.where(on_film, behind, 0.0)).astype(np.float32),
         contrast,
         None,
         _flags(work, choice),
@@ -220,7 +223,7 @@ def _widened(inside: Bools, work: Working, shape: tuple[int, ...]) -> Bools:
     depth = np.where(inside, within, -beyond) * work.spacing_mm
     blur = math.hypot(BLUR_SIGMA_MM, EDGE_SIGMA_MM)
     on_film = to_film(depth + 1e3, work, shape, smooth=True) - 1e3 >= -ROUNDED * blur
-    return ndimage.binary_fill_holes(on_film)
+    return np.asarray(ndimage.binary_fill_holes(on_film), bool)
 
 
 def _looseness(inside: Bools, region: Bools, spacing_mm: float) -> float:
