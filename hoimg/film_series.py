@@ -224,7 +224,7 @@ def _placed(
         outlines = (mine, back)
     pair = make_pair(one.film, other.film, mine, settings, theirs)
     spacing = spacing_of(one.film, settings)
-    return Placed(placement, check_projection(pair, similarity, settings, outlines, spacing))
+    return Placed(placement, check_projection(pair, placement, settings, outlines, spacing))
 
 
 def _area_scale(

@@ -21,6 +21,8 @@ WHOLE_PX, PART_PX = 640, 420
 DARKEST, LIGHTEST = 2.0, 99.7
 """Percentiles of the values in view that are black and white: a marker of lead or a little air
 must not take the range away from bone."""
+WIDER = 0.3
+"""So much of a region's range of grey is added below and above it in a cut-out."""
 MARGIN = 0.6
 """Surroundings of a lesion in its cut-out, in lesion sizes, to each side."""
 LEAST_PART = 0.22
@@ -95,7 +97,7 @@ def _picture(
     return FilmPicture(
         width=float(pixels.shape[1]),
         height=pixels.shape[0] * aspect,
-        uri=_encode(pixels, valid, longest, aspect),
+        uri=_encode(pixels, valid, longest, aspect, None if label is None else asked),
         outlines=tuple((k, _path(labels == k, aspect)) for k in shown),
         regions=_path(asked, aspect),
         places=tuple(places),
@@ -109,12 +111,21 @@ def _bar(columns: int, column_mm: float) -> tuple[float, int]:
 
 
 def _encode(
-    pixels: NDArray[np.float32], valid: NDArray[np.bool_] | None, longest: int, aspect: float
+    pixels: NDArray[np.float32],
+    valid: NDArray[np.bool_] | None,
+    longest: int,
+    aspect: float,
+    asked: NDArray[np.bool_] | None,
 ) -> str:
+    """The pixels as a data URI, grey values stretched over the region, else over all of them."""
     from PIL import Image
 
-    inside = pixels if valid is None else pixels[valid]
+    known = np.ones(pixels.shape, bool) if valid is None else valid
+    wanted = known if asked is None or not (asked & known).any() else asked & known
+    inside = pixels[wanted]
     low, high = np.percentile(inside, (DARKEST, LIGHTEST)) if inside.size else (0.0, 1.0)
+    if wanted is not known:
+        low, high = low - WIDER * (high - low), high + WIDER * (high - low)
     grey = np.clip((pixels - low) * (255.0 / max(float(high - low), 1e-6)), 0, 255)
     if valid is not None:
         grey = np.where(valid, grey, 0)

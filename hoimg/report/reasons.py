@@ -57,7 +57,7 @@ FLAGS: dict[str, str] = {
     "part_of": "counted as part of",
     "part_not_measured": "a part was not measured",
     "projection_changed": "the films show the part in different projections",
-    "projection_not_checked": "too little bone around it to tell whether the projection changed",
+    "projection_not_checked": "it cannot be told whether both films show one projection",
     "film_registration_too_little_in_common": "too little bone around it to place the films",
     "film_registration_bones_unlike": "the films could not be placed: the bones are unlike",
     "film_registration_implausible": "the films could not be placed: turn or size is implausible",

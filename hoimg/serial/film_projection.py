@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.serial.film_picture import evened
-from hoimg.serial.film_register import Pair, Similarity
+from hoimg.serial.film_register import FilmPlacement, Pair, Similarity
 from hoimg.settings import FilmSettings
 
 Floats = NDArray[np.float64]
@@ -48,7 +48,8 @@ class ProjectionCheck:
         lesion_aside_mm: By how much each of the lesion's outlines reaches beyond the other: growth
             or shrinking alone give 0, a lesion that moved against the bone its shift. None where
             there are no two outlines.
-        reason: ``projection_changed``, ``projection_not_checked`` (too few blocks) or None.
+        reason: ``projection_changed``, ``projection_not_checked`` (too few blocks, or films that
+            are less alike than those of one projection) or None.
     """
 
     moved_mm: float | None
@@ -60,7 +61,7 @@ class ProjectionCheck:
 
 def check_projection(
     pair: Pair,
-    similarity: Similarity,
+    placement: FilmPlacement,
     settings: FilmSettings,
     outlines: tuple[Bools, Bools] | None = None,
     spacing_yx_mm: tuple[float, float] = (1.0, 1.0),
@@ -69,12 +70,13 @@ def check_projection(
 
     Args:
         pair: From :func:`hoimg.serial.film_register.make_pair`.
-        similarity: The best one.
+        placement: Of these films, with a similarity.
         settings: Thresholds.
         outlines: The lesion's outlines, both on the earlier film's pixels; None without two.
         spacing_yx_mm: Of these pixels.
     """
-    moved, lost, blocks = blocks_moved(pair, similarity)
+    assert placement.similarity is not None
+    moved, lost, blocks = blocks_moved(pair, placement.similarity)
     aside = None if outlines is None else reaching_aside(*outlines, spacing_yx_mm)
     reason = None
     if (aside is not None and aside > settings.projection_max_lesion_aside_mm) or (
@@ -85,6 +87,8 @@ def check_projection(
         reason = UNSURE
     elif lost > settings.projection_max_lost:
         reason = PROJECTION
+    elif (placement.likeness or 0.0) < settings.projection_min_likeness:
+        reason = UNSURE
     return ProjectionCheck(moved, lost, blocks, aside, reason)
 
 

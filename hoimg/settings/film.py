@@ -141,6 +141,16 @@ class FilmSettings(Section):
         ge=0,
         le=1,
     )
+    projection_min_likeness: float = threshold(
+        0.8,
+        unit="correlation",
+        meaning="Films that are placed but less alike may show different projections: their areas "
+        "are not compared.",
+        source="simulated films, tuning set: 0.87 or more unchanged, 0.77 or less turned",
+        status="default",
+        ge=0,
+        le=1,
+    )
     projection_max_moved_mm: float = threshold(
         2.0,
         unit="mm",

@@ -92,7 +92,7 @@ def test_bones_of_another_depth_tell_another_projection(deep_mm: float, changed:
     made = register_films(before, after, lesion, S)
     assert made.similarity is not None
     pair = make_pair(before, after, lesion, S)
-    check = check_projection(pair, made.similarity, S)
+    check = check_projection(pair, made, S)
     assert (check.reason == PROJECTION) == changed
     if not changed:
         assert check.reason is None
