@@ -60,7 +60,8 @@ def tied_and_carried(films: Sequence[FilmAnalysis], settings: Settings) -> list[
     Each film is compared with the one of its view before it. Two regions of which the reader named
     at most one are one lesion when one's outline, carried over, overlaps the other's. A region
     that has no counterpart on the other film is carried there and outlined
-    (``region_carried``), unless the films could not be placed or the projection changed.
+    (``region_carried``), unless the films could not be placed, the projection changed, or a
+    lesion that the reader calls by another name lies there.
 
     Args:
         films: In date order.
@@ -163,14 +164,11 @@ def _tie_or_carry(
     if made.reasons or similarity is None:
         return
     here = carried(outline_of(one, region), similarity, one.film, other.film, settings.film)
-    best, partner = 0.0, None
-    for found in _without_counterpart(other, one):
-        if found.ties is not None and region.ties is not None:
-            continue  # the reader named both, differently
-        shared = _overlap(here, outline_of(other, found))
-        if shared > best:
-            best, partner = shared, found
+    shared = [(_overlap(here, outline_of(other, r)), r) for r in _without_counterpart(other, one)]
+    best, partner = max(shared, key=lambda s: s[0], default=(0.0, None))
     if partner is not None and best >= SAME:
+        if partner.ties is not None and region.ties is not None:
+            return  # the reader named both, differently
         old, new = key_of(other, partner), key_of(one, region)
         if partner.ties is not None:
             old, new = new, old

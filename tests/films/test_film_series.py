@@ -93,24 +93,22 @@ def test_a_region_of_one_date_is_carried_to_the_other(exams: list[hoimg.Exam], f
 
 
 @pytest.mark.parametrize(
-    ("ties", "lesions"),
+    ("ties", "films_each"),
     [
-        ((None, None), 1),
-        ((None, "label:7"), 1),
-        (("label:7", None), 1),
-        # Named differently by the reader: each is carried to the other film instead.
-        (("label:1", "label:2"), 2),
+        ((None, None), [2]),
+        ((None, "label:7"), [2]),
+        (("label:7", None), [2]),
+        (("label:1", "label:2"), [1, 1]),  # the reader has said that they are two
     ],
 )
 def test_what_the_reader_left_untied_is_tied_by_its_place(
-    exams: list[hoimg.Exam], ties: tuple[str | None, str | None], lesions: int
+    exams: list[hoimg.Exam], ties: tuple[str | None, str | None], films_each: list[int]
 ) -> None:
     films = [analysed(exams[0], ties[:1]), analysed(exams[1], ties[1:], moved=True)]
     films = tied_and_carried(films, S)
     course = Course("p", {e.exam_id: e.days_from_baseline for e in exams}, None, None)
     found, told, placed = film_lesions(films, course, S, [], {})
-    assert len(found) == lesions
     assert told == []
-    assert [len(x.observations) for x in found] == [2] * lesions
-    assert [len(x.changes) for x in found] == [1] * lesions
-    assert len(placed) == lesions
+    assert [len(x.observations) for x in found] == films_each
+    assert [len(x.changes) for x in found] == [n - 1 for n in films_each]
+    assert len(placed) == sum(films_each) - len(films_each)
