@@ -98,13 +98,9 @@ def evened(
     from scipy import ndimage
 
     known = picture.usable & window
-    ranks = np.zeros(picture.values.shape)
+    ranks = ranked(picture, window)
     if not known.any():
         return ranks, known
-    order = np.sort(picture.values[known])
-    low = np.searchsorted(order, picture.values[known], "left")
-    high = np.searchsorted(order, picture.values[known], "right")
-    ranks[known] = (low + high) / (2 * len(order))  # equal values, such as burnt-out air, are one
 
     def mean(values: Floats, sigma_mm: float) -> tuple[Floats, Floats]:
         sigma = [sigma_mm * scale / s for s in picture.step_yx_mm]
@@ -118,3 +114,16 @@ def evened(
     spread = np.sqrt(np.maximum(mean((smooth - middle) ** 2, LOCAL_MM)[0], 0.0))
     sure = known & (share > ON_FILM)
     return np.where(sure, (smooth - middle) / (spread + LEAST_SPREAD), 0.0), sure
+
+
+def ranked(picture: Picture, window: Bools) -> Floats:
+    """Ranks of a film's pixels within a window, 0 (least attenuating) to 1; 0 where not usable."""
+    known = picture.usable & window
+    ranks = np.zeros(picture.values.shape)
+    if known.any():
+        order = np.sort(picture.values[known])
+        low = np.searchsorted(order, picture.values[known], "left")
+        high = np.searchsorted(order, picture.values[known], "right")
+        # Equal values, such as burnt-out air, are one.
+        ranks[known] = (low + high) / (2 * len(order))
+    return ranks

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hoimg.serial.film_picture import evened
+from hoimg.serial.film_picture import evened, ranked
 from hoimg.serial.film_register import FilmPlacement, Pair, Similarity
 from hoimg.settings import FilmSettings
 
@@ -153,6 +153,7 @@ def block_vectors(pair: Pair, similarity: Similarity) -> tuple[Floats, Floats, F
     seen = likeness > -0.5  # elsewhere the later film ends
     away = np.linalg.norm(pair.earlier.places() - np.asarray(pair.pivot_yx_mm), axis=-1)
     near = np.exp(-0.5 * (away / (0.6 * away[pair.window].max())) ** 2)[every][chosen]
+    near *= ranked(pair.earlier, pair.window)[every][chosen] ** 2
     return vectors[seen], likeness[seen], near[seen]
 
 

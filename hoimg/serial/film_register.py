@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hoimg.image import Radiograph
 from hoimg.segment.film_working import spacing_of
-from hoimg.serial.film_picture import FINE_MM, Picture, evened, small
+from hoimg.serial.film_picture import FINE_MM, Picture, evened, ranked, small
 from hoimg.settings import FilmSettings
 
 Floats = NDArray[np.float64]
@@ -346,6 +346,7 @@ def _fit(pair: Pair, start: Similarity, blur_mm: float) -> tuple[Similarity, flo
     away = np.linalg.norm(points - np.asarray(pair.pivot_yx_mm), axis=1)
     reach = float(away.max(initial=1.0))
     near = np.exp(-0.5 * (away / (0.6 * reach)) ** 2)
+    near *= ranked(pair.earlier, pair.window)[known] ** 2  # bone, not skin against air
 
     def look(at: Similarity) -> tuple[float, Floats, Floats, Floats]:
         """Mean loss, differences, weights, and slopes by the four unknowns."""
