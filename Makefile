@@ -40,7 +40,7 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 
 demo: $(VENV)/.run
 	@rm -rf demo_report
-	$(BIN)/hoimg report sample_data --output demo_report
+	$(BIN)/hoimg report sample_data/patient --output demo_report
 
 test: $(VENV)/.test
 	@scripts/system-packages.sh $(SYSTEM)

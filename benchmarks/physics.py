@@ -9,7 +9,7 @@ point spread and noise of common kernels. Each is outlined from a plain threshol
 hoimg's own outline and measured; the point spread is the planted one. ``--exam N`` adds the time
 to measure N lesions in one exam of 512 x 512 x 400 voxels. ``--data`` is the folder with
 ``qrm_phantom`` and ``plastic_skull``: real scans of objects of known or equal size. Prints tables
-ready for ``docs/validation.md``.
+as they stand in ``docs/validation.md``, and renews them there with ``-o docs/validation.md``.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 from physics_objects import Scan, Scanned, Thing, scanned
+from tables import renew
 
 SLICES_MM = (1.0, 1.5, 2.0, 3.0)
 FIRST_SEED = 9001
@@ -68,7 +69,7 @@ def main() -> int:
     text = "\n".join(lines) + "\n"
     print(text)
     if args.output:
-        args.output.write_text(text, encoding="utf-8")
+        renew(args.output, text)
     return 0
 
 

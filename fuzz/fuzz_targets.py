@@ -18,7 +18,7 @@ from hoimg.errors import HoimgError, InputRefused, UsageError
 IDENTITY = ("Secret", "ID-7", "ID-9")
 """Of the corpus' patients: must not be in anything that is written or logged."""
 CODES = ("pixels_unreadable", "decode_crashed", "decode_timeout", "decode_too_large")
-EXAM_ID = re.compile(r"day-?\d{4,}_ct_[0-9a-f]{6,64}")
+EXAM_ID = re.compile(r"day-?\d{4,}_[a-z]{2}_[0-9a-f]{6,64}")
 KEY = re.compile(r"[0-9a-z]{1,40}")
 UID = re.compile(r"[0-9.]{1,64}")
 LOAD_COMPRESSED = 0.03

@@ -103,7 +103,7 @@ def with_regions(
     assert exam.film is not None
     inverted = any(f.code == "polarity_doubtful" for f in analysis.findings)
     doubtful = any(f.code == "polarity_doubtful" for f in exam.findings)
-    gap = exposure_gap(film) if regions else None
+    gap = exposure_gap(film) if any(f.code == "two_exposures" for f in analysis.findings) else None
     labels = analysis.labels_yx.copy()
     observations = dict(analysis.observations)
     for region in regions:

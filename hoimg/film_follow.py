@@ -63,8 +63,7 @@ def film_lesions(
     placements: list[RegistrationSummary] = []
     for key, seen in groups.items():
         observations = [a.observations[r.label] for a, r in seen]
-        given = next((r.tracking_uid for _, r in seen if r.tracking_uid), None)
-        uid = given or _uid(course.patient_key, key)
+        uid = _uid(course.patient_key, key)
         changes, placed = changes_on_films(seen, settings.film)
         placements += placed
         if (partner := by_uid.get(uid)) is not None:

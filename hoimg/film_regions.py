@@ -46,25 +46,32 @@ class FilmRegion:
     Attributes:
         source: Where it comes from, for messages on the terminal.
         label: The lesion's number as the reader gave it; None for the next free one.
-        ties: What the reader calls the lesion on all films, or None where that is not said:
-            ``label:N`` or ``uid:TRACKING_UID``. Only equal ties make one lesion of two films.
         film: exam_id, SOPInstanceUID or SeriesInstanceUID; None when it is not stated.
         frame: Frame number from 0; None when it is not stated.
         contours_xy: Closed polygons by the even-odd rule, each ``(n, 2)``; empty with a mask.
         unit: Of the contours.
         mask_yx: The region on the film's own pixels; None with contours.
-        tracking_uid: As a DICOM object states it.
+        tracking_uid: As a DICOM object states it; such a region has no label.
     """
 
     source: str
     label: int | None = None
-    ties: str | None = None
     film: str | None = None
     frame: int | None = None
     contours_xy: tuple[NDArray[np.float64], ...] = ()
     unit: Unit = "px"
     mask_yx: NDArray[np.bool_] | None = None
     tracking_uid: str | None = None
+
+    @property
+    def ties(self) -> str | None:
+        """What the reader calls the lesion on all films: ``label:N`` or ``uid:TRACKING_UID``.
+
+        Only equal ties make one lesion of two films; None ties nothing.
+        """
+        if self.tracking_uid is not None:
+            return f"uid:{self.tracking_uid}"
+        return None if self.label is None else f"label:{self.label}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,14 +82,12 @@ class PlacedRegion:
         label: Value in the film's label map.
         region_yx: Where to look.
         ties: As in :class:`FilmRegion`.
-        tracking_uid: As a DICOM object states it.
         flags: ``region_beyond_film`` where a part of it lies outside.
     """
 
     label: int
     region_yx: NDArray[np.bool_]
     ties: str | None = None
-    tracking_uid: str | None = None
     flags: tuple[str, ...] = field(default=())
 
 
@@ -153,8 +158,7 @@ def film_region(
         raise UsageError(f"{source}: the region has no area")
     if label is not None and not 1 <= label <= MAX_LABEL:
         raise UsageError(f"{source}: a label is a whole number from 1 to {MAX_LABEL}")
-    ties = None if label is None else f"label:{label}"
-    return FilmRegion(source, label, ties, film, contours_xy=(points_xy,), unit=unit)
+    return FilmRegion(source, label, film, contours_xy=(points_xy,), unit=unit)
 
 
 def split_film(text: str) -> tuple[str | None, str]:
@@ -252,20 +256,15 @@ def _numbered(exam: Exam, regions: Sequence[FilmRegion]) -> list[PlacedRegion]:
     joined: dict[int, PlacedRegion] = {}
     named: dict[str, int] = {}
     for region in regions:
-        label = region.label
-        if label is None:
-            label = named.get(region.ties or "") or next(free)
-        if region.ties is not None:
-            named.setdefault(region.ties, label)
+        label = region.label or named.get(region.tracking_uid or "") or next(free)
+        if region.tracking_uid is not None:
+            named[region.tracking_uid] = label
         drawn, flags = _on_film(region, exam)
         before = joined.get(label)
         if before is not None:
             drawn = drawn | before.region_yx
             flags = tuple(dict.fromkeys((*before.flags, *flags)))
-        ties, uid = region.ties, region.tracking_uid
-        if before is not None:
-            ties, uid = before.ties or ties, before.tracking_uid or uid
-        joined[label] = PlacedRegion(label, drawn, ties, uid, flags)
+        joined[label] = PlacedRegion(label, drawn, region.ties, flags)
     return [joined[label] for label in sorted(joined)]
 
 

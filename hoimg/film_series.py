@@ -178,7 +178,7 @@ def _tie_or_carry(
     if not asked.any():
         return
     label = max((r.label for r in other.regions), default=0) + 1
-    region = PlacedRegion(label, asked, key_of(one, region), region.tracking_uid, (CARRIED,))
+    region = PlacedRegion(label, asked, key_of(one, region), (CARRIED,))
     films[b] = with_regions(other, [region], settings)
 
 

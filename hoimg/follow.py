@@ -208,6 +208,7 @@ def _track(
             lesions=a.segmentation.lesions,
             observations=a.measurements.observations,
             metal=a.segmentation.metal,
+            volume=a.volume,
             known=_known(a, known.get(a.exam.exam_id, {})),
         )
         for a in analyses

@@ -94,7 +94,7 @@ def analyze_exam(
     if edits:
         segmentation, done = edited(volume, segmentation, edits, settings)
     if placed.mask is not None:
-        segmentation = _with_mask(segmentation, placed.mask, placed.lesion_flags)
+        segmentation = _with_mask(segmentation, placed.mask, placed.lesion_flags, volume)
     segmentation = replace(segmentation, findings=[*placed.findings, *told, *segmentation.findings])
     measurements = measured_in(exam, volume, segmentation, settings)
     return ExamAnalysis(
@@ -181,7 +181,7 @@ def analyze_patient(
         return analyze_film(exam, regions.get(exam.exam_id, ()), settings)
 
     unread: dict[str, Finding] = {}
-    refusals: list[InputRefused] = []
+    refusals: dict[str, InputRefused] = {}
 
     def contained(exam: Exam) -> ExamAnalysis | FilmAnalysis | None:
         """The exam analysed; None where its pixels refuse it, which is kept as a finding."""
@@ -191,7 +191,7 @@ def analyze_patient(
         except InputRefused as refused:
             if len(patient.exams) == 1 or refused.code.startswith("mask_"):
                 raise  # what the reader gave is wrong; leaving the exam out would hide that
-            refusals.append(refused)
+            refusals[exam.exam_id] = refused
             unread[exam.exam_id] = _why_unread(refused)
             return None
 
@@ -202,7 +202,7 @@ def analyze_patient(
         say("films: tying and comparing lesions")
         shown = tied_and_carried(shown, settings)
     if not analyses and not shown:
-        raise refusals[0]
+        raise next(refusals[e.exam_id] for e in patient.exams)
     onset_day = None
     if onset is not None and patient.baseline_date is not None:
         onset_day = (onset - patient.baseline_date).days
@@ -232,16 +232,18 @@ def analyze_patient(
         )
     )
     hips = {a.exam.exam_id: hips_of(a, lesions, settings) for a in analyses}
-    every: list[ExamAnalysis | FilmAnalysis] = [*analyses, *shown]
     together, doubts, placements = film_lesions(
         shown, course, settings, lesions, {} if names is None else names.by_tracking_uid, used
     )
     told = [*strangers([*strange, *drawn_elsewhere]), *doubts]
+    analysed: dict[str, ExamAnalysis | FilmAnalysis] = {
+        a.exam.exam_id: a for a in (*analyses, *shown)
+    }
     exams = [
         _exam_result(
             exam,
             patient,
-            next((a for a in every if a.exam is exam), None),
+            analysed.get(exam.exam_id),
             hips.get(exam.exam_id, []),
             unread,
             told,
@@ -307,7 +309,7 @@ def _guided_exam(patient: Patient, guidance: Guidance) -> str | None:
 
 
 def _with_mask(
-    segmentation: Segmentation, mask: Mask, flags: Mapping[int, Sequence[str]]
+    segmentation: Segmentation, mask: Mask, flags: Mapping[int, Sequence[str]], volume: CTVolume
 ) -> Segmentation:
     """The reader's own outlines in place of the lesions found.
 
@@ -315,6 +317,7 @@ def _with_mask(
         segmentation: Of the exam.
         mask: The outlines on the exam's voxels, one label each.
         flags: Label to what else is to be said of that outline.
+        volume: The exam.
     """
     import numpy as np
 
@@ -323,7 +326,7 @@ def _with_mask(
     inside = mask.array > 0
     labels = np.unique(mask.array[inside]).tolist()
     return replace(
-        taken_from(segmentation, inside),
+        taken_from(segmentation, mask.array, volume),
         lesions=mask,
         lesion_flags={label: [GIVEN, *flags.get(label, ())] for label in labels},
     )

@@ -13,8 +13,7 @@ import hoimg
 from hoimg.analysis import ExamAnalysis, excluded_of, images_of, measured_in, pixels_of
 from hoimg.errors import InputRefused
 from hoimg.follow import Course, Step, each, followed, hips_of
-from hoimg.geometry import Grid
-from hoimg.image import Mask
+from hoimg.image import CTVolume, Mask
 from hoimg.names import labelled
 from hoimg.outlines import GIVEN, Redrawn, outlines_of, redrawn
 from hoimg.results import Exam as ExamResult
@@ -112,7 +111,7 @@ def remeasure_exam(exam: Exam, saved: SavedReport, *, children: int | None = Non
             unreadable or no longer lie on the exam's voxels.
     """
     volume, _ = pixels_of(exam, saved.settings, children)  # their findings stand in the report
-    before = segmented_before(saved, exam.exam_id, volume.grid)
+    before = segmented_before(saved, exam.exam_id, volume)
     measurements = measured_in(exam, volume, before.segmentation, saved.settings)
     return ExamAnalysis(
         exam, volume, before.segmentation, measurements, before.outlines, before.tracking_uids
@@ -135,7 +134,7 @@ class SegmentedBefore:
     tracking_uids: Mapping[int, str]
 
 
-def segmented_before(saved: SavedReport, exam_id: str, grid: Grid) -> SegmentedBefore:
+def segmented_before(saved: SavedReport, exam_id: str, volume: CTVolume) -> SegmentedBefore:
     """Read an exam's maps back, as the stage of segmentation would give them.
 
     Where a reader redrew or added an outline, its voxels are no native bone and not left out.
@@ -143,13 +142,13 @@ def segmented_before(saved: SavedReport, exam_id: str, grid: Grid) -> SegmentedB
     Args:
         saved: The report.
         exam_id: One of its exams that have a label map.
-        grid: The exam's voxels, as its pixels were read now.
+        volume: The exam, as its pixels were read now.
 
     Raises:
         UsageError: when a map other than that of the lesions is missing or was changed.
-        InputRefused: when a map cannot be read, or does not lie on ``grid``.
+        InputRefused: when a map cannot be read, or does not lie on the exam's voxels.
     """
-    exam = saved.exam(exam_id)
+    exam, grid = saved.exam(exam_id), volume.grid
     anatomy = saved.anatomy(exam_id)
     written = anatomy.body.grid
     if not written.same_as(grid):
@@ -186,7 +185,8 @@ def segmented_before(saved: SavedReport, exam_id: str, grid: Grid) -> SegmentedB
         findings=_told(changed, {label: lesion.lesion_id for label, lesion in names.items()}),
     )
     if changed.drawn:
-        segmentation = taken_from(segmentation, np.isin(lesions.array, changed.drawn))
+        redrawn_only = lesions.array * np.isin(lesions.array, changed.drawn)
+        segmentation = taken_from(segmentation, redrawn_only, volume)
     outlines = tuple(o.model_copy(update={"flags": flags[o.label]}) for o in now)
     return SegmentedBefore(segmentation, outlines, {k: le.tracking_uid for k, le in names.items()})
 

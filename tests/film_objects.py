@@ -18,6 +18,16 @@ CALCIFICATION = Code("18115005", "SCT", "Pathologic calcification")
 ROWS, COLUMNS = 120, 160
 
 
+def new_file(path: Path, sop_class: str, sop: str) -> FileDataset:
+    """A DICOM file with what every object states, not yet written."""
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = sop_class, sop
+    ds = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    ds.SOPClassUID, ds.SOPInstanceUID = sop_class, sop
+    return ds
+
+
 def film_dataset(
     path: Path,
     stored: np.ndarray | None = None,
@@ -30,12 +40,7 @@ def film_dataset(
     """Write a complete DX film and return it as it was read back."""
     if stored is None:
         stored = np.full((ROWS, COLUMNS), 1000, np.uint16)
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
-    meta.MediaStorageSOPInstanceUID = sop
-    ds = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-    ds.SOPClassUID, ds.SOPInstanceUID = meta.MediaStorageSOPClassUID, sop
+    ds = new_file(path, "1.2.840.10008.5.1.4.1.1.1.1", sop)
     ds.StudyInstanceUID = f"1.2.826.0.1.3680043.8.498.{day}"
     ds.SeriesInstanceUID = f"{sop}.1"
     ds.PatientID, ds.PatientName, ds.PatientBirthDate, ds.PatientSex = (
@@ -49,7 +54,9 @@ def film_dataset(
     ds.SeriesNumber, ds.InstanceNumber, ds.Manufacturer = 1, 1, "maker"
     ds.ViewPosition, ds.BodyPartExamined = view, "HIP"
     ds.ImageLaterality = "R"
-    ds.Rows, ds.Columns = stored.shape
+    ds.Rows, ds.Columns = stored.shape[-2:]
+    if stored.ndim == 3:
+        ds.NumberOfFrames = len(stored)
     ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
     ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 12, 11, 0
     ds.ImagerPixelSpacing = ["0.2", "0.2"]
@@ -129,18 +136,19 @@ def write_tid1500(path: Path, film: Dataset, points: np.ndarray, kind: str, uid:
 
 
 def write_scoord(
-    path: Path, films: Sequence[Dataset], shapes: Sequence[tuple[str, Sequence[float]]]
+    path: Path,
+    films: Sequence[Dataset],
+    shapes: Sequence[tuple[str, Sequence[float]]],
+    *,
+    frame: int | None = None,
+    uids: Sequence[str] = (),
 ) -> Path:
-    """A bare structured report by hand: SCOORD items straight below its root."""
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.88.33"
-    meta.MediaStorageSOPInstanceUID = generate_uid()
-    ds = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-    ds.SOPClassUID, ds.SOPInstanceUID = (
-        meta.MediaStorageSOPClassUID,
-        meta.MediaStorageSOPInstanceUID,
-    )
+    """A bare structured report by hand: SCOORD items straight below its root.
+
+    A frame counts from 1. With tracking UIDs the items lie in groups within groups, of which each
+    states one, the outermost first.
+    """
+    ds = new_file(path, "1.2.840.10008.5.1.4.1.1.88.33", generate_uid())
     ds.Modality, ds.ValueType = "SR", "CONTAINER"
     items = []
     for film, (kind, numbers) in zip(films, shapes, strict=True):
@@ -150,11 +158,22 @@ def write_scoord(
             film.SOPInstanceUID,
         )
         image.RelationshipType, image.ValueType = "SELECTED FROM", "IMAGE"
+        if frame is not None:
+            sop.ReferencedFrameNumber = frame
         image.ReferencedSOPSequence = [sop]
         item.RelationshipType, item.ValueType = "CONTAINS", "SCOORD"
         item.GraphicType, item.GraphicData = kind, list(numbers)
         item.ContentSequence = [image]
         items.append(item)
+    for uid in reversed(uids):
+        group, stated, name = Dataset(), Dataset(), Dataset()
+        name.CodeValue, name.CodingSchemeDesignator = "112040", "DCM"
+        name.CodeMeaning = "Tracking Unique Identifier"
+        stated.RelationshipType, stated.ValueType, stated.UID = "HAS OBS CONTEXT", "UIDREF", uid
+        stated.ConceptNameCodeSequence = [name]
+        group.RelationshipType, group.ValueType = "CONTAINS", "CONTAINER"
+        group.ContentSequence = [stated, *items]
+        items = [group]
     ds.ContentSequence = items
     ds.save_as(path, enforce_file_format=True)
     return path
@@ -170,15 +189,7 @@ def write_gsps(
     **tags: Any,
 ) -> Path:
     """A presentation state with graphic objects on a film."""
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.11.1"
-    meta.MediaStorageSOPInstanceUID = generate_uid()
-    ds = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-    ds.SOPClassUID, ds.SOPInstanceUID = (
-        meta.MediaStorageSOPClassUID,
-        meta.MediaStorageSOPInstanceUID,
-    )
+    ds = new_file(path, "1.2.840.10008.5.1.4.1.1.11.1", generate_uid())
     ds.Modality = "PR"
     image, series, layer, area = Dataset(), Dataset(), Dataset(), Dataset()
     image.ReferencedSOPClassUID = film.SOPClassUID

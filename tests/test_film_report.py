@@ -6,7 +6,6 @@ import csv
 import hashlib
 import json
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,54 +15,17 @@ import numpy as np
 import pydicom
 import pytest
 from film_objects import film_dataset, write_gsps, write_seg, write_tid1500
-from limb_patient import limb, write_exams
+from film_reports import AREA_MM2, BOX, CENTRE, RADIUS, SIDE, SPACING, ball, made, only, report_of
 from PIL import Image
 from pydicom.data import get_testdata_file
-from scipy import ndimage
 
-import hoimg
 from hoimg.cli.main import run
-from hoimg.film_analysis import FilmAnalysis
-from hoimg.film_follow import film_lesions
-from hoimg.film_regions import PlacedRegion
-from hoimg.follow import Course
 from hoimg.image import Radiograph
-from hoimg.results import Lesion, Maturity, Observation, Report
-from hoimg.settings import Settings
+from hoimg.results import Report
+from hoimg.segment import film_outline
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # of highdicom
-SIDE, CENTRE, RADIUS = 300, (140, 150), 40.0
-SPACING = 0.2
-AREA_MM2 = np.pi * (RADIUS * SPACING) ** 2
-BOX = "box:85,75,215,205"
 UID = "1.2.826.0.1.3680043.8.498.321"
-
-
-def ball(radius: float = RADIUS, height: float = 250.0, seed: int = 5) -> np.ndarray:
-    """A film of soft tissue that grows thicker to one side, with the shadow of a ball on it."""
-    y, x = np.mgrid[:SIDE, :SIDE] + 0.5
-    inside = np.sqrt(np.clip(1 - ((y - CENTRE[0]) ** 2 + (x - CENTRE[1]) ** 2) / radius**2, 0, 1))
-    noise = np.random.default_rng(seed).normal(0, 12, (SIDE, SIDE))
-    film = 1200 + x + height * ndimage.gaussian_filter(inside, 1.0)
-    return np.rint(film + ndimage.gaussian_filter(noise, 0.6)).astype(np.uint16)
-
-
-def report_of(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "report.json").read_text())
-    return found
-
-
-def made(tmp_path: Path, *words: str, code: int = 0) -> dict[str, Any]:
-    """The report of what lies in ``in``."""
-    assert run(["report", str(tmp_path / "in"), "-o", str(tmp_path / "out"), *words]) == code
-    return report_of(tmp_path / "out") if code == 0 else {}
-
-
-def only(report: dict[str, Any]) -> dict[str, Any]:
-    [lesion] = report["lesions"]
-    [seen] = lesion["observations"]
-    assert isinstance(seen, dict)
-    return seen
 
 
 @pytest.fixture
@@ -171,6 +133,9 @@ def test_every_form_of_one_region_gives_one_result(film: pydicom.Dataset, tmp_pa
         *(["--roi", str(tmp_path / n)] for n in ("l.png", "l.nii.gz", "s.dcm", "t.dcm", "g.dcm")),
         ["--edits", str(tmp_path / "e.json")],
     ]
+    # Many corners make words longer than the name of a file can be.
+    dense = [p for x in range(85, 215) for p in (x, 75)] + corners[2:]
+    ways.append(["--roi", "polygon:" + ",".join(map(str, dense))])
     areas = {only(made(tmp_path, *way))["area_px2"] for way in ways}
     assert len(areas) == 1
 
@@ -216,17 +181,29 @@ def test_a_film_that_looks_inverted_gives_no_number(sample_data: Path, tmp_path:
     [path] = list((sample_data / "films" / "FF80DF").iterdir())
     ds = pydicom.dcmread(path)
     ds.decompress()
-    ds.PhotometricInterpretation = "MONOCHROME1"  # a lie: the pixels stay
-    if "PresentationLUTShape" in ds:
-        ds.PresentationLUTShape = "INVERSE"
+    # A lie that no tag contradicts: the pixels stay.
+    ds.PhotometricInterpretation, ds.PresentationLUTShape = "MONOCHROME1", "INVERSE"
+    del ds.PixelIntensityRelationshipSign
     (tmp_path / "in").mkdir()
     ds.save_as(tmp_path / "in" / "a")
     report = made(tmp_path, "--roi", "box:594,627,712,747")
     seen = only(report)
     assert (seen["status"], seen["area_px2"]) == ("not_measurable", None)
-    assert "film_looks_inverted" in seen["flags"] or "polarity_doubtful" in seen["flags"]
+    assert seen["flags"] == ["film_looks_inverted"]
     codes = [f["code"] for f in report["exams"][0]["findings"]]
     assert "polarity_doubtful" in codes
+
+
+def test_a_header_that_contradicts_itself_about_polarity_withholds_the_label(
+    tmp_path: Path,
+) -> None:
+    film_dataset(tmp_path / "in" / "a", ball(), PixelIntensityRelationshipSign=1)
+    report = made(tmp_path, "--roi", BOX)
+    seen = only(report)
+    assert seen["area_mm2"] == pytest.approx(AREA_MM2, rel=0.1)
+    assert "polarity_doubtful" in seen["flags"]
+    assert report["lesions"][0]["maturity"]["label"] == "indeterminate"
+    assert "polarity_doubtful" in report["lesions"][0]["maturity"]["reasons"]
 
 
 def two_exposures() -> np.ndarray:
@@ -245,6 +222,48 @@ def test_of_two_exposures_a_region_sees_its_own(tmp_path: Path) -> None:
     assert (seen["status"], seen["flags"][0]) == ("not_measurable", "region_across_exposures")
 
 
+@pytest.mark.parametrize(
+    ("stated", "told"),
+    [
+        ({}, "Whether text is burned into the pixels"),
+        ({"BurnedInAnnotation": "YES"}, "it may name the patient"),
+        ({"BurnedInAnnotation": "NO"}, None),
+    ],
+)
+def test_the_page_says_that_pictures_may_name_the_patient(
+    tmp_path: Path, stated: dict[str, str], told: str | None
+) -> None:
+    film_dataset(tmp_path / "in" / "a", ball(), **stated)
+    made(tmp_path, "--roi", BOX)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert ("before you share this page" in page) == (told is not None)
+    assert told is None or told in page
+
+
+@pytest.mark.parametrize(("first", "stop"), [(85, 215), (270, 400)])
+@pytest.mark.parametrize("turned", [False, True])
+def test_what_measures_a_region_is_given_its_own_exposure_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: int, stop: int, turned: bool
+) -> None:
+    stored = np.ascontiguousarray(two_exposures().T) if turned else two_exposures()
+    film_dataset(tmp_path / "in" / "a", stored)
+    given = []
+    ours = film_outline.outline_in_region
+
+    def outline(film: Radiograph, *rest: Any) -> film_outline.FilmOutline:
+        given.append(film.valid)
+        return ours(film, *rest)
+
+    monkeypatch.setattr(film_outline, "outline_in_region", outline)
+    corners = (75, first, 205, stop) if turned else (first, 75, stop, 205)
+    made(tmp_path, "--roi", "box:" + ",".join(map(str, corners)))
+    [valid] = given
+    known = valid.T if turned else valid
+    assert known[:, first:stop].all()
+    assert not known[:, 250:262].any()  # the band
+    assert not known[:, 262:].any() or not known[:, :250].any()
+
+
 def test_burned_in_text_stays_told(tmp_path: Path) -> None:
     film_dataset(tmp_path / "in" / "a", ball(), BurnedInAnnotation="YES")
     report = made(tmp_path, "--roi", BOX)
@@ -252,164 +271,7 @@ def test_burned_in_text_stays_told(tmp_path: Path) -> None:
     assert "burned_in_text" in [f["code"] for f in report["exams"][0]["findings"]]
 
 
-@pytest.fixture
-def four_films(tmp_path: Path) -> Path:
-    """AP and lateral at two dates."""
-    for k, (day, view) in enumerate(
-        [("20240110", "AP"), ("20240110", "LL"), ("20240601", "AP"), ("20240601", "LL")]
-    ):
-        film_dataset(tmp_path / "in" / f"{k}", ball(seed=k), sop=f"1.2.3.{k}", day=day, view=view)
-    return tmp_path
-
-
-def test_one_label_on_all_films_is_one_lesion_and_not_yet_mature(four_films: Path) -> None:
-    words = [w for k in range(4) for w in ("--roi", f"1=1.2.3.{k}:{BOX}")]
-    report = made(four_films, *words)
-    [lesion] = report["lesions"]
-    assert [o["exam_id"] for o in lesion["observations"]] == [e["exam_id"] for e in report["exams"]]
-    # A ball alone: nothing round it places one film onto another.
-    assert [c["comparable"] for c in lesion["changes"]] == [False, False]
-    assert lesion["maturity"]["label"] != "mature"
-    again = made(four_films, *words)["lesions"][0]
-    assert (again["lesion_id"], again["tracking_uid"]) == (
-        lesion["lesion_id"],
-        lesion["tracking_uid"],
-    )
-
-
-def test_regions_without_labels_tie_nothing(four_films: Path) -> None:
-    words = [w for k in range(4) for w in ("--roi", f"1.2.3.{k}:{BOX}")]
-    report = made(four_films, *words)
-    assert [len(x["observations"]) for x in report["lesions"]] == [1] * 4
-    assert len({x["lesion_id"] for x in report["lesions"]}) == 4
-    assert len({x["tracking_uid"] for x in report["lesions"]}) == 4
-
-
-@pytest.mark.parametrize(
-    ("words", "code", "said"),
-    [
-        (["--roi", BOX], 2, "name one as FILM"),
-        (["--roi", "1.2.3.9:" + BOX], 3, "none of these films"),
-        (["--roi", "sphere:1,2,3,4"], 2, "only films"),
-        (["--seed", "1,2,3"], 2, "only films"),
-        (["--roi", "1.2.3.0:nothing.png"], 2, "no such file"),
-        (["--roi", "1.2.3.0:box:900,900,950,950"], 3, "holds no pixel"),
-    ],
-)
-def test_what_fits_no_film_ends_with_its_exit_code(
-    four_films: Path, capsys: pytest.CaptureFixture[str], words: list[str], code: int, said: str
-) -> None:
-    made(four_films, *words, code=code)
-    assert said in capsys.readouterr().err
-    assert not (four_films / "out").exists()
-
-
-@pytest.fixture(scope="module")
-def with_ct(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two CT of one patient, films before, between and at the second."""
-    folder = tmp_path_factory.mktemp("both")
-    write_exams(folder / "in", {30: limb(8.0, seed=1), 130: limb(8.0, seed=2)})
-    who = {"PatientID": "SIM-0001", "PatientName": "Simulated^Patient"}
-    for k, day in enumerate(("20200101", "20200301", "20200510")):
-        film_dataset(folder / "in" / f"film{k}", ball(seed=k), sop=f"1.2.3.{k}", day=day, **who)
-    return folder
-
-
-def test_ct_and_films_stand_in_one_time_line(with_ct: Path) -> None:
-    words = ["--roi", f"1=1.2.3.0:{BOX}", "--roi", f"1=1.2.3.2:{BOX}"]
-    report = made(with_ct, *words)
-    kinds = [(e["days_from_baseline"], e["modality"]) for e in report["exams"]]
-    assert kinds[:3] == [(0, "DX"), (30, "CT"), (60, "DX")]
-    assert sorted(kinds[3:]) == [(130, "CT"), (130, "DX")]
-    ct, drawn = sorted(report["lesions"], key=lambda x: x["observations"][0]["area_px2"] or 0)
-    by_id = {e["exam_id"]: e for e in report["exams"]}
-    assert [by_id[o["exam_id"]]["modality"] for o in ct["observations"]] == ["CT", "CT"]
-    assert [by_id[o["exam_id"]]["modality"] for o in drawn["observations"]] == ["DX", "DX"]
-    assert ct["lesion_id"] != drawn["lesion_id"]
-    assert [c["category"] for c in ct["changes"]] == ["no_detectable_change"]
-    assert len(report["totals"]["exams"]) == 2
-    assert [t["lesions"] for t in report["totals"]["exams"]] == [1, 1]
-    page = (with_ct / "out" / "report.html").read_text()
-    assert "ossification on CT and films" in page
-    for exam in report["exams"]:
-        assert (with_ct / "out" / exam["labelmap"]).is_file()
-        folder = (with_ct / "out" / exam["labelmap"]).parent
-        assert (folder / "lesions.seg.dcm").exists() == (exam["modality"] == "CT")
-
-
-def test_a_ct_is_not_changed_by_films_beside_it(with_ct: Path, tmp_path: Path) -> None:
-    alone = [str(with_ct / "in" / d) for d in ("day30", "day130")]
-    assert run(["report", *alone, "-o", str(tmp_path / "ct")]) == 0
-    assert run(["report", str(with_ct / "in"), "-o", str(tmp_path / "both")]) == 0
-    [before], [after] = (report_of(tmp_path / n)["lesions"] for n in ("ct", "both"))
-    assert [o["volume_mm3"] for o in before["observations"]] == [
-        o["volume_mm3"] for o in after["observations"]
-    ]
-    assert before["maturity"]["label"] == after["maturity"]["label"]
-
-
-def test_a_region_in_space_goes_to_the_only_ct(with_ct: Path, tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    for name in ("day30", "film0"):
-        source = with_ct / "in" / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / "in" / name)
-    report = made(tmp_path, "--roi", "sphere:-26,4,139,25", "--roi", BOX)
-    assert sorted(
-        o["volume_mm3"] is None for x in report["lesions"] for o in x["observations"]
-    ) == [False, True]
-
-
-def film_analysis(exam: Any, label: int, uid: str | None, ties: str | None) -> FilmAnalysis:
-    region = PlacedRegion(label, np.ones((4, 4), bool), ties, uid)
-    seen = Observation(exam_id=exam.exam_id, status="measured", label=label, area_mm2=100.0)
-    pixels = Radiograph(np.zeros((4, 4), np.float32), None, "none")
-    return FilmAnalysis(exam, pixels, (region,), np.zeros((4, 4), np.uint16), {label: seen})
-
-
-def test_a_tracking_uid_ties_films_to_a_lesion_of_ct(four_films: Path) -> None:
-    exams = hoimg.read_patient(four_films / "in").exams
-    ct = Lesion(
-        lesion_id="L4",
-        tracking_uid=UID,
-        observations=[Observation(exam_id="ct", status="measured", volume_mm3=9.0)],
-        changes=[],
-        maturity=Maturity(label="immature", reasons=["volume_increase"], criteria=[]),
-    )
-    days = {e.exam_id: e.days_from_baseline for e in exams} | {"ct": 200}
-    course = Course("p", days, None, None)
-    films = [film_analysis(exams[0], 1, UID, f"uid:{UID}"), film_analysis(exams[2], 1, None, None)]
-    found, told, _ = film_lesions(films, course, Settings(), [ct], {}, {"L1"})
-    assert [x.lesion_id for x in found] == ["L4", "L2"]
-    assert [o.exam_id for o in found[0].observations] == [exams[0].exam_id, "ct"]
-    assert (found[0].maturity, told) == (ct.maturity, [])
-
-
-def test_one_label_on_right_and_left_is_two_lesions(tmp_path: Path) -> None:
-    for k, side in enumerate("RLR"):
-        film_dataset(
-            tmp_path / "in" / f"{k}", sop=f"1.2.3.{k}", day=f"2024010{k + 1}", ImageLaterality=side
-        )
-    exams = hoimg.read_patient(tmp_path / "in").exams
-    course = Course("p", {e.exam_id: e.days_from_baseline for e in exams}, None, None)
-    films = [film_analysis(e, 1, None, "label:1") for e in exams]
-    found, [told], _ = film_lesions(films, course, Settings(), [], {})
-    assert [[o.exam_id for o in x.observations] for x in found] == [
-        [exams[0].exam_id, exams[2].exam_id],
-        [exams[1].exam_id],
-    ]
-    assert told.code == "label_on_both_sides"
-
-
-def test_an_unreadable_film_does_not_stop_the_others(four_films: Path) -> None:
-    patient = hoimg.read_patient(four_films / "in")
-    broken = four_films / "in" / "2"
-    broken.write_bytes(broken.read_bytes()[:-5000])
-    report = hoimg.analyze_patient(patient).report
-    assert len(report.exams) == 4
-    assert [any(f.level == "error" for f in e.findings) for e in report.exams].count(True) == 1
-
-
-def test_a_film_is_drawn_lighter_where_it_attenuates_more(tmp_path: Path) -> None:
+def test_a_film_stored_the_other_way_round_gives_the_same_numbers(tmp_path: Path) -> None:
     stored = 4095 - ball()
     film_dataset(tmp_path / "in" / "a", stored, PhotometricInterpretation="MONOCHROME1")
     seen = only(made(tmp_path, "--roi", BOX))

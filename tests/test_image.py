@@ -176,7 +176,7 @@ def test_resampling_onto_the_same_grid_changes_nothing():
     assert resample_mask(mask, oblique_grid()) is mask
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(1, 4), st.integers(0, 3), st.integers(0, 3))
 def test_resampling_moves_a_block_by_position(dz, dy, dx):
     # The target is a crop of the source: every voxel must take the label at its own place.

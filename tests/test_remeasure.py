@@ -139,20 +139,32 @@ def seen(lesion: Lesion, exam_id: str) -> Observation:
 
 
 def expected(
-    made: Made, number: int, labels: np.ndarray, not_bone: np.ndarray
+    made: Made, number: int, labels: np.ndarray, drawn: np.ndarray, bone: np.ndarray
 ) -> dict[int, Observation]:
     """What the stage of measuring says of a label map, beside the run's own anatomy.
 
-    The anatomy is the one that the run had in memory, not that of the file.
+    The anatomy is the one that the run had in memory, not that of the file. Of its bone, ``bone``
+    is what may be left: all but what was drawn, and beside that but fainter voxels within 3 mm.
     """
+    from scipy.ndimage import distance_transform_edt
+
     exam_id = made.ids[number]
     images = made.result.images[exam_id]
     assert images.anatomy is not None
+    before, spacing = images.anatomy.skeleton.array, images.volume.grid.spacing_zyx_mm
+    assert not (bone & ~before).any()
+    assert not (bone & drawn).any()
+    blur = before & ~bone & ~drawn
+    # Voxels count whole: 3 mm are two voxels along each axis here.
+    assert distance_transform_edt(~drawn, sampling=spacing)[blur].max(initial=0) <= np.linalg.norm(
+        2 * np.array(spacing)
+    )
+    assert images.volume.hu[blur].max(initial=0) < 0.7 * images.volume.hu[drawn].max()
     measured = measure_exam(
         exam_id,
         images.volume,
         Mask(labels.astype(np.uint16), images.volume.grid),
-        skeleton=Mask(images.anatomy.skeleton.array & ~not_bone, images.volume.grid),
+        skeleton=Mask(bone, images.volume.grid),
         metal=images.anatomy.metal,
         body=images.anatomy.body,
         settings=Settings().measure,
@@ -246,7 +258,8 @@ def test_a_widened_outline_gets_its_own_numbers_and_the_others_keep_theirs(
     result = again(copy, made.scans)
     report = result.report
     after = lesion_at(report, exam_id, 1)
-    wanted = expected(made, 1, labels, drawn[0])
+    bone = result.images[exam_id].anatomy.skeleton.array
+    wanted = expected(made, 1, labels, drawn[0], bone)
     assert numbers(seen(after, exam_id)) == numbers(wanted[1])
     assert numbers(seen(after, exam_id)) != numbers(seen(before, exam_id))
     assert "outline_edited" in seen(after, exam_id).flags
@@ -290,7 +303,8 @@ def test_a_new_ball_is_a_new_lesion_and_takes_its_voxels_from_what_was_there(
     result = again(copy, made.scans)
     report = result.report
     new = lesion_at(report, exam_id, 7)
-    wanted = expected(made, 2, labels, shape)
+    bone = result.images[exam_id].anatomy.skeleton.array
+    wanted = expected(made, 2, labels, shape, bone)
     assert numbers(seen(new, exam_id)) == numbers(wanted[7])
     assert "outline_given" in seen(new, exam_id).flags
     assert [c.category for c in new.changes] == ["new"]
@@ -342,21 +356,32 @@ def test_a_removed_label_is_a_lesion_not_seen_there(made, copy, nothing_segments
     assert [o.label for o in exam.outlines] == [1]
 
 
+def cut_in_half(labels: np.ndarray) -> None:
+    z = np.argwhere(labels == 1)[:, 0]
+    labels[: int(z.mean())][labels[: int(z.mean())] == 1] = 0
+
+
 def test_a_lesion_that_shrank_keeps_its_tracking_uid(made, copy, nothing_segments):
     """A UID made anew would follow from the centroid, which moves with the outline."""
     before = lesion_at(made.report, made.ids[0], 1)
 
-    def cut(labels: np.ndarray) -> None:
-        z = np.argwhere(labels == 1)[:, 0]
-        labels[: int(z.mean())][labels[: int(z.mean())] == 1] = 0
-
-    redraw(copy, made.ids[0], cut)
+    redraw(copy, made.ids[0], cut_in_half)
     after = lesion_at(again(copy, made.scans).report, made.ids[0], 1)
     moved = np.subtract(
         seen(after, made.ids[0]).centroid_lps_mm, seen(before, made.ids[0]).centroid_lps_mm
     )
     assert np.linalg.norm(moved) > 2
     assert after.tracking_uid == before.tracking_uid
+
+
+def test_a_lesion_that_lost_half_of_its_outline_alone_did_not_shrink(made, copy, nothing_segments):
+    """The scans are compared too: the rest of it is still there."""
+    redraw(copy, made.ids[2], cut_in_half)
+    after = lesion_at(again(copy, made.scans).report, made.ids[2], 1)
+    (into,) = [c for c in after.changes if (c.from_exam, c.to_exam) == tuple(made.ids[1:])]
+    assert into.volume_change_pct < -20
+    assert (into.category, into.comparable) == ("no_detectable_change", False)
+    assert "change_not_in_images" in into.flags
 
 
 def test_a_redrawn_report_measured_again_is_the_same_again(made, copy, tmp_path, nothing_segments):
@@ -553,4 +578,4 @@ def test_a_volume_on_other_voxels_than_the_maps_is_refused(made, tmp_path):
     saved = read_saved(made.folder)
     moved = Grid(GRID.size_zyx, GRID.spacing_zyx_mm, (0.0, 0.0, 0.0))
     with pytest.raises(InputRefused, match=made.ids[0]):
-        segmented_before(saved, made.ids[0], moved)
+        segmented_before(saved, made.ids[0], CTVolume(np.zeros(GRID.size_zyx, np.int16), moved))

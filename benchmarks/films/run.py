@@ -20,9 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from cases import films_of
 from score import table
 
-from hoimg.dicom import load_radiograph, scan
+from hoimg.dicom import load_radiograph
 from hoimg.image import Radiograph
 from hoimg.measure.film import FilmMeasurement, measure_on_film
 from hoimg.segment.film_outline import outline_in_region
@@ -67,13 +68,9 @@ def case_facts(folder: Path, kind: str) -> Iterator[Facts]:
     case = json.loads((folder / "case.json").read_text(encoding="utf-8"))
     settings = Settings()
     for number, exam in enumerate(case["exams"]):
-        found = {
-            film.file.resolve(): film
-            for series in scan(folder / exam["folder"], settings).series
-            for film in series.films
-        }
-        for place, entry in enumerate(exam["films"]):
-            film = load_radiograph(found[(folder / entry["file"]).resolve()])
+        found = films_of(folder, exam, settings)
+        for place, (entry, info) in enumerate(zip(exam["films"], found, strict=True)):
+            film = load_radiograph(info)
             labels = np.asarray(Image.open(folder / entry["labelmap"]))
             for lesion in case["lesions"]:
                 for seen in lesion["observations"]:

@@ -216,10 +216,13 @@ def clear_cut(patient: Facts) -> list[tuple[Facts, str | None, list[str]]]:
             continue
         if not undisturbed(now) or now["volume_mm3"] < 1000 or exam["slice_mm"] > 1.5:
             continue
-        # What a perfect reader could call from comparable exams; the simulator's own rules.
         if lesion["label"] == "indeterminate" or now["track"] is None:
             continue
-        if lesion["label"] == "mature" and not _constant(patient, lesion):
+        if lesion["label"] == "mature":
+            sure = now["stage"] >= 0.9 and _constant(patient, lesion)
+        else:
+            sure = now["stage"] <= 0.3 or _grown(patient, lesion)
+        if not sure:
             continue
         out.append((lesion, *last_label(patient, lesion)))
     return out
@@ -277,6 +280,16 @@ def _constant(patient: Facts, lesion: Facts) -> bool:
         and abs(s["volume_mm3"] / now["volume_mm3"] - 1) < 0.005
         and s["stage"] == now["stage"]
         for i, s in enumerate(lesion["seen"][:last])
+    )
+
+
+def _grown(patient: Facts, lesion: Facts) -> bool:
+    """Grown by more than the RC's least since the exam before, made alike."""
+    before, now = lesion["seen"][-2:]
+    return bool(
+        undisturbed(before)
+        and alike(*patient["exams"][-2:])
+        and now["volume_mm3"] > 1.25 * before["volume_mm3"]
     )
 
 

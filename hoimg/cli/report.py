@@ -199,12 +199,15 @@ def _regions(texts: list[str]) -> tuple[Path | None, list[Region], list[FilmRegi
     shapes: list[Region] = []
     films: list[FilmRegion] = []
     for text in texts:
-        name, path = (None, text) if Path(text).exists() else split_film(text)
         if (drawn := parse_film_region(text)) is not None:
             films.append(drawn)
-        elif (shape := parse_region(text)) is not None:
+            continue
+        if (shape := parse_region(text)) is not None:
             shapes.append(shape)
-        elif name is not None or is_film_file(Path(path)):
+            continue
+        # Only now a path: a polygon may be longer than the name of a file can be.
+        name, path = (None, text) if Path(text).exists() else split_film(text)
+        if name is not None or is_film_file(Path(path)):
             if not Path(path).is_file():
                 raise UsageError(f"--roi {path}: no such file")
             films += read_film_regions(Path(path), name)

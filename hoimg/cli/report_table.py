@@ -36,7 +36,8 @@ def print_table(result: PatientResult, page: Path, console: Console) -> None:
             if last.volume_ci95_mm3 is not None:
                 low, high = (v / 1000 for v in last.volume_ci95_mm3)
                 size += f" ({low:.2f}-{high:.2f})"
-        seen = f"day {', '.join(dict.fromkeys(str(days[o.exam_id]) for o in measured))}"
+        shown = ", ".join(dict.fromkeys(str(days[o.exam_id]) for o in measured))
+        seen = f"day {shown}" if shown else "-"
         why = "; ".join(reason.replace("_", " ") for reason in lesion.maturity.reasons)
         print(f"{lesion.lesion_id:8}{seen:14}{size:>28}  {lesion.maturity.label:15}{why}")
     bare = [e.exam_id for e in report.exams if any(f.code == NO_REGION for f in e.findings)]

@@ -12,8 +12,9 @@ from datetime import date, timedelta
 
 from hoimg.maturity.followup import STILL_A_PRIOR
 from hoimg.maturity.gate import gate_fov, gate_metal, gate_mimic
-from hoimg.maturity.label import Evidence, decide
-from hoimg.maturity.rules import CONCEPT, r5_age
+from hoimg.maturity.history import mature_since
+from hoimg.maturity.label import Evidence, decide, earliest_day, never_measured
+from hoimg.maturity.rules import Limits, margin_limits, r5_age, rim_limits
 from hoimg.maturity.wording import summarise
 from hoimg.results import (
     Change,
@@ -88,13 +89,7 @@ def assess_on_films(
     ordered = sorted(observations, key=lambda o: films[o.exam_id].day)
     measured = [o for o in ordered if o.status == "measured"]
     if not measured:
-        return Maturity(
-            label="indeterminate",
-            exam_id=ordered[-1].exam_id if ordered else None,
-            reasons=["never_measured"],
-            summary=summarise("indeterminate", ["never_measured"]),
-            criteria=[],
-        )
+        return never_measured(ordered)
     now = _assess(measured, changes, films, settings, baseline_date, onset_day)
     history = []
     for day in sorted({films[o.exam_id].day for o in measured}):
@@ -104,11 +99,7 @@ def assess_on_films(
         history.append(
             LabelAt(exam_id=found.exam_id or "", day=day, label=found.label, reasons=found.reasons)
         )
-    since = None
-    for entry in reversed(history):
-        if now.label != "mature" or entry.label != "mature":
-            break
-        since = entry.exam_id
+    since = mature_since(now, history)
     return now.model_copy(update={"history": history, "mature_since_exam": since})
 
 
@@ -124,7 +115,20 @@ def _assess(
     judged = [o for o in measured if films[o.exam_id].day == day]
     gate = _gate(judged, settings)
     reasons_of_gate = _gate_reasons(gate)
-    r1, r2 = _rim(judged, settings), _margin(judged, settings)
+    r1 = _on_each(
+        "R1",
+        "corticated contour",
+        "fraction of the outline",
+        [o.corticated_fraction for o in judged],
+        rim_limits(settings),
+    )
+    r2 = _on_each(
+        "R2",
+        "sharp margin",
+        "times the edge of cortex on the same film",
+        [o.edge_ratio for o in judged],
+        margin_limits(settings),
+    )
     r4, r4_reasons = _serial(judged, measured, changes, films, settings)
     r5 = r5_age(None if onset_day is None else day - onset_day, settings)
     evidence = Evidence(
@@ -245,56 +249,14 @@ def _together(results: Sequence[CriterionResult]) -> CriterionResult:
     return "unrated" if "unrated" in results else "intermediate"
 
 
-def _rim(judged: Sequence[Observation], settings: MaturitySettings) -> Criterion:
-    values = [o.corticated_fraction for o in judged]
-    results: list[CriterionResult] = [
-        "unrated"
-        if v is None
-        else "pass"
-        if v >= settings.rim_pass
-        else "fail"
-        if v <= settings.rim_fail
-        else "intermediate"
-        for v in values
-    ]
+def _on_each(
+    id_: str, name: str, unit: str, values: Sequence[float | None], limits: Limits
+) -> Criterion:
+    """A rule on every film: with the least ripe value, and what they say together."""
     known = [v for v in values if v is not None]
-    return Criterion(
-        id="R1",
-        name="corticated contour",
-        value=min(known, default=None),
-        unit="fraction of the outline",
-        pass_at=f">= {settings.rim_pass:g}",
-        fail_at=f"<= {settings.rim_fail:g}",
-        result=_together(results),
-        evidence=CONCEPT,
-        note=_each(values),
-    )
-
-
-def _margin(judged: Sequence[Observation], settings: MaturitySettings) -> Criterion:
-    values = [o.edge_ratio for o in judged]
-    results: list[CriterionResult] = [
-        "unrated"
-        if v is None
-        else "pass"
-        if v <= settings.edge_pass
-        else "fail"
-        if v >= settings.edge_fail
-        else "intermediate"
-        for v in values
-    ]
-    known = [v for v in values if v is not None]
-    return Criterion(
-        id="R2",
-        name="sharp margin",
-        value=max(known, default=None),
-        unit="times the edge of cortex on the same film",
-        pass_at=f"<= {settings.edge_pass:g}",
-        fail_at=f">= {settings.edge_fail:g}",
-        result=_together(results),
-        evidence=CONCEPT,
-        note=_each(values),
-    )
+    worst = min(known, default=None) if limits.upwards else max(known, default=None)
+    result = _together([limits.rate(v) for v in values])
+    return limits.criterion(id_, name, worst, unit, result, _each(values))
 
 
 def _each(values: Sequence[float | None]) -> str:
@@ -393,9 +355,7 @@ def _follow_up(
         return FollowUp(flags=["mimic_not_settled_by_follow_up"])
     if not STILL_A_PRIOR.issuperset(gate_reasons):
         return None
-    earliest = day + settings.serial_min_days
-    if onset_day is not None:
-        earliest = max(earliest, onset_day + settings.age_min_days)
+    earliest = earliest_day(day, onset_day, settings)
     return FollowUp(
         earliest_day=earliest,
         earliest_date=None if baseline_date is None else baseline_date + timedelta(earliest),

@@ -17,6 +17,15 @@ REFUSED = ("hip_not_in_view", "hip_not_separable")
 """Flags of a hip whose two sides are not known: nothing is graded."""
 
 Gap = Literal["wide", "borderline", "narrow", "bridged"]
+Brooker = Literal["0", "I", "II", "borderline II/III", "III", "IV (apparent)"]
+DellaValle = Literal["A", "B", "borderline B/C", "C"]
+BY_GAP: Mapping[Gap, tuple[Brooker, DellaValle]] = {
+    "wide": ("II", "B"),
+    "borderline": ("borderline II/III", "borderline B/C"),
+    "narrow": ("III", "C"),
+    "bridged": ("IV (apparent)", "C"),
+}
+"""What a gap between opposing ossification says, on CT as on films."""
 
 
 def grade_hip(
@@ -41,7 +50,9 @@ def grade_hip(
         told: dict[str, Any] = {}
         flags = ["gap_not_measured"]
     elif joined and hip.gap_mm is not None:
-        told, flags = _by_gap(gap_class(hip.gap_mm, settings)), []
+        brooker, della_valle = BY_GAP[gap_class(hip.gap_mm, settings)]
+        told = {"brooker_equivalent": brooker, "della_valle_equivalent": della_valle}
+        flags = []
     else:
         told, flags = _islands(hip, observations, settings)
     site, why = _mavrogenis(hip, settings)
@@ -58,13 +69,6 @@ def gap_class(gap_mm: float, settings: MaturitySettings) -> Gap:
     if gap_mm < limit * (1 - share):
         return "narrow"
     return "borderline" if gap_mm <= limit * (1 + share) else "wide"
-
-
-def _by_gap(gap: Gap) -> dict[str, Any]:
-    brooker = {"wide": "II", "borderline": "borderline II/III", "narrow": "III",
-               "bridged": "IV (apparent)"}  # fmt: skip
-    della_valle = {"wide": "B", "borderline": "borderline B/C", "narrow": "C", "bridged": "C"}
-    return {"brooker_equivalent": brooker[gap], "della_valle_equivalent": della_valle[gap]}
 
 
 def _islands(

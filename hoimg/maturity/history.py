@@ -72,10 +72,12 @@ def assess_over_time(
                     stage_ledermann=found.stage_ledermann,
                 )
             )
-    return now.model_copy(update={"history": history, "mature_since_exam": _since(now, history)})
+    since = mature_since(now, history)
+    return now.model_copy(update={"history": history, "mature_since_exam": since})
 
 
-def _since(now: Maturity, history: Sequence[LabelAt]) -> str | None:
+def mature_since(now: Maturity, history: Sequence[LabelAt]) -> str | None:
+    """The first of the exams in a row up to now that were all labelled mature; None for none."""
     if now.label != "mature":
         return None
     since = None

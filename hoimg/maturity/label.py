@@ -107,13 +107,7 @@ def assess(
     # A radiograph gives no volume; it must not hide the CT before it.
     volumes = [o for o in measured if o.volume_mm3 is not None or o.area_mm2 is None]
     if not measured:
-        return Maturity(
-            label="indeterminate",
-            exam_id=ordered[-1].exam_id if ordered else None,
-            reasons=["never_measured"],
-            summary=summarise("indeterminate", ["never_measured"]),
-            criteria=[],
-        )
+        return never_measured(ordered)
     latest = (volumes or measured)[-1]
     acquisition = acquisitions.get(latest.exam_id, Acquisition())
     day = days[latest.exam_id]
@@ -157,10 +151,25 @@ def assess(
             reasons,
             evidence.gate_reasons,
             day,
-            _earliest(day, onset_day, settings),
+            earliest_day(day, onset_day, settings),
             settings,
             baseline_date=baseline_date,
         ),
+    )
+
+
+def never_measured(ordered: Sequence[Observation]) -> Maturity:
+    """Of a lesion that no exam measured.
+
+    Args:
+        ordered: Its observations in date order; the label speaks of the last one.
+    """
+    return Maturity(
+        label="indeterminate",
+        exam_id=ordered[-1].exam_id if ordered else None,
+        reasons=["never_measured"],
+        summary=summarise("indeterminate", ["never_measured"]),
+        criteria=[],
     )
 
 
@@ -236,10 +245,11 @@ def _followup_day(
         return None
     if not STILL_A_PRIOR.issuperset(gate_reasons):
         return None
-    return _earliest(day, onset_day, settings)
+    return earliest_day(day, onset_day, settings)
 
 
-def _earliest(day: int, onset_day: int | None, settings: MaturitySettings) -> int:
+def earliest_day(day: int, onset_day: int | None, settings: MaturitySettings) -> int:
+    """First day on which an exam could rate stability since ``day``, and age where it is known."""
     earliest = day + settings.serial_min_days
     if onset_day is not None:
         earliest = max(earliest, onset_day + settings.age_min_days)

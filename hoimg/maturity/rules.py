@@ -6,6 +6,8 @@ concepts of R1, R2 and R6 are established; none of their numbers is.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from hoimg.maturity.gate import effective_slice_mm
 from hoimg.results import Acquisition, Criterion, CriterionResult, Observation
 from hoimg.settings import MaturitySettings
@@ -13,55 +15,82 @@ from hoimg.settings import MaturitySettings
 CONCEPT = "concept established; number default (engineering choice)"
 
 
+@dataclass(frozen=True)
+class Limits:
+    """The two limits of a rule; a value at a limit has reached it.
+
+    Attributes:
+        passes: From here on the rule passes.
+        fails: From here on, the other way, it fails.
+        upwards: Whether greater values are riper.
+    """
+
+    passes: float
+    fails: float
+    upwards: bool
+
+    def rate(self, value: float | None) -> CriterionResult:
+        """A value by the limits; unrated without one."""
+        if value is None:
+            return "unrated"
+        sign = 1.0 if self.upwards else -1.0
+        if sign * value >= sign * self.passes:
+            return "pass"
+        return "fail" if sign * value <= sign * self.fails else "intermediate"
+
+    def criterion(
+        self,
+        id_: str,
+        name: str,
+        value: float | None,
+        unit: str,
+        result: CriterionResult,
+        note: str,
+    ) -> Criterion:
+        """The rule with its limits in words."""
+        passes, fails = (">=", "<=") if self.upwards else ("<=", ">=")
+        return Criterion(
+            id=id_,
+            name=name,
+            value=value,
+            unit=unit,
+            pass_at=f"{passes} {self.passes:g}",
+            fail_at=f"{fails} {self.fails:g}",
+            result=result,
+            evidence=CONCEPT,
+            note=note,
+        )
+
+
+def rim_limits(settings: MaturitySettings) -> Limits:
+    """Of R1, on CT and on films."""
+    return Limits(settings.rim_pass, settings.rim_fail, upwards=True)
+
+
+def margin_limits(settings: MaturitySettings) -> Limits:
+    """Of R2, on CT and on films."""
+    return Limits(settings.edge_pass, settings.edge_fail, upwards=False)
+
+
 def r1_rim(
     observation: Observation, acquisition: Acquisition, settings: MaturitySettings
 ) -> Criterion:
     """R1: the fraction of the surface that carries a cortex-like rim (higher is riper)."""
-    value = observation.rim_fraction
-    result: CriterionResult = "intermediate"
+    value, limits = observation.rim_fraction, rim_limits(settings)
     note = _why_unrated(value, acquisition, settings)
-    if note or value is None:
-        result = "unrated"
-    elif value >= settings.rim_pass:
-        result = "pass"
-    elif value <= settings.rim_fail:
-        result = "fail"
-    return Criterion(
-        id="R1",
-        name="cortical rim",
-        value=value,
-        unit="fraction of the surface",
-        pass_at=f">= {settings.rim_pass:g}",
-        fail_at=f"<= {settings.rim_fail:g}",
-        result=result,
-        evidence=CONCEPT,
-        note=note,
-    )
+    result = "unrated" if note else limits.rate(value)
+    return limits.criterion("R1", "cortical rim", value, "fraction of the surface", result, note)
 
 
 def r2_margin(
     observation: Observation, acquisition: Acquisition, settings: MaturitySettings
 ) -> Criterion:
     """R2: edge width relative to the patient's own normal cortex (lower is riper)."""
-    value = observation.edge_ratio
-    result: CriterionResult = "intermediate"
+    value, limits = observation.edge_ratio, margin_limits(settings)
     note = _why_unrated(value, acquisition, settings)
-    if note or value is None:
-        result = "unrated"
-    elif value <= settings.edge_pass:
-        result = "pass"
-    elif value >= settings.edge_fail:
-        result = "fail"
-    return Criterion(
-        id="R2",
-        name="sharp margin",
-        value=value,
-        unit="times the own cortex's edge",
-        pass_at=f"<= {settings.edge_pass:g}",
-        fail_at=f">= {settings.edge_fail:g}",
-        result=result,
-        evidence=CONCEPT,
-        note=note,
+    result = "unrated" if note else limits.rate(value)
+    return limits.criterion(
+        "R2", "sharp margin", value, "times the own cortex's edge", result, note
     )
 
 

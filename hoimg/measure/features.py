@@ -19,6 +19,9 @@ from hoimg.settings import MeasureSettings
 
 Floats = NDArray[np.float64]
 
+CORE_TOO_SMALL = "core_too_small"
+"""Flag: CORE is null, and ZONE too unless the body grows denser inwards throughout."""
+
 
 @dataclass(frozen=True)
 class Features:
@@ -87,14 +90,16 @@ def features_of(
         if cortex_width_mm is None:
             flags.append("edge_unrated_no_cortex")
         else:
-            widths = edge_widths(envelope, settings) / cortex_width_mm
-            low, edge, high = np.quantile(widths, sure.median_ranks(sure.independent_profiles))
+            ratios = edge_ratios(envelope, cortex_width_mm, settings)
+            low, edge, high = np.quantile(ratios, sure.median_ranks(sure.independent_profiles))
             edge_ci = (float(low), float(high))
     zone = zone_contrast(sure, depths, voxel_mm3)
     core: float | None = None
     core_ci: Interval | None = None
     if isinstance(zone, str):
         flags.append(zone)
+    elif _too_small(depths, voxel_mm3, settings):
+        flags.append(CORE_TOO_SMALL)
     elif rim is None:
         flags.append("core_unrated_without_rim")
     elif rim < settings.core_enclosed_rim:
@@ -133,21 +138,21 @@ def rim_fraction(envelope: Envelope, threshold_hu: float) -> float:
     return float(area[hit].sum() / area[rated].sum())
 
 
-def edge_widths(envelope: Envelope, settings: MeasureSettings) -> Floats:
-    """10-90 % widths of the free surface's profiles, mm.
+def edge_ratios(envelope: Envelope, cortex_width_mm: float, settings: MeasureSettings) -> Floats:
+    """10-90 % widths of the free surface's profiles over that of the patient's own cortex.
 
     A profile that rises less than ``edge_min_contrast_hu`` above soft tissue, or that never falls
-    to a tenth of its height, has no margin: it counts with ``edge_wide_mm``. Profiles cut short by
-    bone or another lesion count for nothing.
+    to a tenth of its height, has no margin: it counts with ``edge_wide_ratio``. Profiles cut short
+    by bone or another lesion count for nothing.
     """
     edges = envelope.edges
     contrast = edges.peak_hu - edges.base_hu
     beside = envelope.foreign[:, DISTANCES_MM < 3.0].any(axis=1)
     rated = envelope.free & np.isfinite(edges.peak_hu)
     no_edge = ~np.isfinite(edges.width_mm) | (contrast < settings.edge_min_contrast_hu)
-    width = np.where(no_edge, settings.edge_wide_mm, edges.width_mm)
+    ratio = np.where(no_edge, np.inf, edges.width_mm / cortex_width_mm)
     use = rated & ~(beside & ~np.isfinite(edges.width_mm))
-    return np.minimum(width[use if use.any() else rated], settings.edge_wide_mm)
+    return np.minimum(ratio[use if use.any() else rated], settings.edge_wide_ratio)
 
 
 def zone_contrast(
@@ -157,15 +162,21 @@ def zone_contrast(
 
     What blur carries out across the boundary is added back to the outer zone: its mean is the
     integral of the profile's excess from two sigma outside to ``rim_depth_mm`` inside, over that
-    depth. Otherwise every sharp, solid lesion would seem darker outside than inside.
+    depth. Otherwise every sharp, solid lesion would seem darker outside than inside. A thin body
+    has no core that deep; where it grows denser inwards throughout, the median of that rise stands
+    for it, since the warning of a dense centre must not hang on thickness.
 
     Returns:
         Or the reason why it is not rated.
     """
     envelope, settings = sure.envelope, sure.settings
+    if _too_small(depths, voxel_mm3, settings):
+        if (rise := envelope.rise_hu) is None:
+            return CORE_TOO_SMALL
+        middle = -float(np.median(rise))
+        spread = (float(rise.std()), sure.independent_profiles)
+        return middle, sure.difference(middle, spread, (0.0, 1.0))
     core = depths.hu[_core(depths, settings)]
-    if core.size * voxel_mm3 < settings.core_min_mm3:
-        return "core_too_small"
     edges = envelope.edges
     rated = envelope.free & np.isfinite(edges.half_mm)
     if np.count_nonzero(rated) < settings.rim_min_profiles:
@@ -200,3 +211,8 @@ def marrow_fraction(
 
 def _core(depths: DepthMap, settings: MeasureSettings) -> NDArray[np.bool_]:
     return np.asarray(depths.own & (depths.depth_mm >= settings.core_depth_mm))
+
+
+def _too_small(depths: DepthMap, voxel_mm3: float, settings: MeasureSettings) -> bool:
+    voxels = np.count_nonzero(_core(depths, settings))
+    return bool(voxels * voxel_mm3 < settings.core_min_mm3)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +16,14 @@ from hoimg.image import Radiograph
 from hoimg.measure.film_cortex import OwnCortex, own_cortex
 from hoimg.measure.film_profiles import POINT_MM, FilmEdges, contours, read_edges, read_lines
 from hoimg.measure.shape import max_diameter
-from hoimg.segment.film_outline import FilmOutline
+from hoimg.measure.uncertainty import Z95, Interval
 from hoimg.settings.film import FilmSettings
 
-Interval = tuple[float, float]
+if TYPE_CHECKING:
+    from hoimg.segment.film_outline import FilmOutline
+
 Floats = NDArray[np.float64]
 
-Z95 = 1.96
 ALIKE_MM = 6.0
 """Places of an outline nearer to each other than this are not counted as independent."""
 LEAST_LINES = 30

@@ -26,14 +26,12 @@ class OwnCortex:
         contrast_sd: Standard deviation of that quartile.
         width_mm: Median 10-90 % width of these edges.
         width_sd_mm: Standard deviation of that median.
-        length_mm: How much was read.
     """
 
     contrast: float
     contrast_sd: float
     width_mm: float
     width_sd_mm: float
-    length_mm: float
 
 
 def own_cortex(
@@ -68,11 +66,12 @@ def own_cortex(
     edges = read_edges(lines)
     ok = (edges.rise > least_rise) & (np.abs(edges.outside - soft) < edges.rise)
     ok &= np.isfinite(edges.width_mm) & (edges.fall > 0)
-    if ok.sum() * POINT_MM < settings.cortex_min_length_mm:
+    length = ok.sum() * POINT_MM
+    if length < settings.cortex_min_length_mm:
         return None
     rise, width = edges.rise[ok], edges.width_mm[ok]
     high = rise >= np.percentile(rise, 50)
-    free = max(ok.sum() * POINT_MM / (4 * SMOOTH_MM), 2.0)
+    free = max(length / (4 * SMOOTH_MM), 2.0)
     spread = float(np.subtract(*np.percentile(rise[high], [75, 25]))) / 1.349
     width_spread = float(np.subtract(*np.percentile(width[high], [75, 25]))) / 1.349
     return OwnCortex(
@@ -80,7 +79,6 @@ def own_cortex(
         1.36 * spread / np.sqrt(free),
         float(np.median(width[high])),
         1.25 * width_spread / np.sqrt(free / 2),
-        float(ok.sum() * POINT_MM),
     )
 
 

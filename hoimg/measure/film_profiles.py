@@ -77,7 +77,8 @@ def contours(
             normals = -normals
         last = (np.array(inside_yx.shape) - 1) * size
         ends = ((points < 1.0) | (points > last - 1.0)).any(1)
-        found.append((points[~ends], normals[~ends]))
+        if not ends.all():
+            found.append((points[~ends], normals[~ends]))
     return found
 
 
@@ -117,13 +118,12 @@ def read_edges(lines: Floats) -> FilmEdges:
     d = DISTANCES_MM
     base = lines[:, (d >= OUTER_MM[0]) & (d <= OUTER_MM[1])].mean(1)
     places = np.flatnonzero((d >= PEAK_MM[0]) & (d <= PEAK_MM[1]))
-    top = places[np.argmax(lines[:, places], axis=1)] if len(lines) else np.zeros(0, int)
+    top = places[np.argmax(lines[:, places], axis=1)]
     rows = np.arange(len(lines))
     rise = lines[rows, top] - base
     level = (lines - base[:, None]) / np.where(rise > 0, rise, np.nan)[:, None]
     width = _crossing(level, top, 0.1) - _crossing(level, top, 0.9)
-    behind = np.stack([np.arange(len(d))] * len(lines)) if len(lines) else np.zeros((0, len(d)))
-    inner = (behind <= top[:, None]) & (d[None, :] >= d[top][:, None] - INNER_MM)
+    inner = (np.arange(len(d)) <= top[:, None]) & (d >= d[top][:, None] - INNER_MM)
     lowest = np.where(inner, level, np.inf).min(1, initial=np.inf)
     fall = np.clip(1.0 - np.where(np.isfinite(lowest), lowest, 1.0), 0.0, 1.0)
     return FilmEdges(base, rise, width, fall)

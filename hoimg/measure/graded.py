@@ -36,19 +36,23 @@ MIN_SHARE = 0.5
 """...on at least this share of the surface."""
 
 
-def rises_inwards(
+def rise_inwards(
     profiles: NDArray[np.floating], base_hu: Floats, use: Bools, sigma_mm: Floats
-) -> bool:
-    """Whether a body is denser inside than at its edge, over most of its surface.
+) -> Floats | None:
+    """By how much a body is denser inside than at its edge, if so over most of its surface.
 
     Args:
         profiles: HU ``(n, k)`` at ``DISTANCES_MM``, averaged over neighbours.
         base_hu: Soft tissue outside, ``(n,)``.
         use: Profiles that show the edge.
         sigma_mm: Blur along each profile, mm.
+
+    Returns:
+        HU inside less HU at the edge, a value for each profile that shows both; None where the body
+        does not rise.
     """
     if not use.any():
-        return False
+        return None
     values = np.asarray(profiles[use], np.float64)
     base, sigma = base_hu[use], sigma_mm[use]
     above = values >= (base + FOOT_HU)[:, None]
@@ -62,9 +66,10 @@ def rises_inwards(
     inside = _mean(values, foot - INSIDE_MM)
     read = np.isfinite(edge) & np.isfinite(inside) & (edge >= base + FOOT_HU)
     if np.count_nonzero(read) < MIN_SHARE * len(values):
-        return False
+        return None
     low, high = (edge - base)[read], (inside - base)[read]
-    return float(np.mean((high - low > RISE_HU) & (high > RISE_FACTOR * low))) >= MIN_SHARE
+    risen = (high - low > RISE_HU) & (high > RISE_FACTOR * low)
+    return high - low if risen.mean() >= MIN_SHARE else None
 
 
 def _mean(values: Floats, outer_mm: Floats) -> Floats:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hoimg.geometry import Triple
 from hoimg.measure.blur import half_height_shift
-from hoimg.measure.graded import rises_inwards
+from hoimg.measure.graded import rise_inwards
 from hoimg.measure.profiles import DISTANCES_MM, Edges, line_points, outside_base, read_edges
 from hoimg.measure.surface import Mesh
 from hoimg.measure.view import LesionView
@@ -76,6 +76,8 @@ class Envelope:
         contact: Vertices on native bone.
         corrected_mm: Size of the two corrections for blur at each vertex, mm, in quadrature (in the
             move itself they may cancel).
+        rise_hu: In a body that grows denser inwards throughout, by how much, HU, a value for each
+            profile that shows it (:mod:`hoimg.measure.graded`); None in any other.
     """
 
     mesh: Mesh
@@ -88,6 +90,7 @@ class Envelope:
     sigma_mm: Floats
     contact: Bools
     corrected_mm: Floats
+    rise_hu: Floats | None = None
 
     @property
     def volume_mm3(self) -> float:
@@ -129,7 +132,8 @@ def half_maximum_envelope(
     first = _read(view, start, background_hu, fwhm_zyx_mm, reach_mm=2.5, order=1)
     shown = free & np.isfinite(first.edges.peak_hu)
     zone_mm = ZONE_MM
-    if rises_inwards(first.smooth, first.edges.base_hu, shown, first.sigma_mm):
+    rise = rise_inwards(first.smooth, first.edges.base_hu, shown, first.sigma_mm)
+    if rise is not None:
         zone_mm = EDGE_ALONE_MM
         first = _read(
             view, start, background_hu, fwhm_zyx_mm, reach_mm=2.5, order=1, zone_mm=zone_mm
@@ -170,6 +174,7 @@ def half_maximum_envelope(
         sigma_mm=sigma,
         contact=contact,
         corrected_mm=corrected,
+        rise_hu=rise,
     )
 
 

@@ -49,14 +49,15 @@ class Uncertainty:
     def outline_sd_mm(self) -> float:
         """SD of the boundary's place where the image does not show it, mm over the whole surface.
 
-        On bone (``contact_sd_mm``) and where the mask alone gives it (``segmentation_sd_voxels``),
-        each by its share of the surface.
+        On bone it is ``contact_sd_mm`` times the square root of the share of the surface that lies
+        there: what was wrongly taken for bone or for lesion reaches beyond a small patch. Where the
+        mask alone gives the boundary it is ``segmentation_sd_voxels`` by the share.
         """
         on_bone = self._over_surface(self.envelope.contact)
         mask_only = self._over_surface(~self.envelope.seen & ~self.envelope.contact)
         voxel_mm = math.prod(self.spacing_zyx_mm) ** (1 / 3)
         return math.hypot(
-            self.settings.contact_sd_mm * on_bone,
+            self.settings.contact_sd_mm * math.sqrt(on_bone),
             self.settings.segmentation_sd_voxels * voxel_mm * mask_only,
         )
 

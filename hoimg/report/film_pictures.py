@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hoimg.report.pictures import outline_path
 from hoimg.results import FilmImages
 
 WHOLE_PX, PART_PX = 640, 420
@@ -25,7 +26,7 @@ WIDER = 0.3
 """So much of a region's range of grey is added below and above it in a cut-out."""
 MARGIN = 0.6
 """Surroundings of a lesion in its cut-out, in lesion sizes, to each side."""
-LEAST_PART = 0.22
+LEAST_PART = 0.44
 """Side of a cut-out, at least, as a share of the film's shorter side."""
 BARS_MM = (5, 10, 20, 50, 100)
 
@@ -66,10 +67,10 @@ def part_of_film(images: FilmImages, label: int) -> FilmPicture | None:
         mask = images.regions_yx == label
     if not mask.any():
         return None
-    least = LEAST_PART * min(mask.shape)
-    rows, columns = (
-        _around(np.flatnonzero(mask.any(axis=1 - axis)), mask.shape[axis], least) for axis in (0, 1)
-    )
+    lines = [np.flatnonzero(mask.any(axis=1 - axis)) for axis in (0, 1)]
+    size = max(int(k[-1]) - int(k[0]) + 1 for k in lines)
+    half = max(LEAST_PART * min(mask.shape) / 2, (0.5 + MARGIN) * size)
+    rows, columns = (_around(k, count, half) for k, count in zip(lines, mask.shape, strict=True))
     return _picture(images, rows, columns, PART_PX, label)
 
 
@@ -98,8 +99,8 @@ def _picture(
         width=float(pixels.shape[1]),
         height=pixels.shape[0] * aspect,
         uri=_encode(pixels, valid, longest, aspect, None if label is None else asked),
-        outlines=tuple((k, _path(labels == k, aspect)) for k in shown),
-        regions=_path(asked, aspect),
+        outlines=tuple((k, outline_path(labels == k, (aspect, 1.0), digits=1)) for k in shown),
+        regions=outline_path(asked, (aspect, 1.0), digits=1),
         places=tuple(places),
         bar=None if film.spacing_yx_mm is None else _bar(pixels.shape[1], x),
     )
@@ -138,20 +139,3 @@ def _encode(
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=88)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-def _path(mask: NDArray[np.bool_], aspect: float) -> str:
-    """Outline of a mask as an SVG path; empty for an empty mask."""
-    if not mask.any():
-        return ""
-    from skimage.measure import find_contours
-
-    rows, columns = (np.flatnonzero(mask.any(axis=1 - axis)) for axis in (0, 1))
-    top, left = int(rows[0]), int(columns[0])
-    cut = mask[top : rows[-1] + 1, left : columns[-1] + 1]
-    parts = []
-    for contour in find_contours(np.pad(cut, 1).astype(np.float32), 0.5):
-        # Index 0 of the padded array is pixel -1, and a pixel's centre lies half a pixel in.
-        points = contour - 0.5 + (top, left)
-        parts.append("M" + "L".join(f"{x:.1f} {y * aspect:.1f}" for y, x in points[:-1]) + "Z")
-    return "".join(parts)

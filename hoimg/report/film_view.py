@@ -33,18 +33,18 @@ def film_words(film: Film) -> str:
 
 
 def area_words(seen: Observation, film: Film | None) -> str:
-    """``312 mm² (290 to 335)``, or pixels; ``not measured`` for none."""
+    """``312 (290 to 335) mm²``, or pixels; ``not measured`` for none."""
     if seen.area_mm2 is not None:
-        return f"{_with(seen.area_mm2, seen.area_ci95_mm2)} mm²{_where(film)}"
+        return f"{words.with_interval(seen.area_mm2, seen.area_ci95_mm2)} mm²{_where(film)}"
     if seen.area_px2 is not None:
-        return f"{_with(seen.area_px2, seen.area_ci95_px2)} px²"
+        return f"{words.with_interval(seen.area_px2, seen.area_ci95_px2)} px²"
     return words.NOT_MEASURED
 
 
 def length_words(seen: Observation, film: Film | None) -> str:
     """Longest dimension likewise."""
     if seen.length_mm is not None:
-        return f"{_with(seen.length_mm, seen.length_ci95_mm)} mm{_where(film)}"
+        return f"{words.with_interval(seen.length_mm, seen.length_ci95_mm)} mm{_where(film)}"
     if seen.length_px is not None:
         return f"{words.number(seen.length_px)} px"
     return words.NOT_MEASURED
@@ -52,7 +52,22 @@ def length_words(seen: Observation, film: Film | None) -> str:
 
 def interval_words(seen: Observation, field: str) -> str:
     """A value without a unit, with its interval."""
-    return _with(getattr(seen, field), getattr(seen, f"{field}_ci95"))
+    return words.with_interval(getattr(seen, field), getattr(seen, f"{field}_ci95"))
+
+
+def text_words(film: Film) -> str:
+    """What text in the pixels means for who gets the page; empty where the file states none."""
+    if film.burned_in is None:
+        return (
+            "Whether text is burned into the pixels, such as a name, is not stated: "
+            "look at the picture before you share this page."
+        )
+    if film.burned_in:
+        return (
+            "The picture shows the text that is burned into the pixels; it may name the patient: "
+            "look before you share this page."
+        )
+    return ""
 
 
 def films_view(report: Report, films: Mapping[str, FilmImages]) -> list[dict[str, Any]]:
@@ -114,15 +129,11 @@ def _film(exam: Exam, film: Film, report: Report, images: FilmImages | None) -> 
         "picture": picture,
         "names": [(names.get(k, str(k)), x, y) for k, x, y in picture.places] if picture else [],
         "given": bool(names),
-        "doubts": [f.message for f in exam.findings if f.level != "info"],
+        "doubts": [
+            *(f.message for f in exam.findings if f.level != "info"),
+            *([text] if picture is not None and (text := text_words(film)) else []),
+        ],
     }
-
-
-def _with(value: float | None, ci95: tuple[float, float] | None) -> str:
-    if value is None or ci95 is None:
-        return words.number(value)
-    low, high = (words.number(v) for v in ci95)
-    return f"{words.number(value)} ({low} to {high})"
 
 
 def _where(film: Film | None) -> str:

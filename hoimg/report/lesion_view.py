@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hoimg.geometry import Box
@@ -11,6 +10,7 @@ from hoimg.report import words
 from hoimg.report.change_words import change_words, course_words, on_films
 from hoimg.report.files import change_into
 from hoimg.report.film_view import area_words, film_parts, only_films
+from hoimg.report.lesion_rows import number_rows, volume_text
 from hoimg.report.pictures import (
     Encoding,
     Picture,
@@ -22,7 +22,7 @@ from hoimg.report.pictures import (
 )
 from hoimg.report.planes import PLANES
 from hoimg.report.plots import course
-from hoimg.report.reasons import missing_reason, reason_text
+from hoimg.report.reasons import reason_text
 from hoimg.results import (
     Change,
     Criterion,
@@ -37,142 +37,6 @@ PICTURE_BUDGET = 6_500_000
 """Bytes of pictures in one page, so that it stays below 10 MB with many lesions."""
 LOSSLESS_LESIONS = 10
 """With more lesions than this the pictures are JPEG."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row of the numbers table.
-
-    Attributes:
-        title: Name with unit.
-        fields: The observation's fields behind it; the first one decides whether it is missing.
-        text: Makes the cell.
-        optional: Left out when no exam has a value.
-    """
-
-    title: str
-    fields: tuple[str, ...]
-    text: Callable[[Observation], str]
-    optional: bool = False
-
-
-def _plain(field: str, digits: int = 3, scale: float = 1.0) -> Callable[[Observation], str]:
-    def text(seen: Observation) -> str:
-        return words.number(getattr(seen, field) * scale, digits)
-
-    return text
-
-
-def _volume(seen: Observation) -> str:
-    return volume_text(seen)
-
-
-def _mean(seen: Observation) -> str:
-    spread = "" if seen.sd_hu is None else f" (SD {words.number(seen.sd_hu)})"
-    return words.number(seen.mean_hu) + spread
-
-
-def _milligrams(material: str) -> Callable[[Observation], str]:
-    """``62.1 (51.9 to 72.3)``, and that it was estimated where no phantom stands behind it."""
-
-    def text(seen: Observation) -> str:
-        value = words.number(getattr(seen, f"mineral_mass{material}_mg"))
-        low, high = getattr(seen, f"mineral_mass{material}_ci95_mg") or (None, None)
-        if low is not None and high is not None:
-            value += f" ({words.number(low)} to {words.number(high)})"
-        return value + (", phantomless" if "calibration_phantomless" in seen.flags else "")
-
-    return text
-
-
-def _yes_no(field: str) -> Callable[[Observation], str]:
-    return lambda seen: "yes" if getattr(seen, field) else "no"
-
-
-def _contact(seen: Observation) -> str:
-    """``1.20``, with the places where there are several: ``1.20 (0.80 + 0.40)``."""
-    assert seen.bone_contact_area_mm2 is not None
-    text = words.number(seen.bone_contact_area_mm2 * 1e-2)
-    if len(seen.bone_contacts) < 2:
-        return text
-    return f"{text} ({' + '.join(words.number(c.area_mm2 * 1e-2) for c in seen.bone_contacts)})"
-
-
-def _interval(name: str, unit: str, digits: int = 3) -> Callable[[Observation], str]:
-    """``312 (290 to 335)``."""
-
-    def text(seen: Observation) -> str:
-        value = words.number(getattr(seen, name + unit), digits)
-        ci95 = getattr(seen, f"{name}_ci95{unit}")
-        if ci95 is None:
-            return value
-        return f"{value} ({words.number(ci95[0], digits)} to {words.number(ci95[1], digits)})"
-
-    return text
-
-
-ROWS: tuple[Row, ...] = (
-    Row("Volume, cm³ (95 % interval)", ("volume_mm3",), _volume),
-    Row("Volume above the fixed threshold, cm³", ("threshold_volume_mm3",),
-        _plain("threshold_volume_mm3", scale=1e-3)),
-    Row("Mineral mass, HU·cm³", ("mineral_mass_hu_mm3",),
-        _plain("mineral_mass_hu_mm3", scale=1e-3)),
-    Row("Mineral mass, mg hydroxyapatite (95 % interval)", ("mineral_mass_mg",),
-        _milligrams(""), True),
-    Row("Mineral mass, mg K2HPO4 (95 % interval)", ("mineral_mass_k2hpo4_mg",),
-        _milligrams("_k2hpo4"), True),
-    Row("Density: mean of mineral, mg hydroxyapatite per cm³", ("mean_mg_cm3",),
-        _plain("mean_mg_cm3"), True),
-    Row("Density: mean of mineral, HU", ("mean_hu",), _mean),
-    Row("Density: mean ÷ own cortex", ("mean_over_cortex",), _plain("mean_over_cortex", 2), True),
-    Row("Density: median, HU", ("median_hu",), _plain("median_hu")),
-    Row("Density: 95th percentile, HU", ("p95_hu",), _plain("p95_hu")),
-    Row("Local background, HU", ("background_hu",), _plain("background_hu")),
-    Row("Rim: cortex-like part of the surface", ("rim_fraction",), _plain("rim_fraction", 2)),
-    Row("Margin: edge width ÷ own cortex", ("edge_ratio",), _plain("edge_ratio")),
-    Row("Zone: shell minus core, HU", ("zone_contrast_hu",), _plain("zone_contrast_hu")),
-    Row("Core: marrow-like part", ("core_marrow_fraction",), _plain("core_marrow_fraction", 2)),
-    Row("Longest diameter, mm", ("max_diameter_mm",), _plain("max_diameter_mm")),
-    Row("Surface, cm²", ("surface_area_mm2",), _plain("surface_area_mm2", scale=1e-2)),
-    Row("Sphericity", ("sphericity",), _plain("sphericity", 2)),
-    Row("Distance to native bone, mm", ("distance_to_bone_mm",), _plain("distance_to_bone_mm")),
-    Row("Touches native bone", ("touches_bone",), _yes_no("touches_bone")),
-    Row("Lies on native bone, cm²", ("bone_contact_area_mm2",), _contact),
-    Row("Bridges two bones", ("bridges_bones",), _yes_no("bridges_bones"), True),
-    Row("Cleft to bone: part of the facing surface", ("cleft_fraction",),
-        _plain("cleft_fraction", 2), True),
-    Row("Cleft to bone: width, mm", ("cleft_width_mm",), _plain("cleft_width_mm", 2), True),
-    Row("Gap to a second bone, mm", ("gap_to_second_bone_mm",),
-        _plain("gap_to_second_bone_mm"), True),
-    Row("Cut by the field of view", ("touches_fov",), _yes_no("touches_fov")),
-    Row("Distance to metal, mm", ("distance_to_metal_mm",), _plain("distance_to_metal_mm"), True),
-)  # fmt: skip
-FILM_ROWS: tuple[Row, ...] = (
-    Row("Projected area, mm² (95 % interval)", ("area_mm2",), _interval("area", "_mm2")),
-    Row("Projected area, px² (95 % interval)", ("area_px2",), _interval("area", "_px2")),
-    Row("Longest dimension, mm (95 % interval)", ("length_mm",), _interval("length", "_mm")),
-    Row("Longest dimension, px", ("length_px",), _plain("length_px")),
-    Row("Corticated part of the outline", ("corticated_fraction",),
-        _interval("corticated_fraction", "", 2)),
-    Row("Margin: edge width ÷ cortex on the same film", ("edge_ratio",),
-        _interval("edge_ratio", "", 2)),
-    Row("Density index, ordinal, this film only", ("density_index",),
-        _interval("density_index", "", 2)),
-    Row("Contrast ÷ unevenness around it", ("contrast_to_noise",), _plain("contrast_to_noise", 2)),
-)  # fmt: skip
-"""Rows of a film. What only a CT gives (volume, HU, mass) has none: a null with its reason stands
-in report.json."""
-
-
-def volume_text(seen: Observation) -> str:
-    """``4.19 (3.98 to 4.40)`` in cm3; ``not measured`` for none."""
-    if seen.volume_mm3 is None:
-        return words.NOT_MEASURED
-    text = words.number(words.cm3(seen.volume_mm3))
-    if seen.volume_ci95_mm3 is None:
-        return f"{text} (interval {words.NOT_MEASURED})"
-    low, high = (words.number(words.cm3(v)) for v in seen.volume_ci95_mm3)
-    return f"{text} ({low} to {high})"
 
 
 def change_text(value: float | None, rc: float | None) -> str:
@@ -300,7 +164,7 @@ def lesion_view(
         "course": course_words(lesion.course) if lesion.course is not None else "",
         "columns": [exams[o.exam_id] for o in lesion.observations],
         "statuses": [words.STATUSES[o.status] for o in lesion.observations],
-        "rows": list(_rows(lesion.observations, exams)),
+        "rows": list(number_rows(lesion.observations, exams)),
         "flags": [[reason_text(f) for f in o.flags] for o in lesion.observations],
         "changes": [_change(c, exams) for c in lesion.changes],
         "criteria": [_criterion(c) for c in maturity.criteria],
@@ -324,35 +188,6 @@ def _strip(
         "measured": seen.volume_mm3 is not None,
         "picture": maker.axial(seen, side),
     }
-
-
-def _rows(
-    observations: Sequence[Observation], exams: Mapping[str, Exam]
-) -> Iterator[dict[str, Any]]:
-    """The numbers of CT, then those of films; a cell of the other kind of exam is a dash."""
-    kinds = [exams[o.exam_id].film is not None for o in observations]
-    for rows, of_film in ((ROWS, False), (FILM_ROWS, True)):
-        if of_film not in kinds:
-            continue
-        for row in rows:
-            values = [getattr(seen, row.fields[0]) for seen in observations]
-            if row.optional and all(value is None for value in values):
-                continue
-            yield {
-                "title": row.title,
-                "cells": [
-                    {"text": "–", "why": ""}
-                    if kind is not of_film
-                    else {"text": row.text(seen), "why": ""}
-                    if value is not None
-                    else {"text": _absent(seen), "why": missing_reason(row.fields[0], seen)}
-                    for seen, value, kind in zip(observations, values, kinds, strict=True)
-                ],
-            }
-
-
-def _absent(seen: Observation) -> str:
-    return words.STATUSES["absent"] if seen.status == "absent" else words.NOT_MEASURED
 
 
 def _change(change: Change, exams: Mapping[str, Exam]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.geometry import Box
-from hoimg.report.planes import Plane, PlaneName, plane_of
+from hoimg.report.planes import PlaneName, plane_of
 from hoimg.results import ExamImages
 
 WINDOW_CENTER_HU = 400.0
@@ -143,8 +143,8 @@ def draw(
             part.shape[0] * plane.pixel_mm[0],
         ),
         uri=_encode(part, MAX_PIXELS[size], encoding),
-        outline=_path(mine, offset, plane),
-        others=_path((cut != 0) & ~mine, offset, plane),
+        outline=outline_path(mine, plane.pixel_mm, offset),
+        others=outline_path((cut != 0) & ~mine, plane.pixel_mm, offset),
         bar_mm=max(b for b in (5, 10, 20, 50, 100) if b <= side_mm / 4),
         slice_number=index + 1,
         slice_count=count,
@@ -177,16 +177,33 @@ def _encode(hu: NDArray[Any], longest: int, encoding: Encoding) -> str:
     return f"data:image/{encoding};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _path(mask: NDArray[np.bool_], offset_mm: tuple[float, float], plane: Plane) -> str:
-    """Outline of a mask as an SVG path in mm; empty for an empty mask."""
+def outline_path(
+    mask: NDArray[np.bool_],
+    pixel: tuple[float, float],
+    offset: tuple[float, float] = (0.0, 0.0),
+    digits: int = 2,
+) -> str:
+    """Outline of a mask as an SVG path; empty for an empty mask.
+
+    Args:
+        mask: ``[row, column]``.
+        pixel: Height and width of a pixel in the path's unit.
+        offset: Where the mask's corner lies (down, right).
+        digits: Decimals of the path.
+    """
     if not mask.any():
         return ""
     from skimage.measure import find_contours
 
+    # Only its box is searched: a film has millions of pixels, and a lesion few of them.
+    rows, columns = (np.flatnonzero(mask.any(axis=1 - axis)) for axis in (0, 1))
+    corner = (int(rows[0]), int(columns[0]))
+    cut = mask[corner[0] : rows[-1] + 1, corner[1] : columns[-1] + 1]
     parts = []
-    padded = np.pad(mask, 1).astype(np.float32)  # so that a mask at the border closes its outline
+    padded = np.pad(cut, 1).astype(np.float32)  # so that a mask at the border closes its outline
     for contour in find_contours(padded, 0.5):
-        # Index 0 of the padded array is voxel -1, and a voxel's centre lies half a voxel in.
-        points = (contour - 0.5) * plane.pixel_mm + offset_mm
-        parts.append("M" + "L".join(f"{x:.2f} {y:.2f}" for y, x in points[:-1]) + "Z")
+        # Index 0 of the padded array is pixel -1, and a pixel's centre lies half a pixel in.
+        points = (contour - 0.5 + corner) * pixel + offset
+        words = (f"{x:.{digits}f} {y:.{digits}f}" for y, x in points[:-1])
+        parts.append("M" + "L".join(words) + "Z")
     return "".join(parts)

@@ -64,6 +64,7 @@ FLAGS: dict[str, str] = {
     "region_carried": "region was carried over from another film of the same view",
     "area_rc_from_intervals": "RC of the area widened to what the intervals allow",
     "area_change_not_measured": "change of the projected area not measured",
+    "change_not_in_images": "only the outlines differ: the images are as dense there at both exams",
     "long_interval": "compares across exams in between",
     "by_volume_and_mass": "called by volume and mass together",
     "volume_rc_from_intervals": "RC of volume widened to what the measurements allow",
@@ -99,6 +100,8 @@ FLAGS: dict[str, str] = {
     "surfaces_too_far_apart": "the bone surfaces lie too far apart",
     "bones_unlike": "the bones are unlike each other",
     "bones_differ_in_size": "the bones differ in size, as those of two patients do",
+    "mirrored": "one of the exams is mirrored left to right",
+    "bone_pattern_differs": "the bones differ inside, as those of two patients do",
     "joint_torn": "it would have left the bone it is joined to",
     "bone_unexplained": "no motion was found that places this bone",
     "bones_not_separable": "it lies on bone at several places, and whether that is one bone or two "

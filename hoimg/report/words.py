@@ -106,6 +106,14 @@ def percent(value: float | None) -> str:
     return text if text == NOT_MEASURED else f"{text} %"
 
 
+def with_interval(value: float | None, ci95: tuple[float, float] | None, digits: int = 3) -> str:
+    """``312 (290 to 335)``; the value alone without an interval; ``not measured`` for none."""
+    if value is None or ci95 is None:
+        return number(value, digits)
+    low, high = (number(v, digits) for v in ci95)
+    return f"{number(value, digits)} ({low} to {high})"
+
+
 def cm3(value_mm3: float | None) -> float | None:
     """Cubic millimetres (or HU mm3) to cubic centimetres (HU cm3)."""
     return None if value_mm3 is None else value_mm3 / 1000.0

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from hoimg.geometry import Box, bounding_box, nested
 from hoimg.image import CTVolume
 from hoimg.memory import sparse_zeros
+from hoimg.segment.blur_rind import with_own_blur
 from hoimg.segment.candidates import Candidate
 from hoimg.segment.morphology import close_mm, fill_holes, label_components
 from hoimg.segment.outline import outline
@@ -132,6 +133,7 @@ def _native_skeleton(
     taken = np.zeros_like(bone)
     for candidate in called:
         taken[candidate.box] |= candidate.mask
+    taken = with_own_blur(taken, working.hu, spacing, [c.box for c in called])
     bone = bone & ~taken
     solid = fill_holes(close_mm(bone, 3.0, spacing), per_slice=True) & ~taken
     return working.to_native(solid, size)

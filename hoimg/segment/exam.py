@@ -14,6 +14,7 @@ from hoimg.geometry import Box
 from hoimg.image import CTVolume, Mask, resample_mask
 from hoimg.memory import give_back_freed_memory, keep_freed_memory
 from hoimg.results import Finding
+from hoimg.segment.blur_rind import boxes_of, with_own_blur
 from hoimg.segment.candidates import Candidate
 from hoimg.segment.classifier import stored_trees
 from hoimg.segment.division import STRONG_AGREEMENT, divide_unaided, standing_out
@@ -110,7 +111,9 @@ def segment_exam(
         )
     given = None if skeleton is None else resample_mask(skeleton, working.grid).array > 0
     if lesions is not None:
-        closed = Shells.named(resample_mask(lesions, working.grid).array > 0)
+        drawn = resample_mask(lesions, working.grid).array
+        boxes = boxes_of(drawn)
+        closed = Shells.named(with_own_blur(drawn > 0, working.hu, spacing, boxes))
     else:
         closed = closed_shells(parted, working, body, metal | streaks | lumen, settings)
     held: list[Held] = []

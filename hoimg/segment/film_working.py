@@ -58,7 +58,10 @@ def spacing_of(film: Radiograph, settings: FilmSettings) -> tuple[float, float]:
 
 
 def work_on(film: Radiograph, region_yx: Bools, settings: FilmSettings) -> Working | None:
-    """Cut out and resample; None when the region holds less than nine exposed grid pixels."""
+    """Cut out and resample.
+
+    None when the region holds less than nine exposed grid pixels, or the film one line of them.
+    """
     from scipy import ndimage
 
     valid = np.ones(region_yx.shape, bool) if film.valid is None else film.valid
@@ -89,7 +92,7 @@ def work_on(film: Radiograph, region_yx: Bools, settings: FilmSettings) -> Worki
     values = ndimage.map_coordinates(smooth, at, order=1, mode="nearest")
     whole = tuple(np.rint(a).astype(int) for a in at)
     region, exposed = asked[part][whole], valid[part][whole]
-    if region.sum() < 9:
+    if region.sum() < 9 or min(values.shape) < 2:
         return None
     # Painted margins and saturated air have no noise to learn from.
     flat = np.hypot(*np.gradient(values)) <= 1e-6 * max(float(np.ptp(values)), 1e-12)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from hoimg.geometry import Box, Grid, Triple, bounding_box, margin_voxels
 from hoimg.image import CTVolume, Mask
 from hoimg.memory import sparse_filled
 from hoimg.results import Finding
+from hoimg.segment.blur_rind import boxes_of, with_own_blur
 from hoimg.segment.morphology import dilate_mm, fill_holes, label_components
 from hoimg.segment.outline import outline
 from hoimg.segment.types import ExcludedRegion, Segmentation
@@ -239,7 +240,9 @@ class Draft:
             self.flags[label] = [*(["attached_to_bone"] if touching else []), *said]
         self._touched |= _labels_in(self.excluded[box], drawn)
         self.excluded[box][drawn] = 0
-        self.skeleton[box] &= ~drawn
+        tight = bounding_box(drawn)
+        hu, boxes = self.volume.hu[box], [] if tight is None else [tight]
+        self.skeleton[box] &= ~with_own_blur(drawn, hu, spacing, boxes)
 
     def forget(self, label: int) -> None:
         """Take a piece off the excluded map; what it covers is named otherwise."""
@@ -312,20 +315,27 @@ def middle_and_inside(mask: Bool, box: Box, grid: Grid) -> tuple[Triple, Triple]
     return (a, b, c), (x, y, z)
 
 
-def taken_from(segmentation: Segmentation, drawn: Bool) -> Segmentation:
+def taken_from(
+    segmentation: Segmentation, outlines: NDArray[np.unsignedinteger[Any]], volume: CTVolume
+) -> Segmentation:
     """The segmentation without native bone and excluded pieces where a reader drew an outline.
 
-    A piece that lost some of its voxels has the numbers of what is left, one that lost all is gone.
+    The blur round an outline is no native bone either. A piece that lost some of its voxels has the
+    numbers of what is left, one that lost all is gone.
 
     Args:
         segmentation: Of an exam; its maps are not written to.
-        drawn: Voxels of the reader's outlines, of the exam's shape.
+        outlines: The reader's outlines as labels, of the exam's shape.
+        volume: The exam, HU.
     """
+    drawn = outlines > 0
     left, bone = segmentation.excluded, segmentation.skeleton
     touched = _labels_in(left.array, drawn)
+    spacing = volume.grid.spacing_zyx_mm
+    blurred = with_own_blur(drawn, volume.hu, spacing, boxes_of(outlines))
     # Plane by plane: what is empty takes no memory.
     kept = (plane * ~taken for plane, taken in zip(left.array, drawn, strict=True))
-    native = (plane & ~taken for plane, taken in zip(bone.array, drawn, strict=True))
+    native = (plane & ~taken for plane, taken in zip(bone.array, blurred, strict=True))
     excluded = sparse_filled(left.array.shape, left.array.dtype, kept)
     skeleton = sparse_filled(bone.array.shape, bool, native)
     return replace(

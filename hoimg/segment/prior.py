@@ -261,7 +261,12 @@ def _rigid(fixed, moving):  # type: ignore[no-untyped-def]
         value = (method.GetMetricValue(), number)
         if best is None or value < best[0]:
             best = (value, found)
-    return best[1] if best is not None else None
+    if best is None:
+        return None
+    # With the number of threads the last digits still change, far below a voxel.
+    found = best[1]
+    found.SetParameters([round(p, 9) for p in found.GetParameters()])
+    return found
 
 
 def _method(sitk):  # type: ignore[no-untyped-def]
@@ -272,7 +277,9 @@ def _method(sitk):  # type: ignore[no-untyped-def]
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(2.0, 0.01, 80, 0.5)
     method.SetOptimizerScalesFromPhysicalShift()
-    method.SetNumberOfThreads(1)  # the order of a sum must not depend on how many cores there are
+    # The order of a sum must not depend on how many cores there are. (SetNumberOfThreads does not
+    # see to it: sums are made by work unit.)
+    method.SetNumberOfWorkUnits(2)
     return method
 
 

@@ -213,7 +213,9 @@ def _affine(fixed, moving, start_from="MOMENTS"):  # type: ignore[no-untyped-def
         getattr(sitk.CenteredTransformInitializerFilter, start_from),
     )
     method.SetInitialTransform(start, inPlace=False)
-    method.SetNumberOfThreads(1)  # the order of a sum must not depend on how many cores there are
+    # The order of a sum must not depend on how many cores there are. (SetNumberOfThreads does not
+    # see to it: sums are made by work unit.)
+    method.SetNumberOfWorkUnits(2)
     return method.Execute(clipped(fixed), clipped(moving))
 
 

@@ -52,7 +52,7 @@ def refine(
     transform.SetMatrix(start[:3, :3].ravel().tolist(), 1e-6)
     transform.SetTranslation((start[:3, 3] + start[:3, :3] @ centre - centre).tolist())
     method = sitk.ImageRegistrationMethod()
-    method.SetNumberOfThreads(1)
+    method.SetNumberOfWorkUnits(1)  # two would add up in whichever order they end
     method.SetMetricAsMattesMutualInformation(40)
     method.SetMetricFixedMask(to_sitk(near, ours.grid))
     method.SetMetricSamplingStrategy(method.REGULAR)

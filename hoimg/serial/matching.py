@@ -8,6 +8,7 @@ from itertools import pairwise, zip_longest
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hoimg.geometry import Grid, margin_voxels
 from hoimg.image import Mask
@@ -92,8 +93,8 @@ class Way:
         good = np.ones(len(points_lps_mm), dtype=bool)
         for step, view in zip_longest(self.steps, self.between):
             good &= step.covers(points_lps_mm)
-            points_lps_mm = step.carry_body(points_lps_mm)
             if view is not None:
+                points_lps_mm = step.carry_body(points_lps_mm)
                 good &= inside(view, points_lps_mm)
         return bool(good.mean() >= COVERED)
 
@@ -151,6 +152,15 @@ def fraction_outside(view: Grid, points_lps_mm: Points) -> float:
 
 def fraction_near(mask: Mask, points_lps_mm: Points, reach_mm: float) -> float:
     """Fraction of points within a mask or less than ``reach_mm`` from it."""
+    return float((away_from(mask, points_lps_mm, reach_mm) < reach_mm).mean())
+
+
+def away_from(mask: Mask, points_lps_mm: Points, reach_mm: float) -> NDArray[np.float64]:
+    """Distance of the voxel of each point to the nearest of a mask, mm; 0 inside.
+
+    It is computed in the points' crop alone: what lies farther than ``reach_mm`` may be read too
+    far, or infinitely far, as is what lies outside of the mask's grid.
+    """
     from scipy.ndimage import distance_transform_edt
 
     index = np.rint(mask.grid.to_index_zyx(points_lps_mm)).astype(int)
@@ -159,12 +169,14 @@ def fraction_near(mask: Mask, points_lps_mm: Points, reach_mm: float) -> float:
     low = np.clip(index.min(axis=0) - margin, 0, size)
     high = np.clip(index.max(axis=0) + margin + 1, 0, size)
     part = mask.array[tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))] > 0
+    away = np.full(len(index), np.inf)
     if not part.any():
-        return 0.0
+        return away
     distance = distance_transform_edt(~part, sampling=mask.grid.spacing_zyx_mm)
     held = index - low
     seen = ((held >= 0) & (held < part.shape)).all(axis=1)
-    return float(np.count_nonzero(distance[tuple(held[seen].T)] < reach_mm) / len(index))
+    away[seen] = distance[tuple(held[seen].T)]
+    return away
 
 
 def match(

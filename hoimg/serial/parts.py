@@ -2,7 +2,8 @@
 
 Surface points that one motion leaves far from the other exam's bone form groups. Each group is
 aligned by itself from many starts, every point goes to the motion that fits it and its
-neighbours best, and each motion is fitted again to its own points, until no group is left.
+neighbours best, and each motion is fitted again to its own points, until no group is left. Where
+one motion explains little, it starts from the best two.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from hoimg.geometry import Grid
 from hoimg.serial.align import OUT_OF_VIEW_MM, TRUNCATION_MM, descend, rigid, settled
+from hoimg.serial.hinge import two_motions
 from hoimg.serial.intensity import NEAR_BONE_MM, Images, correlation
 from hoimg.serial.skin import POINTS, Skin
 from hoimg.serial.surface import Bones, Matrix4, Points, inside, move, sample, thin
@@ -27,6 +29,8 @@ HOPELESS = 0.25
 """A main motion that explains less of the surface in view is no start for dividing."""
 UNLIKE = 0.6
 """Nor is one whose explained bone correlates less in HU: a mirrored exam, or a stranger's."""
+SURE = 0.88
+"""From this correlation on the main motion is true of some bone, and the rest may be searched."""
 GAIN = 0.6
 """A motion of its own must leave a group's mean gap below this fraction of what it was."""
 SEED = 0.25
@@ -84,11 +88,21 @@ def divide(
         One motion that owns every point where no larger group is left unexplained by it.
     """
     skin, other = Skin(fixed), Skin(moving)
-    matrices = [settled(main)]
-    gaps = [skin.gaps(matrices[0], moving)]
-    if _hopeless(skin, matrices[0], gaps[0], other, images):
+    matrices = [main]
+    if not _explains(skin, main, skin.gaps(main, moving), other, images, SURE):
+        matrices = two_motions(skin, main, moving)
+    if len(matrices) > 1:
+        matrices, label = _refitted(skin, matrices, moving)
+        share = [float(skin.volume_mm3[label == k].sum()) for k in (0, 1)]
+        if min(share) < min_bone_mm3:
+            matrices = [main]
+        elif share[1] > share[0]:
+            matrices.reverse()
+    matrices = [settled(m) for m in matrices]
+    gaps = [skin.gaps(m, moving) for m in matrices]
+    if not _explains(skin, matrices[0], gaps[0], other, images, UNLIKE):
         label = np.zeros(len(skin.points), dtype=np.intp)
-        return Division(matrices, skin, label, min_bone_mm3, True)
+        return Division(matrices[:1], skin, label, min_bone_mm3, True)
     given_up = np.zeros(len(skin.points), dtype=bool)
     for _ in range(MOST_TRIES):
         group = _suspect(skin, _least(gaps), given_up, SEED * min_bone_mm3)
@@ -108,18 +122,23 @@ def divide(
     return Division(matrices, skin, _labels(skin, gaps, min_bone_mm3), min_bone_mm3)
 
 
-def _hopeless(
-    skin: Skin, main: Matrix4, gap: NDArray[np.float64], other: Skin, images: Images
+def _explains(
+    skin: Skin,
+    main: Matrix4,
+    gap: NDArray[np.float64],
+    other: Skin,
+    images: Images,
+    likeness: float,
 ) -> bool:
-    """Whether the main motion explains little, or bone that is unlike: not worth dividing."""
+    """Whether the main motion explains enough, and bone whose HU correlate so well."""
     seen = ~np.isnan(gap)
     good = np.nan_to_num(gap, nan=np.inf) < LOOSE_MM
     if np.count_nonzero(good) < HOPELESS * max(int(np.count_nonzero(seen)), 1):
-        return True
+        return False
     index = thin(np.argwhere(skin.bones.distance_mm < NEAR_BONE_MM), POINTS)
     index = index[good[skin.nearest(skin.bones.grid.to_lps_mm(index))]]
     alike = correlation(skin.bones, other.bones, images, main, index)
-    return alike is None or alike < UNLIKE
+    return alike is not None and alike >= likeness
 
 
 def _suspect(

@@ -11,11 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.serial.surface import Matrix4, Points, move
+from hoimg.serial.tissue import Tissue
 
 RIGID_RATIO = 0.5
 """A point moves with its nearest part alone while that is nearer than this times any other."""
 SKIN_MM, SKIN_SHARE = 4.0, 0.25
 """The first millimetres from a bone count for this fraction only: what lies on it goes with it."""
+UNDONE_MM, UNDOING_STEPS = 0.05, 40
+"""The way back through tissue is sought until it misses by less, in at most so many steps."""
+LOST_MM = 0.5
+"""Where it still misses by more (tissue folds, joints slide), the blend's way back stands."""
 
 
 def _no_points() -> Points:
@@ -84,10 +89,12 @@ class Registration:
         residual_mm: Median distance between the surfaces of the main part's bone in the common
             view, mm, or None.
         reason: Why it was rejected: ``no_bone``, ``no_common_view``, ``bones_do_not_overlap``,
-            ``surfaces_too_far_apart``, ``bones_unlike`` or ``bones_differ_in_size`` (mirrored,
-            or another patient); None when accepted.
+            ``surfaces_too_far_apart``, ``bones_unlike``, ``bones_differ_in_size``, ``mirrored`` or
+            ``bone_pattern_differs`` (mirrored, or another patient); None when accepted.
         parts: The main part first, then those that moved on their own, then bone that could not
             be placed. One or none: everything moves by ``matrix_lps``.
+        tissue: What the images tell of the tissue between the parts; None: nothing.
+        undoes: The placement whose way back this is, where it has :attr:`tissue`.
     """
 
     matrix_lps: Matrix4 = field(default_factory=lambda: np.eye(4))
@@ -96,13 +103,18 @@ class Registration:
     residual_mm: float | None = None
     reason: str | None = None
     parts: tuple[Part, ...] = ()
+    tissue: Tissue | None = None
+    undoes: Registration | None = None
 
     def inverse(self) -> Registration:
         """The same placement from the moving exam's side.
 
-        On each bone it undoes :meth:`carry`; between bones of different parts both blend by the
-        distances in the exam that they start from, so that they undo each other only nearly.
+        On each bone it undoes :meth:`carry`. Between bones of different parts both blend by the
+        distances in the exam that they start from, so that they undo each other only nearly; with
+        :attr:`tissue` the way back is solved, and undoes it within ``LOST_MM``.
         """
+        if self.undoes is not None:
+            return self.undoes
         return Registration(
             np.linalg.inv(self.matrix_lps),
             self.accepted,
@@ -110,6 +122,7 @@ class Registration:
             self.residual_mm,
             self.reason,
             tuple(part.inverse() for part in self.parts),
+            undoes=self if self.tissue is not None else None,
         )
 
     def carry(self, points_lps_mm: Points) -> Points:
@@ -117,31 +130,84 @@ class Registration:
 
         With ``d`` the distance of a point to each accepted part's bone, of which the first
         ``SKIN_MM`` count for a quarter, plus 0.25 mm, and ``m`` the least of them, a part weighs
-        ``s(2 m / d - 1)``, where ``s(t) = t² (3 - 2 t)`` for t in 0 to 1 and 0 below. Between the
-        parts' motions the point goes along the screw that leads from one to the other, by the
-        weights: between two bones of a joint it turns by a part of the angle about the joint, and
-        keeps its distance from it. It moves rigidly with its nearest bone wherever every other
-        part is at least twice as far, and is continuous everywhere.
+        ``s(2 m / d - 1)``, where ``s(t) = t² (3 - 2 t)`` for t in 0 to 1 and 0 below; farther from
+        bone the images may put these weights right (:attr:`tissue`). Between the parts' motions
+        the point goes along the screw that leads from one to the other, by the weights: between
+        two bones of a joint it turns by a part of the angle about the joint, and keeps its
+        distance from it. Without :attr:`tissue` it moves rigidly with its nearest bone wherever
+        every other part is at least twice as far. It is continuous everywhere.
         """
-        parts = [part for part in self.parts if part.accepted]
-        if len(parts) < 2:
+        if sum(part.accepted for part in self.parts) < 2:
             return move(self.matrix_lps, points_lps_mm)
-        away = np.stack([part.distance_mm(points_lps_mm) for part in parts])
-        motions = _between([part.matrix_lps for part in parts], _weights(away))
-        carried: Points = (motions[:, :3, :3] @ points_lps_mm[:, :, None])[..., 0]
-        return carried + motions[:, :3, 3]
+        carried = _moved(self._motions(points_lps_mm), points_lps_mm)
+        if self.undoes is None or not len(carried):
+            return carried
+        start, best = carried, np.full(len(carried), LOST_MM)
+        forward, wanted = self.undoes, points_lps_mm
+        for _ in range(UNDOING_STEPS):
+            there = forward._motions(start)
+            gap = wanted - _moved(there, start)
+            miss = np.linalg.norm(gap, axis=1)
+            closer = miss < best
+            carried = np.where(closer[:, None], start, carried)
+            best = np.minimum(best, miss)
+            if (best < UNDONE_MM).all():
+                break
+            # The motion's own turn taken back: exact where tissue moves as one piece.
+            start = start + 0.7 * np.einsum("nji,nj->ni", there[:, :3, :3], gap)
+        return carried
 
     def carry_body(self, points_lps_mm: Points) -> Points:
         """As :meth:`carry` for the points of one stiff body, ``(n, 3)``, as mineral is.
 
         The whole body moves by one rigid motion, blended by its own distance to each bone: what
-        touches a bone goes with it.
+        touches a bone goes with it. Far from bone the images' weights are its points' mean.
         """
-        parts = [part for part in self.parts if part.accepted]
-        if len(parts) < 2 or not len(points_lps_mm):
-            return move(self.matrix_lps, points_lps_mm)
-        away = np.array([[part.distance_mm(points_lps_mm).min()] for part in parts])
-        return move(_between([part.matrix_lps for part in parts], _weights(away))[0], points_lps_mm)
+        if not len(points_lps_mm):
+            return points_lps_mm
+        return move(self.body_motion(points_lps_mm), points_lps_mm)
+
+    def body_motion(self, points_lps_mm: Points) -> Matrix4:
+        """The rigid motion, 4x4, fixed LPS to moving LPS, of a stiff body by its points."""
+        if sum(part.accepted for part in self.parts) < 2:
+            return self.matrix_lps
+        away = np.array([[part.distance_mm(points_lps_mm).min()] for part in self.parts])
+        matrices, weights = self._blend(away)
+        if self.tissue is not None:
+            near = np.full(len(points_lps_mm), away.min())
+            spread = np.repeat(weights, len(points_lps_mm), axis=1)
+            weights = self.tissue.mended(points_lps_mm, spread, near).mean(axis=1, keepdims=True)
+        motion: Matrix4 = between(matrices, weights)[0]
+        return motion if self.undoes is None else self._undone(points_lps_mm, motion)
+
+    def _undone(self, points_lps_mm: Points, motion: Matrix4) -> Matrix4:
+        """The motion whose inverse :attr:`undoes` gives the body where it comes from."""
+        assert self.undoes is not None
+        best, least, start = motion, LOST_MM, motion
+        for _ in range(UNDOING_STEPS):
+            placed = move(start, points_lps_mm)
+            there = self.undoes.body_motion(placed)
+            miss = float(np.linalg.norm(move(there, placed) - points_lps_mm, axis=1).max())
+            if miss < least:
+                best, least = start, miss
+            if miss < UNDONE_MM:
+                break
+            start = between([start, np.linalg.inv(there)], np.array([[0.3], [0.7]]))[0]
+        return best
+
+    def _motions(self, points_lps_mm: Points) -> NDArray[np.float64]:
+        """The rigid motion ``(n, 4, 4)`` of the surroundings of each fixed point."""
+        away = np.stack([part.distance_mm(points_lps_mm) for part in self.parts])
+        matrices, weights = self._blend(away)
+        if self.tissue is not None:
+            weights = self.tissue.mended(points_lps_mm, weights, away.min(axis=0))
+        return between(matrices, weights)
+
+    def _blend(self, away_mm: NDArray[np.float64]) -> tuple[list[Matrix4], NDArray[np.float64]]:
+        """The accepted parts' motions and weights, by the distance to each part's bone."""
+        accepted = [part.accepted for part in self.parts]
+        matrices = [part.matrix_lps for part in self.parts if part.accepted]
+        return matrices, weights_by_distance(away_mm[accepted])
 
     def nearest_part(self, points_lps_mm: Points) -> NDArray[np.intp]:
         """Index into ``parts`` of the part whose bone is nearest to each fixed point."""
@@ -166,7 +232,13 @@ class Registration:
         return turn_deg(self.matrix_lps, part.matrix_lps)
 
 
-def _weights(away_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+def _moved(motions: NDArray[np.float64], points_lps_mm: Points) -> Points:
+    """Each point by its own motion."""
+    moved: Points = (motions[:, :3, :3] @ points_lps_mm[:, :, None])[..., 0] + motions[:, :3, 3]
+    return moved
+
+
+def weights_by_distance(away_mm: NDArray[np.float64]) -> NDArray[np.float64]:
     """Weight of each part ``(parts, n)`` at points that far from its bone, mm."""
     away = away_mm - (1 - SKIN_SHARE) * np.minimum(away_mm, SKIN_MM) + SKIN_SHARE
     near = np.clip((away.min(axis=0) / away - RIGID_RATIO) / (1 - RIGID_RATIO), 0, 1)
@@ -175,7 +247,7 @@ def _weights(away_mm: NDArray[np.float64]) -> NDArray[np.float64]:
     return share
 
 
-def _between(matrices: Sequence[Matrix4], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+def between(matrices: Sequence[Matrix4], weight: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rigid motions ``(n, 4, 4)`` between those of the parts, by weights ``(parts, n)``.
 
     The parts' motions against the first one are written as twists (axis times angle, and shift),

@@ -15,7 +15,9 @@ from hoimg.serial.align import align, settled
 from hoimg.serial.intensity import NEAR_BONE_MM, Images, bone_image, refine
 from hoimg.serial.parts import Division, divide
 from hoimg.serial.placement import Registration
+from hoimg.serial.sameness import doubt, pattern
 from hoimg.serial.surface import prepare
+from hoimg.serial.tissue_match import match_tissue
 from hoimg.serial.verification import labels_near, verify
 from hoimg.settings import SerialSettings
 
@@ -31,8 +33,10 @@ def register(
 
     Bone surfaces are aligned from many starts, and bones that this leaves unexplained are aligned
     on their own. The main part is refined by mutual information of its intensities. Every part is
-    verified by overlap, surface distance and likeness. It repeats exactly: nothing is random, and
-    one thread is used where the order of sums matters.
+    verified by overlap, surface distance and likeness; then a mirrored exam and another patient are
+    ruled out. Where parts moved against each other, the images tell how far the tissue between
+    them went along. It repeats exactly: nothing is random, and one thread is used where the order
+    of sums matters.
 
     Args:
         fixed: The exam whose points are mapped.
@@ -64,7 +68,16 @@ def register(
             for matrix, near in zip(division.matrices, _near(division), strict=True)
         ]
         division = replace(division, matrices=matrices)
-    return verify(division, theirs, images, settings)
+    found = verify(division, theirs, images, settings)
+    if not found.accepted:
+        return found
+    patterns = (pattern(fixed, ours), pattern(moving, theirs))
+    reason = doubt(division, theirs, images, patterns, settings)
+    if reason is None:
+        images_tell = match_tissue(fixed, fixed_bone, moving, moving_bone, found, settings)
+        return replace(found, tissue=images_tell)
+    main = replace(found.parts[0], accepted=False, reason=reason)
+    return replace(found, accepted=False, reason=reason, parts=(main, *found.parts[1:]))
 
 
 def _near(division: Division) -> list[NDArray[np.bool_]]:

@@ -48,17 +48,23 @@ class Thread:
 
 
 def link(shapes: Shapes, ways: Ways, settings: SerialSettings) -> list[Thread]:
-    """Join labels into threads, exam by exam; a thread reaches an exam from where it was last."""
+    """Join labels into threads, exam by exam.
+
+    A thread reaches an exam from the latest one that shows it and whose placement carries it there.
+    """
     threads: list[Thread] = []
     for j in range(len(shapes)):
         reach = []
         pairs = []
         for k, thread in enumerate(threads):
-            points = thread.cloud(shapes, thread.last).points_lps_mm
-            way = ways[thread.last, j]
-            if thread.merged_into is None and way is not None and way.covers(points):
-                reach.append(k)
-                pairs.append(way.carry(points))
+            if thread.merged_into is not None:
+                continue
+            for near in sorted(thread.labels, reverse=True):
+                points, way = thread.cloud(shapes, near).points_lps_mm, ways[near, j]
+                if way is not None and way.covers(points):
+                    reach.append(k)
+                    pairs.append(way.carry(points))
+                    break
         found: Matches = match(pairs, shapes[j].values(), settings)
         owner = {label: reach[i] for i, label in found.same.items()}
         for label, k in owner.items():

@@ -6,9 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from hoimg.image import Mask
+from hoimg.image import CTVolume, Mask
 from hoimg.results import Acquisition, Change, Observation
 from hoimg.serial.change import LONG_INTERVAL, compare
+from hoimg.serial.contents import only_in_outlines
 from hoimg.serial.identity import Known, names_of
 from hoimg.serial.matching import clouds, fraction_near, fraction_outside, way_between
 from hoimg.serial.placement import Registration
@@ -30,6 +31,7 @@ class ExamLesions:
         observations: By label.
         metal: Metal on the same grid, if any is known: what lies under it cannot be seen.
         known: Label to how that lesion was named before.
+        volume: The exam, HU, to see whether a change of size is in the images; None leaves that.
     """
 
     exam_id: str
@@ -39,6 +41,7 @@ class ExamLesions:
     observations: Mapping[int, Observation]
     metal: Mask | None = None
     known: Mapping[int, Known] = field(default_factory=dict)
+    volume: CTVolume | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +65,18 @@ class Track:
     observations: list[Observation]
     changes: list[Change]
     earlier_changes: list[Change] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class _Patient:
+    """All lesions of a patient while they are written down."""
+
+    threads: Sequence[Thread]
+    exams: Sequence[ExamLesions]
+    shapes: Shapes
+    ways: Ways
+    names: Mapping[int, str]
+    settings: SerialSettings
 
 
 def track(
@@ -102,19 +117,17 @@ def track(
         used_ids,
     )
     names = {k: name.lesion_id for k, name in enumerate(named)}
+    patient = _Patient(threads, ordered, shapes, ways, names, settings)
     tracks = []
     for k in sorted(names, key=lambda k: _number(names[k])):
-        seen = [
-            _observe(k, i, threads, ordered, shapes, ways, names, settings)
-            for i in range(len(ordered))
-        ]
+        seen = [_observe(k, i, patient) for i in range(len(ordered))]
         tracks.append(
             Track(
                 names[k],
                 named[k].tracking_uid,
                 seen,
-                _changes(k, threads, ordered, seen, names, settings),
-                _earlier_changes(k, threads, ordered, seen, names, settings),
+                _changes(k, seen, patient),
+                _earlier_changes(k, seen, patient),
             )
         )
     return tracks
@@ -129,20 +142,12 @@ def _ways(exams: Sequence[ExamLesions], registrations: Registrations) -> Ways:
     }
 
 
-def _observe(
-    k: int,
-    i: int,
-    threads: Sequence[Thread],
-    exams: Sequence[ExamLesions],
-    shapes: Shapes,
-    ways: Ways,
-    names: Mapping[int, str],
-    settings: SerialSettings,
-) -> Observation:
+def _observe(k: int, i: int, patient: _Patient) -> Observation:
     """The observation of one thread in one exam, or why there is none."""
-    thread, exam = threads[k], exams[i]
+    names, shapes, ways = patient.names, patient.shapes, patient.ways
+    settings, thread, exam = patient.settings, patient.threads[k], patient.exams[i]
     if i in thread.labels:
-        return _own(thread, i, exams, shapes, ways)
+        return _own(thread, i, patient.exams, shapes, ways)
     gone = thread.merged_into is not None and i >= thread.merged_into[0]
     if gone and thread.merged_into is not None:
         return _missing(exam, f"merged_into:{names[thread.merged_into[1]]}")
@@ -195,39 +200,24 @@ def _missing(exam: ExamLesions, reason: str, label: int | None = None) -> Observ
     return Observation(exam_id=exam.exam_id, status="not_measurable", label=label, flags=[reason])
 
 
-def _changes(
-    k: int,
-    threads: Sequence[Thread],
-    exams: Sequence[ExamLesions],
-    seen: Sequence[Observation],
-    names: Mapping[int, str],
-    settings: SerialSettings,
-) -> list[Change]:
+def _changes(k: int, seen: Sequence[Observation], patient: _Patient) -> list[Change]:
     """Consecutive changes, then the long ones to the latest measurement."""
+    threads, exams, names = patient.threads, patient.exams, patient.names
     thread = threads[k]
     measured = [i for i in sorted(thread.labels) if seen[i].status == "measured"]
     changes = _beginning(thread, threads, exams, seen, names)
     for a, b in pairwise(measured):
-        changes.append(_between(k, a, b, threads, exams, names, settings))
+        changes.append(_between(k, a, b, patient))
     changes += _end(k, thread, exams, seen, names)
     for a in measured[:-2]:
-        changes.append(
-            _between(k, a, measured[-1], threads, exams, names, settings, [LONG_INTERVAL])
-        )
+        changes.append(_between(k, a, measured[-1], patient, [LONG_INTERVAL]))
     return changes
 
 
-def _earlier_changes(
-    k: int,
-    threads: Sequence[Thread],
-    exams: Sequence[ExamLesions],
-    seen: Sequence[Observation],
-    names: Mapping[int, str],
-    settings: SerialSettings,
-) -> list[Change]:
-    measured = [i for i in sorted(threads[k].labels) if seen[i].status == "measured"]
+def _earlier_changes(k: int, seen: Sequence[Observation], patient: _Patient) -> list[Change]:
+    measured = [i for i in sorted(patient.threads[k].labels) if seen[i].status == "measured"]
     return [
-        _between(k, a, b, threads, exams, names, settings, [LONG_INTERVAL])
+        _between(k, a, b, patient, [LONG_INTERVAL])
         for n, b in enumerate(measured[:-1])
         for a in measured[: max(n - 1, 0)]
     ]
@@ -277,22 +267,14 @@ def _event(
     )
 
 
-def _between(
-    k: int,
-    a: int,
-    b: int,
-    threads: Sequence[Thread],
-    exams: Sequence[ExamLesions],
-    names: Mapping[int, str],
-    settings: SerialSettings,
-    flags: Sequence[str] = (),
-) -> Change:
+def _between(k: int, a: int, b: int, patient: _Patient, flags: Sequence[str] = ()) -> Change:
     """The change of a thread between two exams, with the parts that joined or left in between.
 
     Merged: the sum of the parts before is compared with the whole after. Split: the whole before
     with the sum of the parts after. A part not measured there leaves the numbers to the rest, and
-    the change is not comparable.
+    the change is not comparable; nor is one that only the outlines show.
     """
+    threads, exams, names = patient.threads, patient.exams, patient.names
     thread = threads[k]
     joined = sorted(m for j, ms in thread.merges.items() if a < j <= b for m in ms)
     left = sorted(m for j, ms in thread.splits.items() if a < j <= b for m in ms)
@@ -317,7 +299,7 @@ def _between(
         later,
         (exams[a].acquisition, exams[b].acquisition),
         exams[b].days - exams[a].days,
-        settings,
+        patient.settings,
         category="merged" if joined else "split" if left else None,
         parents=parents,
         flags=flags,
@@ -326,4 +308,29 @@ def _between(
         return change.model_copy(
             update={"comparable": False, "flags": [*change.flags, "part_not_measured"]}
         )
+    larger, smaller = (a, b) if change.category == "shrinking" else (b, a)
+    if change.category in ("enlarging", "shrinking") and _not_in_images(
+        thread, larger, smaller, earlier[0].background_hu, patient
+    ):
+        return change.model_copy(
+            update={
+                "category": "no_detectable_change",
+                "comparable": False,
+                "flags": [*change.flags, "change_not_in_images"],
+            }
+        )
     return change
+
+
+def _not_in_images(
+    thread: Thread, larger: int, smaller: int, soft_hu: float | None, patient: _Patient
+) -> bool:
+    """Whether a change of size is of the outlines alone; false where nobody can tell."""
+    way = patient.ways[larger, smaller]
+    here, there = patient.exams[larger], patient.exams[smaller]
+    if way is None or here.volume is None or there.volume is None or soft_hu is None:
+        return False
+    points = thread.cloud(patient.shapes, larger).points_lps_mm
+    return way.covers(points) and only_in_outlines(
+        points, way.carry(points), here.volume, there.volume, there.lesions, soft_hu
+    )

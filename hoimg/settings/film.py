@@ -47,7 +47,7 @@ class FilmSettings(Section):
         meaning="An edge is native when it goes on outside of the region for this far.",
         source="engineering choice",
         status="default",
-        gt=0,
+        ge=0.5,
     )
     assumed_spacing_mm: float = threshold(
         0.15,
@@ -58,7 +58,7 @@ class FilmSettings(Section):
         gt=0,
     )
     outline_sd_mm: float = threshold(
-        0.2,
+        0.3,
         unit="mm",
         meaning="Standard deviation of where an outline on perfect edges lies, all round it.",
         source="simulated films, tuning set; how round the body's side is, is not known",
@@ -66,7 +66,7 @@ class FilmSettings(Section):
         gt=0,
     )
     outline_sd_mm_per_cost: float = threshold(
-        4.0,
+        6.0,
         unit="mm for an edge cost of 1 above 0.05",
         meaning="What poorer edges add to that standard deviation, in quadrature.",
         source="simulated films, tuning set",
@@ -76,9 +76,9 @@ class FilmSettings(Section):
     depth_relative_sd: float = threshold(
         0.03,
         unit="fraction",
-        meaning="A lesion lies in front of or behind the plane whose magnification is stated: "
-        "standard deviation of its own over that.",
-        source="25 mm at 850 mm from the source (calculated)",
+        meaning="A lesion, or the gap of a hip, lies in front of or behind the plane whose "
+        "magnification is stated: standard deviation of its own over that.",
+        source="25 mm at 850 mm from the source, 30 mm at 1 m (calculated)",
         status="default",
         ge=0,
     )
@@ -194,4 +194,116 @@ class FilmSettings(Section):
         status="default",
         ge=0,
         le=1,
+    )
+    hip_head_min_radius_mm: float = threshold(
+        19.0,
+        unit="mm on the film",
+        meaning="No smaller circle is looked at as a femoral head.",
+        source="adult heads are 38-58 mm wide",
+        status="default",
+        gt=0,
+    )
+    hip_head_max_radius_mm: float = threshold(
+        34.0,
+        unit="mm on the film",
+        meaning="No larger circle is looked at as a femoral head.",
+        source="adult heads are 38-58 mm wide; magnified by 1.2 at the detector",
+        status="default",
+        gt=0,
+    )
+    hip_head_min_score: float = threshold(
+        0.11,
+        unit="0 to 1",
+        meaning="A circle that looks less like a femoral head is none: no landmarks are found.",
+        source="simulated films, tuning seeds: hips 0.12 or more, other bone and gas below 0.10",
+        status="default",
+        ge=0,
+    )
+    hip_reach_heads: float = threshold(
+        4.0,
+        unit="radii of the femoral head",
+        meaning="A lesion this close to the middle of a femoral head lies about that hip.",
+        source="engineering choice; the trochanters end 2.5-3 radii from it",
+        status="default",
+        gt=0,
+    )
+    hip_contact_mm: float = threshold(
+        2.0,
+        unit="mm",
+        meaning="A lesion whose shadow comes this close to a bone's is apparently one with it.",
+        source="engineering choice; silhouettes are found on pixels of 1 mm",
+        status="default",
+        gt=0,
+    )
+    hip_fused_mm: float = threshold(
+        0.5,
+        unit="mm",
+        meaning="Lesions whose shadows come this close to each other are apparently one.",
+        source="about what a film can show",
+        status="default",
+        ge=0,
+    )
+    hip_overlying_share: float = threshold(
+        0.75,
+        unit="fraction of the rim",
+        meaning="A lesion with bone round it by this much lies over a bone's shadow: whether it is "
+        "one with it the film does not show.",
+        source="engineering choice",
+        status="default",
+        gt=0,
+    )
+    hip_boundary_sd_mm: float = threshold(
+        0.7,
+        unit="mm",
+        meaning="SD of a gap from the place of its two boundaries.",
+        source="engineering choice",
+        status="default",
+        ge=0,
+    )
+    hip_usual_magnification: tuple[float, float] = threshold(
+        (1.15, 1.25),
+        unit="ratio",
+        meaning="A gap known at the detector only is graded where every magnification in this "
+        "range gives the same grade.",
+        source="hip radiographs, 1.15-1.25",
+        status="borrowed",
+    )
+    suggest_min_agreement: float = threshold(
+        0.5,
+        unit="correlation",
+        meaning="Sides that match less are not compared: nothing is suggested.",
+        source="simulated films, tuning seeds",
+        status="default",
+    )
+    suggest_tolerance_mm: float = threshold(
+        2.0,
+        unit="mm",
+        meaning="How exactly the two sides match: a place is held against the brightest so near.",
+        source="simulated films, tuning seeds",
+        status="default",
+        ge=0,
+    )
+    suggest_min_score: float = threshold(
+        3.0,
+        unit="spreads of the neighbourhood",
+        meaning="What stands out less against the other side is not suggested.",
+        source="simulated films, tuning seeds",
+        status="default",
+        gt=0,
+    )
+    suggest_min_area_mm2: float = threshold(
+        40.0,
+        unit="mm2",
+        meaning="Smaller places are not suggested.",
+        source="engineering choice",
+        status="default",
+        ge=0,
+    )
+    suggest_most: int = threshold(
+        3,
+        unit="suggestions",
+        meaning="No more are made on a film.",
+        source="engineering choice: a reader looks at few, and then at none",
+        status="default",
+        ge=1,
     )

@@ -23,6 +23,25 @@ class SerialSettings(Section):
         "mirrored exams and a patient scaled by 3 %",
         status="default",
     )
+    min_tissue_correlation: float = threshold(
+        0.3,
+        unit="correlation coefficient",
+        meaning="Soft tissue between bones that moved on their own is laid by the images only "
+        "where it then correlates this well; else by the distance to each bone.",
+        source="engineering choice; five times the scatter of noise in one window",
+        status="default",
+        gt=0,
+        le=1,
+    )
+    min_tissue_gain: float = threshold(
+        0.03,
+        unit="correlation coefficient",
+        meaning="And only where it correlates better by this than by the distance to each bone.",
+        source="engineering choice",
+        status="default",
+        ge=0,
+        le=1,
+    )
     seed: int = threshold(
         20260101,
         unit="",
@@ -220,6 +239,27 @@ class SerialSettings(Section):
         source="engineering choice; 0.79-0.97 measured for a rotated femur",
         status="default",
         ge=0,
+        le=1,
+    )
+    mirror_gain: float = threshold(
+        0.03,
+        unit="correlation coefficient",
+        meaning="A registration is rejected as mirrored when the bones' HU correlate by more than "
+        "this better with one exam mirrored left to right.",
+        source="measured in simulation on a real trunk and digital limbs: at most -0.2 for one "
+        "patient re-positioned, 0.1-0.2 mirrored",
+        status="default",
+        gt=0,
+    )
+    min_bone_pattern: float = threshold(
+        0.4,
+        unit="rank correlation coefficient",
+        meaning="A registration is rejected when the pattern of marrow and struts inside the bones "
+        "(1.2-4 mm, 3 mm off cortex) agrees less, where it shows above the noise.",
+        source="measured in simulation: 0.62-0.97 for one patient with other slices, dose and "
+        "pose; at most 0.17 for strangers with bones of the same shape, 0.26 mirrored",
+        status="default",
+        ge=-1,
         le=1,
     )
     max_bone_stretch: float = threshold(

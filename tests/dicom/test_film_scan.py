@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pydicom.data import get_testdata_file
 from pydicom.uid import SecondaryCaptureImageStorage
-from synthetic_ct import write_ct
+from synthetic_ct import noise, write_ct
 from synthetic_film import codes, films_of, write_film
 
 from hoimg.cli.main import run
@@ -270,6 +270,16 @@ def test_films_beside_a_ct_are_exams_and_broken_ones_are_told(tmp_path: Path) ->
     notes = [f.code for f in patient.findings]
     assert {"film_refused", "radiograph_not_measured", "identical_copies"} <= set(notes)
     assert not {"spacing_missing", "bad_film", "study_refused"} & set(notes)
+
+
+def test_a_refused_ct_beside_a_film_is_told_and_the_film_stays(tmp_path: Path) -> None:
+    write_ct(tmp_path / "ct", noise(1), PatientID="ID-9", StudyInstanceUID="1.2.3.9")
+    write_film(tmp_path / "film", StudyInstanceUID="1.2.3.9")
+    patient = read_patient(tmp_path)
+    assert [e.modality for e in patient.exams] == ["CR"]
+    told = {f.code: f.message for f in patient.findings}
+    assert told["series_refused"].startswith("CT beside films was refused: ")
+    assert "study_refused" not in told
 
 
 def test_films_are_exams_in_order_of_date_and_projection(tmp_path: Path) -> None:

@@ -77,6 +77,22 @@ def test_a_label_image_as_nifti(exams: tuple[Exam, ...], tmp_path: Path, dimensi
     assert np.array_equal(found.region_yx, square())
 
 
+def test_a_volume_is_no_label_image_of_a_film(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Image(np.ones((6, 5, 3), np.uint8), np.eye(4)), tmp_path / "v.nii.gz")
+    with pytest.raises(InputRefused, match="one-slice") as caught:
+        read_film_regions(tmp_path / "v.nii.gz", "1.2.3.1")
+    assert caught.value.code == "mask_unreadable"
+
+
+@pytest.mark.parametrize(("columns", "fits"), [(16384, True), (16385, False)])
+def test_a_label_image_may_be_as_long_as_a_film(tmp_path: Path, columns: int, fits: bool) -> None:
+    nib.save(nib.Nifti1Image(np.ones((columns, 2, 1), np.uint8), np.eye(4)), tmp_path / "l.nii.gz")
+    with contextlib.nullcontext() if fits else pytest.raises(InputRefused):
+        [found] = read_film_regions(tmp_path / "l.nii.gz")
+        assert found.mask_yx is not None
+        assert found.mask_yx.shape == (2, columns)
+
+
 def test_a_label_image_of_another_size_or_turned(exams: tuple[Exam, ...], tmp_path: Path) -> None:
     for shape, said in (((COLUMNS, ROWS), "exchanged"), ((50, 50), "own pixels")):
         Image.fromarray(np.ones(shape, np.uint8)).save(tmp_path / "l.png")
@@ -109,12 +125,37 @@ def test_a_segmentation_names_its_film(
     other = np.roll(square(), 5, axis=1)  # segments may overlap
     path = write_seg(tmp_path / "s.dcm", film, [square(), other], [UID, None])
     found = regions_in(path, exams)
-    assert [(r.label, r.ties, r.tracking_uid) for r in found] == [
-        (1, f"uid:{UID}", UID),
-        (2, None, None),
-    ]
+    assert [(r.label, r.ties) for r in found] == [(1, f"uid:{UID}"), (2, None)]
     assert np.array_equal(found[0].region_yx, square())
     assert np.array_equal(found[1].region_yx, other)
+
+
+def test_segments_are_one_region_by_their_tracking_uid_and_never_by_their_number(
+    film: Dataset, exams: tuple[Exam, ...], tmp_path: Path
+) -> None:
+    first, second, third = (np.roll(square(), 45 * k, axis=1) for k in range(3))
+    paths = [
+        write_seg(tmp_path / "a.dcm", film, [first], [UID]),
+        write_seg(tmp_path / "b.dcm", film, [second, third], [UID + "1", UID]),
+        write_seg(tmp_path / "c.dcm", film, [second], [None]),
+        write_seg(tmp_path / "d.dcm", film, [second], [None]),
+    ]
+    labels = np.zeros((ROWS, COLUMNS), np.uint8)
+    labels[5:9, 100:110] = 1
+    Image.fromarray(labels).save(tmp_path / "l.png")
+    given = [r for p in paths for r in read_film_regions(p)]
+    given += read_film_regions(tmp_path / "l.png", exams[0].exam_id)
+    [found] = place_regions(given, exams).values()
+    assert [(r.label, r.ties) for r in found] == [
+        (1, "label:1"),
+        (2, f"uid:{UID}"),
+        (3, f"uid:{UID}1"),
+        (4, None),
+        (5, None),
+    ]
+    assert found[0].region_yx.sum() == 40
+    assert np.array_equal(found[1].region_yx, first | third)
+    assert all(np.array_equal(r.region_yx, second) for r in found[2:])
 
 
 def test_what_is_not_for_a_film(tmp_path: Path, real_data: Path) -> None:
@@ -132,7 +173,7 @@ def test_a_measurement_report_names_film_and_lesion(
     path = write_tid1500(tmp_path / "sr.dcm", film, SQUARE, "POLYLINE", UID)
     [found] = regions_in(path, exams)
     assert np.array_equal(found.region_yx, square())
-    assert (found.tracking_uid, found.ties) == (UID, f"uid:{UID}")
+    assert found.ties == f"uid:{UID}"
 
 
 @pytest.mark.parametrize(
@@ -156,6 +197,28 @@ def test_round_regions(
     assert found.region_yx.sum() == pytest.approx(area, rel=0.01)
     ys, xs = np.nonzero(found.region_yx)
     assert (xs.mean() + 0.5, ys.mean() + 0.5) == pytest.approx((80, 60), abs=0.1)
+
+
+def test_a_region_takes_the_tracking_uid_of_its_nearest_group(
+    film: Dataset, exams: tuple[Exam, ...], tmp_path: Path
+) -> None:
+    circle = ("CIRCLE", (80, 60, 80, 40))
+    path = write_scoord(tmp_path / "sr", [film], [circle], uids=[UID, UID + "7"])
+    [found] = regions_in(path, exams)
+    assert found.ties == f"uid:{UID}7"
+
+
+def test_a_region_lies_on_the_frame_that_it_names(tmp_path: Path) -> None:
+    stored = np.full((2, ROWS, COLUMNS), 1000, np.uint16)
+    film = film_dataset(tmp_path / "in" / "a", stored, sop="1.2.3.1")
+    exams = read_patient(tmp_path / "in").exams
+    for number in (1, 2):
+        circle = ("CIRCLE", (80, 60, 80, 40))
+        path = write_scoord(tmp_path / f"sr{number}", [film], [circle], frame=number)
+        [exam_id] = place_regions(read_film_regions(path), exams)
+        [on] = [e.film for e in exams if e.exam_id == exam_id]
+        assert on is not None
+        assert on.frame == number - 1
 
 
 def test_points_and_open_lines_enclose_nothing(
@@ -212,6 +275,26 @@ def test_graphics_in_shares_of_the_display(
     with pytest.raises(InputRefused) as caught:
         read_film_regions(turned)
     assert caught.value.code == "region_empty"
+
+
+def test_shares_of_the_display_are_those_of_the_area_shown(
+    film: Dataset, exams: tuple[Exam, ...], tmp_path: Path
+) -> None:
+    area = Dataset()
+    # Columns 16 to 143 and rows 32 to 95, counted from 0: 128 by 64 pixels.
+    area.DisplayedAreaTopLeftHandCorner = [17, 33]
+    area.DisplayedAreaBottomRightHandCorner = [144, 96]
+    shares = [0.25, 0.25, 0.75, 0.25, 0.75, 0.75, 0.25, 0.75, 0.25, 0.25]
+    path = write_gsps(
+        tmp_path / "p",
+        film,
+        [("POLYLINE", shares)],
+        units="DISPLAY",
+        DisplayedAreaSelectionSequence=[area],
+    )
+    [found] = regions_in(path, exams)
+    ys, xs = np.nonzero(found.region_yx)
+    assert (xs.min(), xs.max() + 1, ys.min(), ys.max() + 1) == (48, 112, 48, 80)
 
 
 @pytest.mark.parametrize("keep", [0.3, 0.6, 0.9])

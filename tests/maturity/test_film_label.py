@@ -68,6 +68,7 @@ def test_two_projections_and_two_dates_make_mature() -> None:
     assert found.reasons == ["rim_complete", "margin_sharp", "no_detectable_area_change"]
     assert found.followup is None
     assert [(h.day, h.label) for h in found.history] == [(0, "indeterminate"), (84, "mature")]
+    assert [h.exam_id for h in found.history] == ["ap0", "ap1"]
     assert found.mature_since_exam == "ap1"
     results = {c.id: c.result for c in found.criteria}
     assert (results["R3"], results["R6"]) == ("unrated", "unrated")
@@ -130,6 +131,37 @@ def test_neither_contour_nor_margin_on_every_film_is_immature() -> None:
     mixed = label([seen("ap1", **bad), seen("lat1")])
     assert mixed.label == "indeterminate"
     assert mixed.reasons[:2] == ["rim_intermediate", "margin_intermediate"]
+
+
+def test_a_rule_shows_the_value_of_its_least_ripe_film() -> None:
+    views = [
+        seen("ap1", corticated_fraction=0.9, edge_ratio=1.4),
+        seen("lat1", corticated_fraction=0.8, edge_ratio=1.2),
+    ]
+    rules = {c.id: c for c in label(views).criteria}
+    assert (rules["R1"].value, rules["R2"].value) == (0.8, 1.4)
+    assert (rules["R1"].note, rules["R2"].note) == (
+        "each film: 0.90, 0.80",
+        "each film: 1.40, 1.20",
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "rule", "result"),
+    [
+        ({"corticated_fraction": 0.75}, "R1", "pass"),
+        ({"corticated_fraction": 0.7499}, "R1", "intermediate"),
+        ({"corticated_fraction": 0.2501}, "R1", "intermediate"),
+        ({"corticated_fraction": 0.25}, "R1", "fail"),
+        ({"edge_ratio": 1.5}, "R2", "pass"),
+        ({"edge_ratio": 1.5001}, "R2", "intermediate"),
+        ({"edge_ratio": 2.4999}, "R2", "intermediate"),
+        ({"edge_ratio": 2.5}, "R2", "fail"),
+    ],
+)
+def test_limits_count_as_reached(values: dict[str, Any], rule: str, result: str) -> None:
+    [found] = [c for c in label([seen("ap1", **values)]).criteria if c.id == rule]
+    assert found.result == result
 
 
 def test_one_film_that_cannot_be_rated_leaves_the_rule_open() -> None:

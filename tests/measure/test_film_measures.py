@@ -70,6 +70,16 @@ def test_without_a_spacing_there_are_pixels_and_no_millimetres():
     assert "no_spacing" in made.flags
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_lesion_along_the_films_edge_has_a_size_and_no_edge_to_read():
+    inside = np.zeros((200, 200), bool)
+    inside[:4] = True
+    made = measure_on_film(plain(inside), given_outline(inside, 0.0 * inside), SETTINGS)
+    assert made.area_mm2 == pytest.approx(4 * 200 * SPACING**2)
+    assert (made.corticated_fraction, made.density_index) == (None, None)
+    assert made.flags == ("edge_not_readable", "no_own_cortex")
+
+
 def test_a_length_at_the_detector_says_so_and_has_no_error_of_depth():
     _, _, inside = disc()
     found = {
@@ -96,6 +106,30 @@ def test_other_outlines_that_fit_widen_the_intervals():
     )
     assert wide.area_ci95_px2[0] < 0.6 * wide.area_px2 < narrow.area_ci95_px2[0]
     assert wide.area_ci95_px2[1] > 1.3 * wide.area_px2 > narrow.area_ci95_px2[1]
+
+
+def test_poor_edges_widen_the_intervals():
+    _, _, inside = disc()
+    widths = []
+    for cost in (0.05, 0.25):
+        outline = FilmOutline(inside, inside, np.zeros(inside.shape, np.float32), 50.0, None,
+                              (), cost)  # fmt: skip
+        low, high = measure_on_film(plain(inside), outline, SETTINGS).area_ci95_px2
+        widths.append((high - low) * SPACING**2)
+    # 0.3 mm all round a circle of 8 mm; 1.2 mm more in quadrature for a cost of 0.2.
+    usual = 2 * 1.96 * 0.3 * 2 * math.pi * 8
+    assert widths[0] == pytest.approx(usual, rel=0.05)
+    assert widths[1] == pytest.approx(usual * math.hypot(0.3, 1.2) / 0.3, rel=0.05)
+
+
+def test_neither_skin_nor_what_lies_in_air_is_cortex():
+    y, x = coordinates((90.0, 90.0))
+    inside = np.hypot(y, x) < 9
+    # A round limb, steepest at its skin, and a tube beside it.
+    values = inside + 10.0 * np.sqrt(np.clip(1 - (x / 28) ** 2, 0, 1)) + bar(x, 36.0, 6.0)
+    one = film(values, noise=0.002, slope=0.0)
+    made = measure_on_film(one, given_outline(inside, np.full(y.shape, 6000.0)), SETTINGS)
+    assert "no_own_cortex" in made.flags
 
 
 def test_an_outline_that_was_not_found_gives_nulls_and_its_reason():

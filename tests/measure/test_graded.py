@@ -105,3 +105,36 @@ def test_floccules_of_an_immature_lesion_are_no_dense_centre(seed):
     found = measure(hu, mask)
     assert found["zone_contrast_hu"] > -100
     assert found["volume_mm3"] == pytest.approx(volume, rel=0.15)
+
+
+def pill(edge_hu, centre_hu, half_mm=3.7, reach_mm=10.0):
+    """A flat body, everywhere less than 4 mm deep, whose HU climb from its edge to its middle."""
+
+    def depth_of(z, y, x):
+        return half_mm - np.hypot(np.maximum(np.hypot(y, x) - reach_mm, 0), z)
+
+    def hu_of(depth):
+        return edge_hu + (centre_hu - edge_hu) * np.clip((depth - 0.8) / 1.6, 0, 1)
+
+    return blurred(depth_of, hu_of, SPACING, FWHM, reach_mm + half_mm + 9)
+
+
+def test_a_flat_body_with_a_dense_middle_has_its_warning_though_it_has_no_core():
+    hu, mask, *_ = pill(350, 900)
+    references = plain_references(SPACING, fwhm_zyx_mm=FWHM, noise_hu=8.0)
+    found = measure_lesion(view_of_arrays(hu, SPACING, mask), MeasureSettings(), references)
+    assert "core_too_small" in found.flags
+    assert found.values["core_marrow_fraction"] is None
+    low, high = found.values["zone_contrast_ci95_hu"]
+    assert low < found.values["zone_contrast_hu"] < high < -100
+    # It climbs by 550 HU; the innermost millimetre that is read lies near the top.
+    assert -550 < found.values["zone_contrast_hu"] < -250
+
+
+@pytest.mark.parametrize("inside_hu", [350, 900])
+def test_a_flat_even_body_has_neither_zone_nor_warning(inside_hu):
+    hu, mask, *_ = pill(inside_hu, inside_hu)
+    references = plain_references(SPACING, fwhm_zyx_mm=FWHM, noise_hu=8.0)
+    found = measure_lesion(view_of_arrays(hu, SPACING, mask), MeasureSettings(), references)
+    assert "core_too_small" in found.flags
+    assert found.values["zone_contrast_hu"] is None

@@ -1,15 +1,18 @@
 """95 % intervals: against repeated scans of one body, textbook formulas and known truth."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from phantoms import blurred, sphere
 from scipy import stats
 
 from hoimg.measure.background import local_background
+from hoimg.measure.cortex import Cortex
 from hoimg.measure.lesion import measure_lesion, plain_references
 from hoimg.measure.uncertainty import Uncertainty
 from hoimg.measure.view import view_of_arrays
-from hoimg.settings import MeasureSettings
+from hoimg.settings import MaturitySettings, MeasureSettings
 
 SPACING, FWHM = (1.0, 0.7, 0.7), (1.0, 1.1, 1.1)
 
@@ -100,6 +103,29 @@ def test_on_bone_the_boundary_is_known_less_the_larger_the_contact():
         spans.append(np.log(said["volume_ci95_mm3"][1] / said["volume_mm3"]))
     assert spans[0] < 0.06
     assert 1.5 * spans[0] < spans[1] < spans[2]
+
+
+@pytest.mark.parametrize(("sixteenths", "part"), [(0, 0.0), (1, 0.25), (4, 0.5), (16, 1.0)])
+def test_what_bone_hides_goes_with_the_root_of_its_share(sixteenths, part):
+    """``contact_sd_mm`` speaks of a surface all on bone; a sixteenth of it keeps a quarter."""
+    contact = np.arange(32) < 2 * sixteenths
+    mesh = SimpleNamespace(vertex_area=np.full(32, 0.7))
+    surface = SimpleNamespace(mesh=mesh, contact=contact, seen=~contact)
+    sure = Uncertainty(surface, SPACING, FWHM, 8.0, None, MeasureSettings(contact_sd_mm=2.0))
+    assert sure.outline_sd_mm == pytest.approx(2.0 * part)
+
+
+@pytest.mark.parametrize("cortex_mm", [0.8, 1.5, 3.5])
+def test_a_body_without_a_margin_has_a_wide_edge_however_blurred_the_scan(cortex_mm):
+    """It rises by 120 HU; a length in mm would call it sharp beside a wide cortex."""
+    hu, mask, _, _ = sphere(8.0, 170.0, SPACING, FWHM, noise=4.0)
+    references = plain_references(
+        SPACING, fwhm_zyx_mm=FWHM, noise_hu=4.0, cortex=Cortex(1200.0, 1100.0, cortex_mm, 500)
+    )
+    view = view_of_arrays(hu, SPACING, mask)
+    said = measure_lesion(view, MeasureSettings(), references).values
+    assert said["edge_ratio"] == MeasureSettings().edge_wide_ratio
+    assert said["edge_ratio"] > MaturitySettings().edge_fail
 
 
 def test_patchy_soft_tissue_makes_the_background_less_known_than_noise_alone():

@@ -9,7 +9,8 @@ import pytest
 from synthetic_report import exam_ids, patient
 
 from hoimg.report import plots, reasons, words
-from hoimg.report.lesion_view import ROWS, change_text, latest, volume_text
+from hoimg.report.lesion_rows import ROWS, volume_text
+from hoimg.report.lesion_view import change_text, latest
 from hoimg.report.page import context, page_html, place_text
 from hoimg.results import Observation
 

@@ -42,6 +42,16 @@ def test_a_shell_over_a_shaft_is_outlined_through_its_cortex():
     assert "overlaps_cortex" in made.flags
 
 
+def test_the_least_way_outside_that_can_be_asked_for_tells_a_shaft():
+    y, x = coordinates((70, 70))
+    values = 0.5 * shell(y, x, 12, 1.5, (2, 3)) + bar(x, -3.0, 9.0)
+    region = box(np.hypot(y - 2, x - 3) < 12, 7)
+    made = outline_in_region(film(values, noise=0.01), region, FilmSettings(native_outside_mm=0.5))
+    assert "overlaps_cortex" in made.flags
+    with pytest.raises(ValueError, match="native_outside_mm"):
+        FilmSettings(native_outside_mm=0.49)
+
+
 def test_an_ellipse_of_two_lobes_is_one_outline():
     y, x = coordinates((70, 70))
     parts = [((-5, 0), 7.0, 1.3), ((6, 4), 5.0, 1.0)]
@@ -78,6 +88,23 @@ def test_a_ball_far_below_the_noise_is_not_guessed():
     made = outlined(ball(y, x, 9), shadow, noise=3.0, blur_mm=0.3)
     assert made.reason == "film_contrast_below_noise"
     assert made.contrast_to_noise is None or made.contrast_to_noise < 2.0
+
+
+def test_each_limit_refuses_by_itself():
+    y, x = coordinates()
+    shadow = np.hypot(y, x) < 9
+    one, region = film(ball(y, x, 9), noise=0.04), box(shadow, 7)
+    made = outline_in_region(one, region, SETTINGS)
+    contrast, cost = made.contrast_to_noise, made.edge_cost
+    for name, kept, refused in (
+        ("outline_min_contrast_to_noise", 0.999 * contrast, 1.001 * contrast),
+        ("outline_max_edge_cost", 1.001 * cost, 0.999 * cost),
+        ("outline_min_step_to_noise", 0.0, contrast),
+    ):
+        assert outline_in_region(one, region, FilmSettings(**{name: kept})).reason is None
+        again = outline_in_region(one, region, FilmSettings(**{name: refused}))
+        assert again.reason == "film_contrast_below_noise"
+        assert again.inside_yx is None
 
 
 def test_grey_levels_are_ordinal_gain_and_offset_change_nothing():
@@ -149,6 +176,8 @@ def test_regions_that_cannot_be_used():
     covered = Radiograph(one.pixels, one.spacing_yx_mm, "calibrated", valid=x < -5)
     region = box(np.hypot(y, x - 10) < 5, 2)
     assert outline_in_region(covered, region, SETTINGS).reason == "region_outside_field"
+    strip = Radiograph(one.pixels[:3], one.spacing_yx_mm, "calibrated")
+    assert outline_in_region(strip, ~nothing[:3], SETTINGS).reason == "region_outside_field"
     with pytest.raises(ValueError, match="does not fit"):
         outline_in_region(one, nothing[1:], SETTINGS)
 

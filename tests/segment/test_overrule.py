@@ -158,7 +158,7 @@ def test_what_an_outline_leaves_of_the_pieces_has_its_own_numbers():
     drawn |= depth(STONE, RADIUS + 1) > 3
     drawn |= depth((BONE[0], BONE[1], BONE[2] + 20), 14.5) > 0  # reaches into the bone's fill
     drawn &= FOUND.excluded.array != 2
-    after = taken_from(FOUND, drawn)
+    after = taken_from(FOUND, drawn.astype(np.uint16), VOLUME)
     assert [r.label for r in after.excluded_regions] == [1, 2]
     stone, bone = after.excluded_regions
     check_numbers(stone, (before[0] == 1) & ~drawn)
@@ -167,10 +167,30 @@ def test_what_an_outline_leaves_of_the_pieces_has_its_own_numbers():
     assert np.array_equal(after.excluded.array, np.where(drawn, 0, before[0]))
     assert after.excluded.array.dtype == np.uint16
     assert (before[1] & drawn).any()
-    assert np.array_equal(after.skeleton.array, before[1] & ~drawn)
+    left = after.skeleton.array
+    assert not (left & drawn).any()
+    # Beyond the outline only its own blur went, which is little where it cuts through bone.
+    gone = before[1] & ~drawn & ~left
+    assert gone.sum() < 0.02 * before[1].sum()
+    assert not (gone & (VOLUME.hu > 0.7 * VOLUME.hu[drawn].max())).any()
     # What came in was not written to.
     assert np.array_equal(FOUND.excluded.array, before[0])
     assert np.array_equal(FOUND.skeleton.array, before[1])
+
+
+@pytest.mark.parametrize("by", ["outline", "point"])
+def test_the_blur_round_a_readers_lesion_is_no_native_bone(by):
+    """The skeleton holds the whole stone, with all that the edge's blur makes dense."""
+    room = depth(STONE, RADIUS + 4) > 0
+    dense = (VOLUME.hu > 130) & room
+    drawn = (VOLUME.hu > 375) & room
+    assert (dense & ~drawn).sum() > 300
+    found = replace(FOUND, skeleton=Mask(FOUND.skeleton.array | dense, GRID))
+    if by == "outline":
+        after = taken_from(found, drawn.astype(np.uint16), VOLUME)
+    else:
+        after, _ = done(("include", STONE), found=found)
+    np.testing.assert_array_equal(after.skeleton.array, FOUND.skeleton.array)
 
 
 def test_a_piece_that_an_included_one_cuts_has_the_numbers_of_its_rest():

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
+from scipy import ndimage
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from limb_patient import GRID, limb, points
@@ -15,7 +17,8 @@ from hoimg.geometry import Grid
 from hoimg.image import CTVolume
 from hoimg.segment import segment_exam
 from hoimg.segment.body import body_mask
-from hoimg.segment.prior import Prior, fresh_bone, make_prior_scan, prior_skeleton
+from hoimg.segment.prior import Prior, _rigid, fresh_bone, make_prior_scan, prior_skeleton
+from hoimg.segment.symmetry import _affine
 from hoimg.segment.working import Working, make_working
 from hoimg.settings import SegmentSettings
 
@@ -190,3 +193,21 @@ def test_an_earlier_exam_that_does_not_fit_is_told():
     np.testing.assert_array_equal(alone.lesions.array, beside.lesions.array)
     assert "prior_not_used" in [f.code for f in beside.findings]
     assert "exam A" not in beside.provider
+
+
+def test_registrations_are_the_same_with_one_thread_or_two():
+    """Of the earlier exam and of the other side; sums in another order would differ in their last
+    digits."""
+    rng = np.random.default_rng(0)
+    fixed = ndimage.gaussian_filter(rng.normal(size=(60, 80, 80)), 3) * 3000
+    moving = ndimage.gaussian_filter(np.roll(fixed, (2, 3, -2), (0, 1, 2)), 0.5)
+    images = [sitk.GetImageFromArray(a.astype(np.float32)) for a in (fixed, moving)]
+    usual = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    found = []
+    try:
+        for threads in (1, 2):
+            sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
+            found.append([way(*images).GetParameters() for way in (_rigid, _affine)])
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(usual)
+    assert found[0] == found[1]

@@ -22,6 +22,7 @@ from body_phantoms import (
     with_shell,
     with_stone,
 )
+from scipy import ndimage
 
 from hoimg.image import CTVolume, Mask
 from hoimg.segment import segment_exam
@@ -129,6 +130,30 @@ def test_a_knob_on_one_shaft_is_a_lesion_attached_to_bone():
     assert -24 < y < -16
     # The knob's ball of radius 10 without the half or so that lies in the shaft.
     assert 0.5 * SHELL_MM3 < mask.sum() * 8.0 < 0.95 * SHELL_MM3
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_the_blur_round_a_lesion_on_bone_is_no_native_bone(given):
+    """A shell on a shaft, seen with a wide point spread, called or outlined by a reader."""
+    native = bones() > 0
+    whole = (ball((-70, -20, 30), 10.0) > 0) & ~native
+
+    def shell(hu):
+        hu[whole] = 700
+        hu[whole & (ball((-70, -20, 30), 7.0) > 0)] = 40
+
+    sharp = patient(shell)
+    wide = ndimage.gaussian_filter(sharp.hu.astype(float), 2.5 / 2.3548 / SPACING[0])
+    scan = CTVolume(wide.astype(np.int16), sharp.grid)
+    lesions = Mask(whole.astype(np.uint16), scan.grid)
+    found = segment_exam(scan, lesions=lesions) if given else segment_exam(scan)
+    lesion = whole if given else found.lesions.array > 0
+    assert lesion.sum() > 0.9 * whole.sum()
+    beside = ndimage.distance_transform_edt(~whole, SPACING) < 8
+    # The shaft's own blur reaches 2.5 mm beyond it.
+    beside &= ndimage.distance_transform_edt(~native, SPACING) > 3
+    assert (beside & ~lesion & (scan.hu > 130)).sum() > 100
+    assert not (found.skeleton.array & beside).any()
 
 
 def test_one_limb_is_told_by_shape_with_a_finding():

@@ -117,6 +117,7 @@ def test_planted_failures_are_rejected_with_a_reason(fixed, options):
         "bones_do_not_overlap",
         "surfaces_too_far_apart",
         "bones_unlike",
+        "mirrored",
     }
 
 

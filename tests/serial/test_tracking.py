@@ -397,3 +397,20 @@ def test_of_two_parts_the_larger_keeps_the_name():
     kept = main if main.lesion_id == "L7" else part
     assert kept.tracking_uid == "1.2.3"
     assert labels(kept) == [1, 1]
+
+
+def test_a_lesion_is_reached_from_an_earlier_exam_where_the_last_one_cannot_carry_it():
+    """Between e1 and e2 the bone beside it could not be placed; from e0 it could."""
+    near, far = np.array([[40.0, 40.0, 55.0]]), np.array([[90.0, 90.0, 10.0]])
+
+    def placed(good):
+        still = np.eye(4)
+        sure = Part(still, True, 0.9, 0.3, None, far, far)
+        beside = Part(still, good, 0.9, 0.3, None, near, near)
+        return Registration(still, True, 0.9, 0.3, None, (sure, beside))
+
+    exams = [exam(k, [(1, (40.0, 40.0, 40.0), 10)]) for k in range(3)]
+    good = {("e0", "e1"): placed(True), ("e0", "e2"): placed(True)}
+    (found,) = follow(exams, good | {("e1", "e2"): placed(False)})
+    assert statuses(found) == ["measured"] * 3
+    assert {c.category for c in found.changes} == {"no_detectable_change"}

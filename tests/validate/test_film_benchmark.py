@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 HERE = Path(__file__).resolve().parents[2] / "benchmarks" / "films"
-
-
-@pytest.fixture(scope="module")
-def bench():
-    """The modules; they import each other by plain names, which are taken back afterwards."""
-    names = ("score", "run")
-    before = {n: sys.modules.pop(n, None) for n in names}
-    sys.path.insert(0, str(HERE))
-    try:
-        yield {n: __import__(n) for n in names}
-    finally:
-        sys.path.remove(str(HERE))
-        for n in names:
-            sys.modules.pop(n, None)
-            if before[n] is not None:
-                sys.modules[n] = before[n]
+MODULES = ("cases", "score", "run")
 
 
 @pytest.mark.parametrize("kind", ["box", "polygon"])

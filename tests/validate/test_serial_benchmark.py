@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -10,22 +9,7 @@ import numpy as np
 import pytest
 
 HERE = Path(__file__).resolve().parents[2] / "benchmarks" / "serial"
-
-
-@pytest.fixture(scope="module")
-def bench():
-    """The modules; they import each other by plain names, which are taken back afterwards."""
-    names = ("make", "score", "facts", "run", "bodies")
-    before = {n: sys.modules.pop(n, None) for n in names}
-    sys.path.insert(0, str(HERE))
-    try:
-        yield {n: __import__(n) for n in names}
-    finally:
-        sys.path.remove(str(HERE))
-        for n in names:
-            sys.modules.pop(n, None)
-            if before[n] is not None:
-                sys.modules[n] = before[n]
+MODULES = ("make", "score", "facts", "run", "bodies")
 
 
 def test_the_sets_are_apart_and_hold_what_the_goals_need(bench):
@@ -160,6 +144,37 @@ def test_labels_are_scored_at_the_last_exam(bench):
     assert score.red_flags(patient(tumour)) == [1.0]
     missed = lesion([seen(), seen()], {"L1": track("indeterminate")}, red_flag=True)
     assert score.red_flags(patient(missed)) == [0.0]
+
+
+@pytest.mark.parametrize(
+    ("label", "stage", "before_mm3", "counts"),
+    [
+        ("immature", 0.3, 2000.0, True),
+        ("immature", 0.31, 2000.0, False),
+        ("immature", 0.5, 1590.0, True),  # +26 %
+        ("immature", 0.5, 1610.0, False),  # +24 %
+        ("mature", 0.9, 2000.0, True),
+        ("mature", 0.89, 2000.0, False),
+        ("mature", 1.0, 1900.0, False),
+        ("indeterminate", 0.2, 2000.0, False),
+    ],
+)
+def test_clear_cut_is_early_or_growing_or_late_and_unchanged(
+    bench, label, stage, before_mm3, counts
+):
+    states = [seen(before_mm3, stage), seen(2000.0, stage)]
+    one = lesion(states, {"L1": track(label)}, label=label)
+    assert bool(bench["score"].clear_cut(patient(one))) is counts
+
+
+def test_growth_between_exams_made_otherwise_is_not_clear_cut(bench):
+    one = lesion(
+        [seen(1000.0, 0.5), seen(2000.0, 0.5)], {"L1": track("immature")}, label="immature"
+    )
+    other = patient(one)
+    other["exams"][0]["kvp"] = 100
+    assert bench["score"].clear_cut(patient(one)) != []
+    assert bench["score"].clear_cut(other) == []
 
 
 def test_registration_errors_count_once_accepted(bench):

@@ -1,0 +1,162 @@
+"""Landmarks of hips on a film: femoral head, and the silhouettes of pelvis and femur beside it.
+
+Given by a reader, or found on a frontal film. Found ones are bone that stands out in the evened
+film, told apart by where it lies about the head: the femur outwards and down from the joint, the
+pelvis above it and towards the middle. Lateral films, on which both lie over each other, need given
+ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hoimg.image import Radiograph
+from hoimg.segment.film_even import EvenFilm, disc, even_film, made_even
+from hoimg.segment.film_head import EVEN_MM, FilmHead, find_film_heads
+from hoimg.settings.film import FilmSettings
+
+Bools = NDArray[np.bool_]
+
+STEP_MM = 1.0
+BONE_LEVEL = 0.2
+"""Of the evened film (standard deviations of its neighbourhood): bone and its edges lie above."""
+RIDGE_MM, RIDGE_LEVEL = 2.0, 1.0
+"""Cortex seen along its sheet is a bright line; so it shows where the body gets thinner towards the
+skin, too: curvature across it, of the root mean square one in its neighbourhood and on the film."""
+FEMUR_FROM_DEG, FEMUR_TO_DEG = -60.0, 35.0
+"""Directions from the head's middle, outwards = 0, up = 90, between which bone is femur: from below
+the edge of the socket (a line to it stands 45 to 65 degrees up) to the neck's lower edge."""
+RIM = (1.6, 10.0)
+"""Nearer to the head than so many radii, where the socket's edge is, femur ends at this angle."""
+SHAFT = (0.4, -1.5)
+"""Below the neck, bone farther out than this many radii is femur, from so many radii down."""
+NEAR_HEADS = 3.5
+"""A piece of bone that comes this near to the head's middle, in radii, belongs to the hip."""
+MIN_PIECE_MM2, LINED = 150.0, 0.06
+"""Smaller pieces, and pieces with less of them in lines of cortex (muscle, skin), are no bone."""
+
+
+@dataclass(frozen=True, eq=False)
+class HipLandmarks:
+    """What is native at one hip of a film, on the film's pixels.
+
+    Attributes:
+        side: The patient's.
+        pelvis_yx: Silhouette of the pelvis, ``[y, x]``, without the head's disc and the mineral.
+        femur_yx: Of the femur, likewise.
+        head_center_yx: Pixels; None when it is not known.
+        head_radius_px: Along rows and columns, pixels; None with it.
+        source: ``given`` or ``found``.
+    """
+
+    side: Literal["right", "left"]
+    pelvis_yx: Bools
+    femur_yx: Bools
+    head_center_yx: tuple[float, float] | None = None
+    head_radius_px: tuple[float, float] | None = None
+    source: Literal["given", "found"] = "given"
+
+
+def find_hip_landmarks(
+    film: Radiograph,
+    side: str | None,
+    plane: str | None,
+    mineral_yx: NDArray[np.generic],
+    settings: FilmSettings,
+) -> list[HipLandmarks]:
+    """Find the hips of a frontal film.
+
+    Args:
+        film: Of one hip or of the pelvis, the patient's right on its left.
+        side: ``R``, ``L``, or ``B`` for both.
+        plane: ``frontal``; in another one hips are not looked for.
+        mineral_yx: Lesions on the film's pixels, non-zero; they are no native bone.
+        settings: Named thresholds.
+
+    Returns:
+        Right before left; none for another side or plane, or where no femoral head is sure.
+    """
+    if plane != "frontal" or side not in ("R", "L", "B"):
+        return []
+    small = even_film(film, STEP_MM, side == "B")
+    bone = _bone(small, np.asarray(mineral_yx) != 0)
+    heads = find_film_heads(small, side, settings)
+    return [_landmarks(small, head, bone, film.pixels.shape) for head in heads]
+
+
+def _bone(film: EvenFilm, mineral: Bools) -> Bools:
+    """What stands out like bone and has lines of cortex, lesions and 1 mm round them left out."""
+    from scipy import ndimage
+
+    ridges = _ridges(film)
+    broad = made_even(film.ranks, film.body, EVEN_MM / film.step_mm) > BONE_LEVEL
+    lesions = ndimage.binary_dilation(film.of_film(mineral), disc(1))
+    bone = ndimage.binary_opening((broad | ridges) & film.body & ~lesions, disc(1.5))
+    bone = ndimage.binary_closing(bone, disc(1.5)) & ~lesions
+    pieces, _ = ndimage.label(bone)
+    sizes = np.maximum(np.bincount(pieces.ravel()), 1)
+    lined = np.bincount(pieces[ridges], minlength=sizes.size) / sizes
+    kept = (lined >= LINED) & (sizes * film.step_mm**2 >= MIN_PIECE_MM2)
+    kept[0] = False
+    return np.asarray(kept[pieces])
+
+
+def _ridges(film: EvenFilm) -> Bools:
+    """Bright lines."""
+    from scipy import ndimage
+
+    sigma = RIDGE_MM / film.step_mm
+    yy, yx, xx = (
+        ndimage.gaussian_filter(film.ranks, sigma, order=order)
+        for order in ((2, 0), (1, 1), (0, 2))
+    )
+    across = 0.5 * (yy + xx) - np.hypot(0.5 * (yy - xx), yx)
+    inner = ndimage.binary_erosion(film.body, disc(1.5 * sigma))
+    # Of the neighbourhood and of the whole film: even soft tissue has lines of noise alone.
+    squared = np.where(inner, across**2, 0)
+    share = ndimage.gaussian_filter(inner.astype(np.float32), EVEN_MM / film.step_mm)
+    local = ndimage.gaussian_filter(squared, EVEN_MM / film.step_mm) / np.maximum(share, 1e-3)
+    usual = np.maximum(local, squared.sum() / max(int(inner.sum()), 1))
+    return np.asarray(inner & (-across > RIDGE_LEVEL * np.sqrt(usual)))
+
+
+def _landmarks(
+    film: EvenFilm, head: FilmHead, bone: Bools, shape_yx: tuple[int, ...]
+) -> HipLandmarks:
+    rows, columns = shape_yx
+    (y0, x0), r = head.center_yx, head.radius
+    y, x = np.ogrid[: bone.shape[0], : bone.shape[1]]
+    out, up = (x - x0) * head.lateral / r, (y0 - y) / r
+    away = np.hypot(out, up)
+    angle = np.rad2deg(np.arctan2(up, out))
+    top = np.where(away < RIM[0], RIM[1], FEMUR_TO_DEG)
+    femur = (angle > FEMUR_FROM_DEG) & (angle < top)
+    femur = np.where(up < SHAFT[1], out > SHAFT[0], femur)
+    # Not beyond the body's middle, about 90 mm from a head's.
+    outside = (away > 1.05) & (out > -4.0)
+    thigh = _near(bone & femur & outside, away)
+    pelvis = _near(bone & ~femur & outside, away)
+    center = film.to_film_yx(np.asarray(head.center_yx))
+    return HipLandmarks(
+        "right" if head.lateral < 0 else "left",
+        film.to_film(pelvis, (rows, columns)),
+        film.to_film(thigh, (rows, columns)),
+        (float(center[0]), float(center[1])),
+        (r * film.pixels_yx[0], r * film.pixels_yx[1]),
+        "found",
+    )
+
+
+def _near(bone: Bools, away: NDArray[np.float64]) -> Bools:
+    """The pieces that come near to the head."""
+    from scipy import ndimage
+
+    pieces, count = ndimage.label(bone)
+    kept = np.zeros(count + 1, bool)
+    kept[np.unique(pieces[bone & (away < NEAR_HEADS)])] = True
+    kept[0] = False
+    return np.asarray(kept[pieces])

@@ -1,0 +1,119 @@
+"""A change of size that only the outlines show: planted scans, outlines cut by hand."""
+
+import numpy as np
+import pytest
+
+from hoimg.geometry import Grid
+from hoimg.image import CTVolume, Mask
+from hoimg.results import Acquisition, Observation
+from hoimg.serial import ExamLesions, Registration, track
+from hoimg.serial.align import rigid
+
+SIZE, SPACING = (40, 50, 50), (1.5, 1.0, 1.0)
+MIDDLE, RADIUS = (25.0, 25.0, 30.0), 9.0
+ACQUISITION = Acquisition(kvp=120, kernel="B", slice_thickness_mm=1.5)
+STILL = np.eye(4)
+MOVED = rigid(np.radians((4.0, -3.0, 10.0)), np.array((3.0, -2.0, 1.5)), np.array(MIDDLE))
+
+
+def away(grid, matrix):
+    """Distance of every voxel from the lesion's middle, and its x in the first exam's frame."""
+    points = grid.to_lps_mm(np.indices(SIZE).reshape(3, -1).T)
+    back = np.linalg.inv(matrix)
+    first = points @ back[:3, :3].T + back[:3, 3]
+    return (
+        np.linalg.norm(first - MIDDLE, axis=1).reshape(SIZE),
+        first[:, 0].reshape(SIZE),
+    )
+
+
+def exam(k, *, body_mm, keeps=lambda x: x > -np.inf, hu=600.0, matrix=STILL, seed=0):
+    """A ball of ``body_mm`` in the scan; the outline holds the part of it that ``keeps`` says."""
+    grid = Grid(SIZE, SPACING, (0.0, 0.0, 0.0))
+    mm, x = away(grid, matrix)
+    body = np.clip(body_mm - mm + 0.5, 0, 1)
+    scan = 50 + (hu - 50) * body + np.random.default_rng(seed + k).normal(0, 15, SIZE)
+    outline = (mm <= body_mm) & keeps(x)
+    volume = float(outline.sum()) * grid.voxel_volume_mm3
+    seen = Observation(
+        exam_id=f"e{k}",
+        status="measured",
+        label=1,
+        volume_mm3=volume,
+        mineral_mass_hu_mm3=volume * (hu - 50),
+        mean_hu=hu,
+        background_hu=50.0,
+        touches_fov=False,
+    )
+    return ExamLesions(
+        f"e{k}",
+        100 * k,
+        ACQUISITION,
+        Mask(outline.astype(np.uint16), grid),
+        {1: seen},
+        volume=CTVolume(scan.astype(np.float32), grid),
+    )
+
+
+def change(first, second, matrix=STILL):
+    placed = {("e0", "e1"): Registration(matrix, True, 0.95, 0.3)}
+    (found,) = track([first, second], placed, patient_key="key")
+    (only,) = found.changes
+    return only
+
+
+def left_half(x):
+    return x < MIDDLE[0]
+
+
+@pytest.mark.parametrize("matrix", [STILL, MOVED])
+def test_an_outline_that_lost_half_of_an_unchanged_lesion_makes_no_change(matrix):
+    first = exam(0, body_mm=RADIUS)
+    found = change(first, exam(1, body_mm=RADIUS, keeps=left_half, matrix=matrix), matrix)
+    assert found.category == "no_detectable_change"
+    assert not found.comparable
+    assert "change_not_in_images" in found.flags
+    assert found.volume_change_pct == pytest.approx(-50, abs=5)
+
+
+@pytest.mark.parametrize("matrix", [STILL, MOVED])
+def test_an_outline_that_took_in_the_other_half_makes_no_growth(matrix):
+    found = change(
+        exam(0, body_mm=RADIUS, keeps=left_half), exam(1, body_mm=RADIUS, matrix=matrix), matrix
+    )
+    assert (found.category, found.comparable) == ("no_detectable_change", False)
+
+
+@pytest.mark.parametrize(("before", "after"), [(7.0, 9.0), (6.0, 12.0), (9.0, 10.0)])
+@pytest.mark.parametrize("matrix", [STILL, MOVED])
+def test_what_grew_or_shrank_in_the_images_is_called(before, after, matrix):
+    grown = change(exam(0, body_mm=before), exam(1, body_mm=after, matrix=matrix), matrix)
+    assert (grown.category, grown.comparable) == ("enlarging", True)
+    less = change(exam(0, body_mm=after), exam(1, body_mm=before, matrix=matrix), matrix)
+    assert less.category in ("shrinking", "no_detectable_change")  # 10 to 9 mm is 27 %, near the RC
+    assert less.comparable
+
+
+def test_growth_into_faint_mineral_that_became_dense_is_growth():
+    """A quarter as dense before: most of what lies there came since."""
+    first = exam(0, body_mm=RADIUS, keeps=left_half, hu=190.0)
+    found = change(first, exam(1, body_mm=RADIUS, hu=610.0))
+    assert found.category == "enlarging"
+
+
+def test_a_small_part_that_an_outline_missed_does_not_speak_for_the_rest():
+    """A ball that grew by 0.8 mm all round, which is not deep; before, a cap of it was left out.
+
+    Of the later ball the cap beyond 8.5 mm is 8 %; all of it but its top is as dense before.
+    """
+    first = exam(0, body_mm=12.0, keeps=lambda x: x < MIDDLE[0] + 7)
+    found = change(first, exam(1, body_mm=12.8))
+    assert (found.category, found.comparable) == ("enlarging", True)
+
+
+def test_without_the_scans_nobody_can_tell():
+    from dataclasses import replace
+
+    first = replace(exam(0, body_mm=RADIUS), volume=None)
+    found = change(first, exam(1, body_mm=RADIUS, keeps=left_half))
+    assert (found.category, found.comparable) == ("shrinking", True)
