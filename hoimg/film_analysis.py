@@ -123,6 +123,7 @@ def with_regions(
         regions=(*analysis.regions, *regions),
         labels_yx=labels,
         observations=observations,
+        findings=tuple(f for f in analysis.findings if not regions or f.code != NO_REGION),
     )
 
 

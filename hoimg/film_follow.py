@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import count
 from typing import TYPE_CHECKING
 
-from hoimg.film_series import changes_on_films, key_of
+from hoimg.film_series import changes_on_films
+from hoimg.film_tie import key_of
 from hoimg.follow import Course
 from hoimg.results import Finding, Lesion, RegistrationSummary
 from hoimg.settings import Settings
@@ -30,7 +31,7 @@ def film_lesions(
     """The lesions of films, with those of CT that a reader tied them to.
 
     Two films show one lesion where their regions have one tie (a label, a tracking UID, or what
-    :func:`hoimg.film_series.tied_and_carried` found). Films that state opposite sides are never
+    :func:`hoimg.film_tie.tied_films` found). Films that state opposite sides are never
     tied by a label. A tracking UID that a lesion of a CT has adds the films to that lesion; its
     label stays that of CT.
 
@@ -64,7 +65,7 @@ def film_lesions(
     for key, seen in groups.items():
         observations = [a.observations[r.label] for a, r in seen]
         uid = _uid(course.patient_key, key)
-        changes, placed = changes_on_films(seen, settings.film)
+        changes, placed = changes_on_films(seen, settings.film, uid)
         placements += placed
         if (partner := by_uid.get(uid)) is not None:
             both = [*partner.observations, *observations]

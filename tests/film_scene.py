@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from hoimg.dicom import Exam
+from hoimg.film_analysis import FilmAnalysis, with_regions
+from hoimg.film_regions import PlacedRegion
 from hoimg.image import Radiograph
-from hoimg.serial.film_register import Similarity
+from hoimg.serial.film_similarity import Similarity
+from hoimg.settings import Settings
 
 STEP = 0.3
 LESION = (62.0, 84.0)
@@ -15,15 +19,21 @@ def _smooth_step(depth_mm: np.ndarray) -> np.ndarray:
     return 1.0 / (1.0 + np.exp(-depth_mm / 0.4))
 
 
-def scene(y: np.ndarray, x: np.ndarray, deep_mm: float = 0.0, grown: float = 1.0) -> np.ndarray:
-    """A femur-like and a pelvis-like part, mm; the second lies deeper and shifts by ``deep_mm``."""
+def scene(
+    y: np.ndarray, x: np.ndarray, deep_mm: float = 0.0, grown: float = 1.0, rim: float = 0.0
+) -> np.ndarray:
+    """A femur-like and a pelvis-like part, mm; the second lies deeper and shifts by ``deep_mm``.
+
+    The lesion is a disc of 7 mm times ``grown``; ``rim`` is what a line of 1.5 mm at its edge adds.
+    """
     shaft = _smooth_step(9 - np.abs(x - 60 + 0.1 * (y - 60)))
     marrow = _smooth_step(5 - np.abs(x - 60 + 0.1 * (y - 60)))
     head = _smooth_step(16 - np.hypot(y - 30, x - 52))
     ring = _smooth_step(22 - np.hypot((y - 35) * 1.2, x - 100 - deep_mm))
     hole = _smooth_step(11 - np.hypot(y - 37, (x - 102 - deep_mm) * 1.3))
     wing = _smooth_step(7 - np.abs((x - 95 - deep_mm) + 0.8 * (y - 95)))
-    lesion = _smooth_step(7 * grown - np.hypot(y - LESION[0], x - LESION[1]))
+    inwards = 7 * grown - np.hypot(y - LESION[0], x - LESION[1])
+    lesion = _smooth_step(inwards) + rim * (_smooth_step(inwards) - _smooth_step(inwards - 1.5))
     soft = 2.0 - ((y - 60) / 120) ** 2 - ((x - 70) / 110) ** 2
     bones = shaft - 0.5 * marrow + 0.8 * head + 0.9 * ring - 0.7 * hole + 0.6 * wing
     return soft + 0.5 * bones + 0.4 * lesion
@@ -61,3 +71,21 @@ def film(
 
 
 MOVED = Similarity(1.07, 4.0, LESION, (66.0, 79.0))
+
+
+def region_round(shadow: np.ndarray, margin: int = 20) -> np.ndarray:
+    """A box round a shadow, pixels to each side."""
+    rows, columns = (np.flatnonzero(shadow.any(axis=1 - k)) for k in (0, 1))
+    region = np.zeros_like(shadow)
+    region[rows[0] - margin : rows[-1] + margin, columns[0] - margin : columns[-1] + margin] = True
+    return region
+
+
+def analysed(
+    exam: Exam, ties: tuple[str | None, ...], moved: bool = False, **parts: float
+) -> FilmAnalysis:
+    """A film of the scene as that exam, with a region for each tie, all round the one lesion."""
+    pixels, shadow = film(MOVED if moved else None, noise=1 + moved, **parts)
+    empty = FilmAnalysis(exam, pixels, (), np.zeros(shadow.shape, np.uint16), {}, ())
+    regions = [PlacedRegion(k, region_round(shadow), t) for k, t in enumerate(ties, 1)]
+    return with_regions(empty, regions, Settings())

@@ -12,11 +12,12 @@ from hoimg.image import Radiograph
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-FINE_MM = 0.6
 LOCAL_MM = 6.0
 """Sigma of what counts as local: a cortex and what lies beside it."""
 LEAST_SPREAD = 0.03
 """Added to the local spread, in ranks of 0..1: noise of flat parts is not blown up to edges."""
+SLOPE_COST = 0.02
+"""Added to the variance of places (1 without an edge): too few of them give no slope."""
 ON_FILM = 0.5
 """Share of a pixel's neighbourhood that has to be usable."""
 
@@ -81,10 +82,10 @@ def _summed(values: Floats, by: list[int]) -> Floats:
 def evened(
     picture: Picture, window: Bools, blur_mm: float, scale: float = 1.0
 ) -> tuple[Floats, Bools]:
-    """Local contrast whatever the film's curve: ranks, less their local mean, over their spread.
+    """Local contrast whatever the film's curve: ranks, less their local trend, over their spread.
 
     Ranks are the same for every rising curve (detector signal, logarithm, a look-up table); the
-    local mean and spread take away broad processing and exposure.
+    local trend and spread take away broad processing and exposure.
 
     Args:
         picture: A film.
@@ -110,10 +111,37 @@ def evened(
 
     smooth, share = mean(ranks, blur_mm)
     smooth = np.where(known, smooth, 0.0)
-    middle, _ = mean(smooth, LOCAL_MM)
+    middle = _trend(smooth, known, [LOCAL_MM * scale / s for s in picture.step_yx_mm])
     spread = np.sqrt(np.maximum(mean((smooth - middle) ** 2, LOCAL_MM)[0], 0.0))
     sure = known & (share > ON_FILM)
     return np.where(sure, (smooth - middle) / (spread + LEAST_SPREAD), 0.0), sure
+
+
+def _trend(values: Floats, known: Bools, sigma: list[float]) -> Floats:
+    """At each pixel the local straight trend: a plane fitted with Gaussian weights where known.
+
+    A local mean would leave a mark all along the edge of what is known, round a lesion left out
+    also: two films would be alike by the lesion's place alone.
+    """
+    from scipy import ndimage
+
+    def blurred(field: Floats) -> Floats:
+        return np.asarray(ndimage.gaussian_filter(field, sigma, mode="constant"))
+
+    y, x = (np.arange(n) / s for n, s in zip(values.shape, sigma, strict=True))
+    y = y[:, None]
+    mask = known.astype(np.float64)
+    one, by_y, by_x = blurred(mask), blurred(mask * y), blurred(mask * x)
+    yy = blurred(mask * y * y) - 2 * y * by_y + y * y * one + SLOPE_COST * one
+    xx = blurred(mask * x * x) - 2 * x * by_x + x * x * one + SLOPE_COST * one
+    yx = blurred(mask * y * x) - y * by_x - x * by_y + y * x * one
+    by_y, by_x = by_y - y * one, by_x - x * one
+    seen = blurred(values * mask)
+    seen_y, seen_x = blurred(values * mask * y) - y * seen, blurred(values * mask * x) - x * seen
+    size = np.maximum(yy * xx - yx * yx, 1e-12)
+    slope_y, slope_x = (xx * by_y - yx * by_x) / size, (yy * by_x - yx * by_y) / size
+    level = np.maximum(one - slope_y * by_y - slope_x * by_x, 1e-6)
+    return np.asarray((seen - slope_y * seen_y - slope_x * seen_x) / level)
 
 
 def ranked(picture: Picture, window: Bools) -> Floats:

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hoimg.serial.film_pair import Pair
 from hoimg.serial.film_picture import evened, ranked
-from hoimg.serial.film_register import FilmPlacement, Pair, Similarity
+from hoimg.serial.film_register import FilmPlacement
+from hoimg.serial.film_similarity import Similarity
 from hoimg.settings import FilmSettings
 
 Floats = NDArray[np.float64]
@@ -69,7 +71,7 @@ def check_projection(
     """Look for blocks of bone that moved on their own, and for a lesion that moved against bone.
 
     Args:
-        pair: From :func:`hoimg.serial.film_register.make_pair`.
+        pair: From :func:`hoimg.serial.film_pair.make_pair`.
         placement: Of these films, with a similarity.
         settings: Thresholds.
         outlines: The lesion's outlines, both on the earlier film's pixels; None without two.
@@ -117,14 +119,15 @@ def block_vectors(pair: Pair, similarity: Similarity) -> tuple[Floats, Floats, F
     step = np.asarray(pair.earlier.step_yx_mm)
     size = [2 * max(round(BLOCK_MM / s), 1) + 1 for s in step]
 
-    def signed(values: Floats) -> Floats:
+    def mean(values: Floats) -> Floats:
         return np.asarray(ndimage.uniform_filter(values, size, mode="constant"))
 
-    def mean(values: Floats) -> Floats:
-        return np.maximum(signed(values), 0.0)
+    def share(values: Floats) -> Floats:
+        """A mean of what is never negative; its running sums leave rounding errors."""
+        return np.maximum(mean(values), 0.0)
 
     mask = known.astype(np.float64)
-    covered = mean(mask)
+    covered = share(mask)
     reach = [round(SEARCH_MM / s / STEP_PX) for s in step]
     shifts = [
         (STEP_PX * a, STEP_PX * b)
@@ -132,15 +135,15 @@ def block_vectors(pair: Pair, similarity: Similarity) -> tuple[Floats, Floats, F
         for b in range(-reach[1], reach[1] + 1)
     ]
     every = tuple(slice(None, None, max(round(APART_MM / s), 1)) for s in step)
-    texture = np.sqrt(mean(mask * own**2) / np.maximum(covered, 1e-6))
+    texture = np.sqrt(share(mask * own**2) / np.maximum(covered, 1e-6))
     chosen = ((covered > 0.5) & (texture > LEAST_TEXTURE) & known)[every]
     scores = np.full((len(shifts), int(chosen.sum())), -1.0)
     for number, (down, right) in enumerate(shifts):
-        there = np.roll(other, (-down, -right), (0, 1))
-        on = mask * np.roll(other_known, (-down, -right), (0, 1))
-        total = np.sqrt(mean(on * own**2) * mean(on * there**2))
-        alike = signed(on * own * there) / np.maximum(total, 1e-6)
-        alike[mean(on) < 0.6 * covered] = -1.0
+        there = _farther(other, down, right)
+        on = mask * _farther(other_known, down, right)
+        total = np.sqrt(share(on * own**2) * share(on * there**2))
+        alike = mean(on * own * there) / np.maximum(total, 1e-6)
+        alike[share(on) < 0.6 * covered] = -1.0
         cost = DRIFT_COST * ((down * step[0]) ** 2 + (right * step[1]) ** 2)
         scores[number] = (alike - cost)[every][chosen]
     if not chosen.any():
@@ -155,6 +158,17 @@ def block_vectors(pair: Pair, similarity: Similarity) -> tuple[Floats, Floats, F
     near = np.exp(-0.5 * (away / (0.6 * away[pair.window].max())) ** 2)[every][chosen]
     near *= ranked(pair.earlier, pair.window)[every][chosen] ** 2
     return vectors[seen], likeness[seen], near[seen]
+
+
+def _farther(values: Floats, down: int, right: int) -> Floats:
+    """At each pixel the value so many pixels farther down and right; 0 beyond the edge."""
+    out = np.zeros_like(values)
+    rows, columns = (
+        (slice(max(-k, 0), n - max(k, 0)), slice(max(k, 0), n - max(-k, 0)))
+        for k, n in zip((down, right), values.shape, strict=True)
+    )
+    out[rows[0], columns[0]] = values[rows[1], columns[1]]
+    return out
 
 
 def _finer(scores: Floats, best: NDArray[np.intp], columns: int) -> Floats:

@@ -11,18 +11,17 @@ from film_scene import LESION, MOVED, STEP, film
 from hoimg.image import Radiograph
 from hoimg.results import Observation
 from hoimg.serial.film_change import compare_on_films
+from hoimg.serial.film_pair import make_pair
 from hoimg.serial.film_projection import PROJECTION, check_projection, reaching_aside
-from hoimg.serial.film_register import (
-    UNLIKE,
-    Similarity,
-    carried,
-    make_pair,
-    register_films,
-    turned_back,
-)
+from hoimg.serial.film_register import UNLIKE, FilmPlacement, register_films
+from hoimg.serial.film_similarity import Similarity, carried
 from hoimg.settings import FilmSettings
 
 S = FilmSettings()
+
+
+def placed(before: Radiograph, after: Radiograph, lesion: np.ndarray) -> FilmPlacement:
+    return register_films(make_pair(before, after, lesion, S), S)
 
 
 def test_similarity_there_and_back() -> None:
@@ -34,14 +33,14 @@ def test_similarity_there_and_back() -> None:
     turn = math.radians(4.0)
     assert side == pytest.approx((1.07 * math.cos(turn), 1.07 * math.sin(turn)))
     assert MOVED.backward(there) == pytest.approx(points)
-    assert turned_back(MOVED).forward(there) == pytest.approx(points)
+    assert MOVED.inverse.forward(there) == pytest.approx(points)
 
 
 @pytest.mark.parametrize(("curve", "step"), [(False, 0.3), (True, 0.25)])
 def test_a_moved_film_is_placed_whatever_its_curve_and_pixels(curve: bool, step: float) -> None:
     before, lesion = film()
     after, there = film(MOVED, curve=curve, step=step, noise=2, grown=1.3)
-    made = register_films(before, after, lesion, S)
+    made = placed(before, after, lesion)
     assert made.accepted
     found = made.similarity
     assert found is not None
@@ -58,7 +57,7 @@ def test_a_moved_film_is_placed_whatever_its_curve_and_pixels(curve: bool, step:
 def test_without_a_spacing_the_scale_is_solved_too() -> None:
     before, lesion = film()
     after, _ = film(Similarity(1.2, -3.0, LESION, (66.0, 79.0)), spacing=False, noise=3)
-    made = register_films(before, after, lesion, S)
+    made = placed(before, after, lesion)
     assert made.accepted
     assert made.similarity is not None
     # A film without a spacing counts 0.15 mm a pixel.
@@ -72,7 +71,7 @@ def test_another_part_is_refused() -> None:
 
     other = ndimage.gaussian_filter(rng.normal(size=(400, 460)), 12)
     after = Radiograph((other / other.std()).astype(np.float32), (0.3, 0.3), "detector_uncorrected")
-    made = register_films(before, after, lesion, S)
+    made = placed(before, after, lesion)
     assert made.reason == UNLIKE
     assert not made.accepted
 
@@ -80,18 +79,18 @@ def test_another_part_is_refused() -> None:
 def test_a_film_that_shows_nothing_is_refused() -> None:
     before, lesion = film()
     flat = Radiograph(np.zeros((400, 460), np.float32), (0.3, 0.3), "detector_uncorrected")
-    assert not register_films(before, flat, lesion, S).accepted
+    assert not placed(before, flat, lesion).accepted
     with pytest.raises(ValueError, match="no lesion"):
-        register_films(before, flat, np.zeros_like(lesion), S)
+        make_pair(before, flat, np.zeros_like(lesion), S)
 
 
 @pytest.mark.parametrize(("deep_mm", "changed"), [(0.0, False), (1.0, False), (6.0, True)])
 def test_bones_of_another_depth_tell_another_projection(deep_mm: float, changed: bool) -> None:
     before, lesion = film()
     after, _ = film(MOVED, noise=2, deep_mm=deep_mm)
-    made = register_films(before, after, lesion, S)
-    assert made.similarity is not None
     pair = make_pair(before, after, lesion, S)
+    made = register_films(pair, S)
+    assert made.similarity is not None
     check = check_projection(pair, made, S)
     assert (check.reason == PROJECTION) == changed
     if not changed:
@@ -145,7 +144,7 @@ def test_the_solved_scale_takes_magnification_out() -> None:
 
 
 def test_wide_intervals_widen_the_repeatability() -> None:
-    one, two = _seen("a", 1000.0, 0.4), _seen("b", 1400.0, 0.4)
+    one, two = _seen("a", 1000.0, 0.4), _seen("b", 1300.0, 0.4)
     made = compare_on_films(one, two, 90, S, area_scale=1.0)
     half = math.log(1.4 / 0.6) / 2
     own = 100 * math.expm1(math.sqrt(2 * half**2 * (1 - S.area_shared_error)))

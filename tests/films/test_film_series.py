@@ -1,114 +1,127 @@
-"""Lesions on films tied and carried over dates, and their changes."""
+"""The area of one lesion followed over films, from pixels to its label."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
 import pytest
 from film_objects import film_dataset
-from film_scene import MOVED, film
+from film_scene import analysed
 
 import hoimg
-from hoimg.film_analysis import FilmAnalysis, with_regions
+from hoimg.dicom import Exam
+from hoimg.film_analysis import FilmAnalysis
 from hoimg.film_follow import film_lesions
-from hoimg.film_regions import PlacedRegion
-from hoimg.film_series import CARRIED, changes_on_films, key_of, tied_and_carried
+from hoimg.film_series import changes_on_films
 from hoimg.follow import Course
+from hoimg.results import Lesion, RegistrationSummary
 from hoimg.settings import Settings
 
 S = Settings()
+RIPE = {"rim": 1.5}
+"""A lesion with a bright line all round, as a shell of cortex throws."""
 
 
-def region_round(shadow: np.ndarray, margin: int = 20) -> np.ndarray:
-    rows, columns = (np.flatnonzero(shadow.any(axis=1 - k)) for k in (0, 1))
-    region = np.zeros_like(shadow)
-    region[rows[0] - margin : rows[-1] + margin, columns[0] - margin : columns[-1] + margin] = True
-    return region
-
-
-@pytest.fixture
-def exams(tmp_path: Path) -> list[hoimg.Exam]:
+@pytest.fixture(scope="module")
+def exams(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exam]:
+    """AP and lateral on three days, by ``AP0`` .. ``LL2``."""
+    folder = tmp_path_factory.mktemp("films")
     for k, day in enumerate(("20240110", "20240601", "20241001")):
-        film_dataset(tmp_path / "in" / f"{k}", sop=f"1.2.3.{k}", day=day)
-    return hoimg.read_patient(tmp_path / "in").exams
+        for n, view in enumerate(("AP", "LL")):
+            film_dataset(folder / f"{view}{k}", sop=f"1.2.3.1{n}{k}", day=day, view=view)
+    found = hoimg.read_patient(folder).exams
+    planes = {"frontal": "AP", "lateral": "LL"}
+    days = sorted({e.days_from_baseline for e in found})
+    return {
+        planes[e.film.plane or ""] + str(days.index(e.days_from_baseline)): e
+        for e in found
+        if e.film is not None
+    }
 
 
-def analysed(
-    exam: hoimg.Exam, ties: tuple[str | None, ...], moved: bool = False, **parts: float
-) -> FilmAnalysis:
-    """A film of the scene with a region for each tie, all round the one lesion."""
-    pixels, shadow = film(MOVED if moved else None, noise=1 + moved, **parts)
-    empty = FilmAnalysis(exam, pixels, (), np.zeros(shadow.shape, np.uint16), {}, ())
-    regions = [PlacedRegion(k, region_round(shadow), t) for k, t in enumerate(ties, 1)]
-    return with_regions(empty, regions, S)
+def followed(films: list[FilmAnalysis]) -> tuple[Lesion, list[RegistrationSummary]]:
+    course = Course("p", {f.exam.exam_id: f.exam.days_from_baseline for f in films}, None, None)
+    [lesion], told, placed = film_lesions(films, course, S, [], {})
+    assert told == []
+    assert {p.tracking_uid for p in placed} == {lesion.tracking_uid}
+    return lesion, placed
 
 
-def test_a_grown_lesion_is_called_by_the_bone_beside_it(exams: list[hoimg.Exam]) -> None:
-    films = [
-        analysed(exams[0], ("label:1",)),
-        analysed(exams[1], ("label:1",), moved=True, grown=1.3),
-        analysed(exams[2], ("label:1",)),
-    ]
-    films = tied_and_carried(films, S)
+def named(exams: dict[str, Exam], name: str, **how: float) -> FilmAnalysis:
+    """The scene on one film, later days moved; ``label:1`` round its lesion."""
+    return analysed(exams[name], ("label:1",), moved=name.endswith("1"), **how)
+
+
+def test_a_grown_lesion_is_called_by_the_bone_beside_it(exams: dict[str, Exam]) -> None:
+    films = [named(exams, "AP0"), named(exams, "AP1", grown=1.3), named(exams, "AP2")]
     changes, placed = changes_on_films([(f, f.regions[0]) for f in films], S.film)
+    ids = [f.exam.exam_id for f in films]
     assert [(c.from_exam, c.to_exam) for c in changes] == [
-        (exams[0].exam_id, exams[1].exam_id),
-        (exams[1].exam_id, exams[2].exam_id),
-        (exams[0].exam_id, exams[2].exam_id),
+        (ids[0], ids[1]),
+        (ids[1], ids[2]),
+        (ids[0], ids[2]),
     ]
     assert [c.category for c in changes] == ["enlarging", "shrinking", "no_detectable_change"]
     assert changes[0].area_change_pct == pytest.approx(69, abs=6)
     assert changes[2].area_change_pct == pytest.approx(0, abs=4)
-    assert changes[2].flags == ["long_interval"]
+    assert ["long_interval" in c.flags for c in changes] == [False, False, True]
     assert all(c.comparable for c in changes)
     assert all(p.accepted for p in placed)
 
 
-def test_another_projection_blocks(exams: list[hoimg.Exam]) -> None:
-    films = [
-        analysed(exams[0], ("label:1",)),
-        analysed(exams[1], ("label:1",), moved=True, grown=1.3, deep_mm=6.0),
-    ]
-    [change], [placed] = changes_on_films([(f, f.regions[0]) for f in films], S.film)
-    assert not change.comparable
-    assert change.category == "no_detectable_change"
-    assert "projection_changed" in change.flags
-    assert (placed.accepted, placed.reason) == (False, "projection_changed")
+def test_unchanged_in_two_projections_may_be_mature(exams: dict[str, Exam]) -> None:
+    lesion, _ = followed([named(exams, n, **RIPE) for n in ("AP0", "LL0", "AP1", "LL1")])
+    assert [c.category for c in lesion.changes] == ["no_detectable_change"] * 2
+    assert all(c.comparable for c in lesion.changes)
+    assert lesion.maturity.label == "mature"
+    assert "no_detectable_area_change" in lesion.maturity.reasons
 
 
-@pytest.mark.parametrize("first", [True, False])
-def test_a_region_of_one_date_is_carried_to_the_other(exams: list[hoimg.Exam], first: bool) -> None:
-    films = [
-        analysed(exams[0], ("label:1",) if first else ()),
-        analysed(exams[1], () if first else ("label:1",), moved=True),
-    ]
-    films = tied_and_carried(films, S)
-    assert [len(f.regions) for f in films] == [1, 1]
-    assert {key_of(f, f.regions[0]) for f in films} == {"label:1"}
-    assert [CARRIED in f.observations[1].flags for f in films] == [not first, first]
-    [change], _ = changes_on_films([(f, f.regions[0]) for f in films], S.film)
-    assert change.comparable
-    assert change.area_change_pct == pytest.approx(0, abs=5)
+def test_unchanged_in_one_projection_is_mature_appearing(exams: dict[str, Exam]) -> None:
+    lesion, _ = followed([named(exams, n, **RIPE) for n in ("AP0", "AP1")])
+    assert [c.category for c in lesion.changes] == ["no_detectable_change"]
+    assert lesion.maturity.label == "indeterminate"
+    assert {"mature_appearing", "one_projection"} <= set(lesion.maturity.reasons)
 
 
-@pytest.mark.parametrize(
-    ("ties", "films_each"),
-    [
-        ((None, None), [2]),
-        ((None, "label:7"), [2]),
-        (("label:7", None), [2]),
-        (("label:1", "label:2"), [1, 1]),  # the reader has said that they are two
-    ],
-)
-def test_what_the_reader_left_untied_is_tied_by_its_place(
-    exams: list[hoimg.Exam], ties: tuple[str | None, str | None], films_each: list[int]
+def test_unchanged_without_a_rim_is_not_mature(exams: dict[str, Exam]) -> None:
+    lesion, _ = followed([named(exams, n) for n in ("AP0", "LL0", "AP1", "LL1")])
+    assert all(c.comparable for c in lesion.changes)
+    assert lesion.maturity.label != "mature"
+    assert "rim_absent" in lesion.maturity.reasons
+
+
+@pytest.mark.parametrize("grown_on", ["AP1", "LL1"])
+def test_growth_in_one_projection_is_immature_whatever_the_rim(
+    exams: dict[str, Exam], grown_on: str
 ) -> None:
-    films = [analysed(exams[0], ties[:1]), analysed(exams[1], ties[1:], moved=True)]
-    films = tied_and_carried(films, S)
-    course = Course("p", {e.exam_id: e.days_from_baseline for e in exams}, None, None)
-    found, told, placed = film_lesions(films, course, S, [], {})
-    assert told == []
-    assert [len(x.observations) for x in found] == films_each
-    assert [len(x.changes) for x in found] == [n - 1 for n in films_each]
-    assert len(placed) == sum(films_each) - len(films_each)
+    lesion, _ = followed(
+        [
+            named(exams, n, **RIPE, grown=1.2 if n == grown_on else 1.0)
+            for n in ("AP0", "LL0", "AP1", "LL1")
+        ]
+    )
+    assert sorted(c.category for c in lesion.changes) == ["enlarging", "no_detectable_change"]
+    assert lesion.maturity.label == "immature"
+    assert "area_increase" in lesion.maturity.reasons
+
+
+def test_another_projection_blocks_and_says_so(exams: dict[str, Exam]) -> None:
+    films = [
+        named(exams, "AP0", **RIPE),
+        named(exams, "LL0", **RIPE),
+        named(exams, "AP1", **RIPE),
+        named(exams, "LL1", **RIPE, grown=1.3, deep_mm=6.0),
+    ]
+    lesion, placed = followed(films)
+    lateral = next(c for c in lesion.changes if c.to_exam == exams["LL1"].exam_id)
+    assert (lateral.comparable, lateral.category) == (False, "no_detectable_change")
+    assert "projection_changed" in lateral.flags
+    # Neither called grown nor mature: that plane was not compared.
+    assert lesion.maturity.label == "indeterminate"
+    assert "area_not_compared" in lesion.maturity.reasons
+    assert [p.reason for p in placed if not p.accepted] == ["projection_changed"]
+
+
+def test_another_projection_in_one_view_alone_leaves_it_open(exams: dict[str, Exam]) -> None:
+    lesion, _ = followed([named(exams, "AP0", **RIPE), named(exams, "AP1", **RIPE, deep_mm=6.0)])
+    assert lesion.maturity.label == "indeterminate"
+    assert {"one_projection", "area_not_compared"} <= set(lesion.maturity.reasons)
