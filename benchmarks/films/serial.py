@@ -2,7 +2,8 @@
 """Score serial films on a made set: ``serial.py FOLDER -o OUT`` writes ``table.md``.
 
 Families unchanged, grown and projection: each lesion gets the region that a reader might draw, on
-both films, or with ``--first-only`` on the earlier one alone, from where hoimg carries it over.
+both films, or with ``--first-only`` on the earlier one alone, from where hoimg carries it over
+(``carried_regions_count``).
 There is a file of facts for each case; it is not made again when it is there.
 """
 
@@ -25,8 +26,9 @@ from run import draw_region
 from hoimg import read_patient
 from hoimg.film_analysis import FilmAnalysis, analyze_film
 from hoimg.film_regions import PlacedRegion
-from hoimg.film_series import CARRIED, changes_on_films, key_of, tied_and_carried
-from hoimg.settings import Settings
+from hoimg.film_series import changes_on_films
+from hoimg.film_tie import CARRIED, key_of, tied_films
+from hoimg.settings import FilmSettings, Settings
 
 FAMILIES = ("unchanged", "grown", "projection")
 LEAST_CNR = 3.0
@@ -65,7 +67,7 @@ def case_facts(folder: Path, first_only: bool) -> Facts:
     from PIL import Image
 
     case = json.loads((folder / "case.json").read_text(encoding="utf-8"))
-    settings = Settings()
+    settings = Settings(film=FilmSettings(carried_regions_count=first_only))
     exams = {e.film.sop_uid: e for e in read_patient(folder).radiographs if e.film is not None}
     films: list[FilmAnalysis] = []
     start = time.perf_counter()
@@ -76,7 +78,7 @@ def case_facts(folder: Path, first_only: bool) -> Facts:
         region = draw_region(shadow, film["spacing_detector_mm"], "box", rng)
         given = [] if number and first_only else [PlacedRegion(1, region, "label:1")]
         films.append(analyze_film(exams[film["sop_instance_uid"]], given, settings))
-    before, after = tied_and_carried(films, settings)
+    before, after = tied_films(films, settings)
     seen = [(f, r) for f in (before, after) for r in f.regions if key_of(f, r) == "label:1"]
     changes, placed = changes_on_films(seen, settings.film)
     change = changes[0] if changes else None
