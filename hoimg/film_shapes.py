@@ -33,6 +33,8 @@ class FilmOutline:
         edge_cost: Mean cost of the outline, 0.05 on a perfect edge, 1.05 on none.
         area_span: Least and largest area, over its own, of the outlines that fit nearly as well.
         length_span: The same of the longest dimension.
+        excess: Mean of film less background inside, film units, of an outline that was kept
+            without its background; None: it is read off the background.
     """
 
     region_yx: Bools
@@ -44,6 +46,7 @@ class FilmOutline:
     edge_cost: float | None = None
     area_span: tuple[float, float] = (1.0, 1.0)
     length_span: tuple[float, float] = (1.0, 1.0)
+    excess: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

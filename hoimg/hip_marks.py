@@ -20,6 +20,7 @@ from hoimg.film_regions import FARTHEST, film_named, scale_of
 
 if TYPE_CHECKING:
     from hoimg.dicom import Exam
+    from hoimg.edits import Edits
 
 Bools = NDArray[np.bool_]
 Side = Literal["right", "left"]
@@ -117,6 +118,25 @@ def place_marks(
             )
         here.append(marks)
     return found
+
+
+def with_films_named(edits: Edits, films: Sequence[Exam], series_uid: str | None = None) -> Edits:
+    """A reader's corrections with the film of each hip's landmarks named, to be kept.
+
+    Args:
+        edits: As given.
+        films: Every film of the patient.
+        series_uid: What ``--series`` names; a report does not keep that.
+    """
+    landmarks = tuple(
+        mark
+        if mark.exam_id or mark.sop_instance_uid
+        else mark.model_copy(
+            update={"exam_id": film_named(None, "landmarks", films, series_uid).exam_id}
+        )
+        for mark in edits.landmarks
+    )
+    return edits.model_copy(update={"landmarks": landmarks})
 
 
 def _placed(hip: GivenHip, exam: Exam) -> HipMarks:

@@ -20,7 +20,7 @@ from hoimg.film_regions import place_regions, split_by_film
 from hoimg.film_tie import tied_films
 from hoimg.follow import Course, Step, each, followed, hips_of
 from hoimg.guidance import Guidance, place_guidance
-from hoimg.hip_marks import place_marks
+from hoimg.hip_marks import place_marks, with_films_named
 from hoimg.image import CTVolume, Mask
 from hoimg.model_skeleton import model_skeleton
 from hoimg.outlines import GIVEN, outlines_of
@@ -273,7 +273,11 @@ def analyze_patient(
         report,
         images_of(analyses),
         settings.to_toml(),
-        all_edits(corrections, strange, [e for a in analyses for e in a.edits]),
+        with_films_named(
+            all_edits(corrections, strange, [e for a in analyses for e in a.edits]),
+            films,
+            guidance.series_uid,
+        ),
         {a.exam.exam_id: a.images for a in shown},
     )
 
@@ -366,7 +370,7 @@ def _exam_result(
         days_from_baseline=exam.days_from_baseline,
         acquisition=acquisition,
         findings=findings,
-        outlines=list(analysis.outlines) if isinstance(analysis, ExamAnalysis) else [],
+        outlines=[] if analysis is None else list(analysis.outlines),
         hips=list(hips.hips),
         film=None if exam.film is None else film_of(exam),
     )

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from hoimg.results_film import Film
+from hoimg.results_film import Film, OutlineOnFilm
 from hoimg.results_over_time import ResultModel
 
 PsfSource = Literal["cortex", "skin", "slice_thickness", "usual"]
@@ -104,7 +104,11 @@ class Outline(ResultModel):
     flags: list[str] = Field(
         default_factory=list, description="What segmentation says of it; observations repeat it."
     )
-    sha256: str = Field(description="Of its voxels: whether it was redrawn since shows by it.")
+    sha256: str = Field(
+        description="Of its voxels: whether it was redrawn since shows by it. Empty: on a film "
+        "other outlines cover it wholly."
+    )
+    on_film: OutlineOnFilm | None = Field(default=None, description="Of a film's; null on CT.")
 
 
 class Hip(ResultModel):
@@ -201,6 +205,11 @@ class Exam(ResultModel):
     labelmap: str | None = Field(default=None, description="Path relative to the report folder.")
     excluded_labelmap: str | None = Field(
         default=None, description="Path relative to the report folder."
+    )
+    regions: str | None = Field(
+        default=None,
+        description="Path relative to the report folder of a film's map of the regions that were "
+        "given; null without any.",
     )
     anatomy: str | None = Field(
         default=None,

@@ -46,6 +46,25 @@ class Film(ResultModel):
     burned_in: bool | None = Field(default=None, description="Text in the pixels, as stated.")
 
 
+class OutlineOnFilm(ResultModel):
+    """What is known of an outline on a film beside its pixels: with it, it is measured again."""
+
+    contrast_to_noise: float | None = None
+    excess: float = Field(description="Mean of film less background inside, film units.")
+    edge_cost: float | None = Field(
+        default=None, description="Mean cost of the outline, 0.05 on a perfect edge, 1.05 on none."
+    )
+    area_span: tuple[float, float] = Field(
+        default=(1.0, 1.0), description="Areas of outlines that fit nearly as well, over its own."
+    )
+    length_span: tuple[float, float] = Field(default=(1.0, 1.0), description="Lengths likewise.")
+    covered: list[tuple[int, int]] = Field(
+        default_factory=list,
+        description="Pixels of it that are of a lower label in the label map, as runs (first "
+        "pixel, number of pixels), counted along the rows from 0.",
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class FilmImages:
     """The pixels behind one film of a report, for pictures and the label map.

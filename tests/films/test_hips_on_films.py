@@ -292,6 +292,23 @@ def test_what_is_no_landmark_is_refused(
     assert code != 0 or "edits_of_other_exams" in codes(report)
 
 
+def test_hips_are_the_same_when_the_report_is_measured_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lesion = hook(130.0)
+    write(tmp_path, lesion, BodyPartExamined="THIGH")
+    y, x = phantom.HEAD_YX
+    marks = edits(tmp_path, {"head": [x, y, phantom.HEAD], "unit": "mm"})
+    report = made(tmp_path, *marks, "--roi", box_round(lesion))
+    assert only_hip(report)["brooker"] == "III"
+    monkeypatch.setattr("hoimg.segment.film_outline.outline_in_region", None)
+    again = [str(tmp_path / name) for name in ("out", "in")]
+    assert run(["measure", *again, "-o", str(tmp_path / "again")]) == 0
+    for path in (tmp_path / "out").rglob("*.*"):
+        other = tmp_path / "again" / path.relative_to(tmp_path / "out")
+        assert path.read_bytes() == other.read_bytes(), path.name
+
+
 def test_landmarks_twice_or_without_a_side_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
