@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 
 from hoimg.film_regions import PlacedRegion
 from hoimg.image import Radiograph
-from hoimg.results import Film, FilmImages, Finding, Observation, Outline, OutlineOnFilm
+from hoimg.results import (
+    Film,
+    FilmImages,
+    Finding,
+    Observation,
+    Outline,
+    OutlineOnFilm,
+    Suggestion,
+)
 from hoimg.settings import Settings
 
 if TYPE_CHECKING:
@@ -53,6 +61,7 @@ class FilmAnalysis:
         observations: By label.
         findings: What the pixels showed, and that no region was given.
         kept: By label, what is known of each outline beside its pixels, and what is said of it.
+        suggestions: Places for a reader to look at.
     """
 
     exam: Exam
@@ -62,6 +71,7 @@ class FilmAnalysis:
     observations: Mapping[int, Observation]
     findings: tuple[Finding, ...] = ()
     kept: Mapping[int, KeptOutline] = field(default_factory=dict)
+    suggestions: tuple[Suggestion, ...] = ()
 
     @property
     def outlines(self) -> list[Outline]:

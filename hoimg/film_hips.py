@@ -6,7 +6,6 @@ an outlined lesion lies about: where nobody looked, nothing is graded 0.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,7 +17,6 @@ from hoimg.results import Finding, Hip, Lesion
 from hoimg.settings import Settings
 
 if TYPE_CHECKING:
-    from hoimg.dicom.film import FilmInfo
     from hoimg.film_analysis import FilmAnalysis
     from hoimg.film_shapes import HipLandmarks
     from hoimg.maturity.film_hip import FilmHipGrades
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 NO_LANDMARKS = "hip_landmarks_missing"
 NOT_OUTLINED = "lesion_not_outlined"
 DOUBTFUL = "polarity_doubtful"
-_HIP = re.compile(r"(?<![A-Z])HIP|PELVI")
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,7 @@ def hips_of_films(
     for film in films:
         given = marks.get(film.exam.exam_id, ())
         assert film.exam.film is not None
-        if not film.labels_yx.any() or not (given or shows_hips(film.exam.film)):
+        if not film.labels_yx.any() or not (given or film.exam.film.shows_hip):
             continue
         landmarks = _landmarks(film, given, settings)
         if not landmarks:
@@ -97,17 +94,6 @@ def hips_of_films(
     return found
 
 
-def shows_hips(film: FilmInfo) -> bool:
-    """Whether a film's header says hip or pelvis."""
-    return _HIP.search((film.body_part or "").upper()) is not None
-
-
-def both_sides(film: FilmInfo) -> bool:
-    """Whether both sides of the body are on a film: stated, or a pelvis without a side."""
-    pelvis = "PELVI" in (film.body_part or "").upper()
-    return film.side == "B" or (pelvis and film.side in (None, "U"))
-
-
 def _landmarks(
     film: FilmAnalysis, given: Sequence[HipMarks], settings: Settings
 ) -> list[HipLandmarks]:
@@ -120,7 +106,7 @@ def _landmarks(
 
     info = film.exam.film
     assert info is not None
-    both = both_sides(info)
+    both = info.both_sides
     made: list[HipLandmarks] = []
     for one in given:
         center, radius = one.head_center_yx, one.head_radius_px
@@ -136,7 +122,7 @@ def _landmarks(
     if not any(f.code == "two_exposures" for f in film.findings):
         side = "B" if both else info.side
         known = {one.side for one in made}
-        if shows_hips(info) and not (known and side != "B"):
+        if info.shows_hip and not (known and side != "B"):
             sought = find_hip_landmarks(film.film, side, info.plane, film.labels_yx, settings.film)
             made += [one for one in sought if one.side not in known]
     return sorted(made, key=lambda one: one.side, reverse=True)
@@ -265,7 +251,7 @@ def _missing(film: FilmAnalysis) -> Finding:
         why = "on a lateral film bones are not looked for"
     elif any(f.code == "two_exposures" for f in film.findings):
         why = "two exposures lie on it"
-    elif not (both_sides(info) or info.side in ("R", "L")):
+    elif not (info.both_sides or info.side in ("R", "L")):
         why = "which side it shows is not stated"
     else:
         why = "no femoral head stands out clearly enough"

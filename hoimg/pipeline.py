@@ -17,6 +17,7 @@ from hoimg.film_analysis import FilmAnalysis, analyze_film, film_of
 from hoimg.film_follow import film_lesions
 from hoimg.film_hips import HipsOfFilm, hips_of_films
 from hoimg.film_regions import place_regions, split_by_film
+from hoimg.film_suggestions import with_suggestions
 from hoimg.film_tie import tied_films
 from hoimg.follow import Course, Step, each, followed, hips_of
 from hoimg.guidance import Guidance, place_guidance
@@ -183,7 +184,9 @@ def analyze_patient(
             earlier.over(exam.exam_id)
 
     def film(exam: Exam) -> FilmAnalysis:
-        return analyze_film(exam, regions.get(exam.exam_id, ()), settings)
+        return with_suggestions(
+            analyze_film(exam, regions.get(exam.exam_id, ()), settings), settings
+        )
 
     unread: dict[str, Finding] = {}
     refusals: dict[str, InputRefused] = {}
@@ -373,4 +376,5 @@ def _exam_result(
         outlines=[] if analysis is None else list(analysis.outlines),
         hips=list(hips.hips),
         film=None if exam.film is None else film_of(exam),
+        suggestions=list(analysis.suggestions) if isinstance(analysis, FilmAnalysis) else [],
     )

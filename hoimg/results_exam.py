@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from hoimg.results_film import Film, OutlineOnFilm
+from hoimg.results_film import Film, OutlineOnFilm, Suggestion
 from hoimg.results_over_time import ResultModel
 
 PsfSource = Literal["cortex", "skin", "slice_thickness", "usual"]
@@ -221,3 +221,7 @@ class Exam(ResultModel):
         default_factory=list, description="Hips that a lesion lies about; none is looked for else."
     )
     film: Film | None = Field(default=None, description="Of a radiograph; null for a CT.")
+    suggestions: list[Suggestion] = Field(
+        default_factory=list,
+        description="On a film: for a reader to confirm; not among the lesions.",
+    )

@@ -46,6 +46,24 @@ class Film(ResultModel):
     burned_in: bool | None = Field(default=None, description="Text in the pixels, as stated.")
 
 
+class Suggestion(ResultModel):
+    """A place on a film that a reader may look at: no lesion, measured nowhere, in no total."""
+
+    box: tuple[int, int, int, int] = Field(
+        description="X0, Y0, X1, Y1 in pixels from the film's upper left corner."
+    )
+    source: Literal["other_side", "earlier_film", "region_on_another_film"] = Field(
+        description="What it stands out against, or where the region was given that was carried."
+    )
+    from_exam: str | None = Field(
+        default=None, description="That other film; null for the other side of the same."
+    )
+    score: float | None = Field(
+        default=None, description="By how many spreads of its neighbourhood it stands out."
+    )
+    roi: str = Field(description="What --roi takes to have it outlined and measured.")
+
+
 class OutlineOnFilm(ResultModel):
     """What is known of an outline on a film beside its pixels: with it, it is measured again."""
 

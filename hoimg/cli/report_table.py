@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def print_table(result: PatientResult, page: Path, console: Console) -> None:
     """The answer per lesion on standard output, and where the report lies."""
-    from hoimg.report.film_view import area_words
+    from hoimg.report.film_view import area_words, suggestion_words
     from hoimg.report.hip_view import hip_line
 
     report = result.report
@@ -47,6 +47,12 @@ def print_table(result: PatientResult, page: Path, console: Console) -> None:
     if bare:
         print(f"No region was given, so none was called, on {len(bare)} film(s): {', '.join(bare)}")
         print(f"  To give one: --roi {bare[0]}:box:X0,Y0,X1,Y1 (pixels; more in --help)")
+    places = [(e, s) for e in report.exams for s in e.suggestions]
+    if places:
+        print(f"Suggested, to be confirmed by a reader, not findings: {len(places)} place(s)")
+    for exam, place in places:
+        why = suggestion_words(place, report)
+        print(f"  day {exam.days_from_baseline}: {why}; to have it measured: --roi {place.roi}")
     counts: dict[str, int] = {}
     for item in report.excluded:
         counts[item.reason] = counts.get(item.reason, 0) + 1

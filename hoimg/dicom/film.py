@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ View = Literal["AP", "PA", "LAT", "oblique"]
 Plane = Literal["frontal", "lateral", "oblique"]
 Side = Literal["R", "L", "B", "U"]
 Intent = Literal["FOR PRESENTATION", "FOR PROCESSING"]
+_HIP = re.compile(r"(?<![A-Z])HIP|PELVI")
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,17 @@ class FilmInfo:
     def usable(self) -> bool:
         """Whether nothing in the header keeps the film from being read."""
         return not any(f.level == "error" for f in self.findings)
+
+    @property
+    def shows_hip(self) -> bool:
+        """Whether the header says hip or pelvis."""
+        return _HIP.search((self.body_part or "").upper()) is not None
+
+    @property
+    def both_sides(self) -> bool:
+        """Whether both sides of the body are on it: stated, or a pelvis without a side."""
+        pelvis = "PELVI" in (self.body_part or "").upper()
+        return self.side == "B" or (pelvis and self.side in (None, "U"))
 
     @property
     def summary(self) -> str:

@@ -127,6 +127,7 @@ FLAGS: dict[str, str] = {
     "region_outside_field": "the region lies outside of the exposed field",
     "region_leaves_no_background": "the region leaves too little around it to compare with",
     "region_beyond_film": "the region reaches beyond the film",
+    "region_suggested": "nobody gave this region: the settings let suggestions count",
     "region_too_tight": "the outline lies on the region's border: the true size may be larger",
     "overlaps_cortex": "an edge of native bone runs through it",
     "burned_in_text": "the film has text in its pixels",

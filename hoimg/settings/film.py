@@ -316,6 +316,14 @@ class FilmSettings(Section):
         status="default",
         ge=0,
     )
+    suggestions_count: bool = threshold(
+        False,
+        unit="",
+        meaning="Places that stand out against the other side or an earlier film count as regions: "
+        "lesions are called in them without a reader who confirms them.",
+        source="engineering choice: what a program suggests, a reader confirms",
+        status="default",
+    )
     suggest_most: int = threshold(
         3,
         unit="suggestions",
