@@ -36,8 +36,7 @@ def with_suggestions(film: FilmAnalysis, settings: Settings) -> FilmAnalysis:
 
     info = film.exam.film
     assert info is not None
-    doubtful = any(f.code in ("polarity_doubtful", "two_exposures") for f in film.findings)
-    if info.plane != "frontal" or not info.both_sides or doubtful:
+    if info.plane != "frontal" or not info.both_sides or _in_doubt(film):
         return film
     said = suggest_on_film(film.film, settings.film)
     if said.reason == UNLIKE:
@@ -50,8 +49,42 @@ def with_suggestions(film: FilmAnalysis, settings: Settings) -> FilmAnalysis:
     return offered(film, said.found, settings)
 
 
+def with_news(films: Sequence[FilmAnalysis], settings: Settings) -> list[FilmAnalysis]:
+    """The films with places that the film of their view before, on an earlier day, has not.
+
+    Args:
+        films: In date order, with their regions outlined.
+        settings: All of them.
+    """
+    from hoimg.film_series import same_view
+    from hoimg.segment.film_new import new_on_film
+
+    made: list[FilmAnalysis] = []
+    for film in films:
+        info, day = film.exam.film, film.exam.days_from_baseline
+        assert info is not None
+        before = [
+            f
+            for f in films
+            if f.exam.days_from_baseline < day and same_view(f, film) and not _in_doubt(f)
+        ]
+        if before and info.plane is not None and not _in_doubt(film):
+            said = new_on_film(film.film, before[-1].film, info.both_sides, settings.film)
+            film = offered(film, said.found, settings, before[-1].exam.exam_id)
+        made.append(film)
+    return made
+
+
+def _in_doubt(film: FilmAnalysis) -> bool:
+    """Whether its pixels look inverted, or two exposures lie on it."""
+    return any(f.code in ("polarity_doubtful", "two_exposures") for f in film.findings)
+
+
 def offered(
-    film: FilmAnalysis, places: Sequence[FilmSuggestion], settings: Settings
+    film: FilmAnalysis,
+    places: Sequence[FilmSuggestion],
+    settings: Settings,
+    from_exam: str | None = None,
 ) -> FilmAnalysis:
     """The film with new places suggested, or as regions where the settings say so.
 
@@ -59,9 +92,10 @@ def offered(
         film: As analysed.
         places: The clearest first.
         settings: All of them.
+        from_exam: The earlier film that has not got them; None: the other side has not.
     """
     new = [
-        suggestion(film.exam.exam_id, p.region_yx, p.score)
+        suggestion(film.exam.exam_id, p.region_yx, p.score, from_exam)
         for p in places
         if not _known(film, p.region_yx)
     ]
@@ -83,19 +117,23 @@ def _inside(place: Suggestion, film: FilmAnalysis) -> NDArray[np.bool_]:
     return region
 
 
-def suggestion(exam_id: str, region_yx: NDArray[np.bool_], score: float | None) -> Suggestion:
-    """A place that stands out against the other side, as a result.
+def suggestion(
+    exam_id: str, region_yx: NDArray[np.bool_], score: float, from_exam: str | None = None
+) -> Suggestion:
+    """A place that stands out, as a result.
 
     Args:
         exam_id: The film.
         region_yx: Where it is, on the film's pixels.
         score: By how much it stands out.
+        from_exam: Against which earlier film; None: against the other side.
     """
     rows, columns = (np.flatnonzero(region_yx.any(axis=1 - k)) for k in (0, 1))
     box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
     return Suggestion(
         box=box,
-        source="other_side",
+        source="other_side" if from_exam is None else "earlier_film",
+        from_exam=from_exam,
         score=score,
         roi=f"{exam_id}:box:{','.join(str(v) for v in box)}",
     )

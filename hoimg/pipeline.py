@@ -17,7 +17,7 @@ from hoimg.film_analysis import FilmAnalysis, analyze_film, film_of
 from hoimg.film_follow import film_lesions
 from hoimg.film_hips import HipsOfFilm, hips_of_films
 from hoimg.film_regions import place_regions, split_by_film
-from hoimg.film_suggestions import with_suggestions
+from hoimg.film_suggestions import with_news, with_suggestions
 from hoimg.film_tie import tied_films
 from hoimg.follow import Course, Step, each, followed, hips_of
 from hoimg.guidance import Guidance, place_guidance
@@ -210,7 +210,7 @@ def analyze_patient(
         raise next(refusals[e.exam_id] for e in patient.exams)
     if len(shown) > 1:
         say("films: placed onto each other, lesions compared")
-        shown = tied_films(shown, settings)
+        shown = tied_films(with_news(shown, settings), settings)
     onset_day = None
     if onset is not None and patient.baseline_date is not None:
         onset_day = (onset - patient.baseline_date).days

@@ -292,6 +292,14 @@ class FilmSettings(Section):
         source="simulated films, tuning seeds",
         status="default",
     )
+    suggest_min_agreement_over_time: float = threshold(
+        0.9,
+        unit="correlation",
+        meaning="An earlier film that matches less is not held against a later one: nothing is "
+        "suggested as new.",
+        source="simulated films, tuning seeds: 0.94 and more in one projection",
+        status="default",
+    )
     suggest_tolerance_mm: float = threshold(
         2.0,
         unit="mm",

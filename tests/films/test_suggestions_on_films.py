@@ -143,3 +143,39 @@ def test_the_same_on_both_sides_is_not_suggested(tmp_path: Path) -> None:
         for column in (70, 119):
             assert not (x0 < FINE * column < x1 and y0 < FINE * 60 < y1)
     assert json.loads((tmp_path / "out" / "report.json").read_text())["lesions"] == []
+
+
+def dates(tmp_path: Path, *lesions: tuple[tuple[int, int, int], ...], **tags: Any) -> None:
+    """A film at each date, one side only, another noise each time."""
+    for k, (day, there) in enumerate(zip(("20240110", "20240601"), lesions, strict=True)):
+        write(tmp_path, *there, name=str(k), sop=f"1.2.3.{k}", day=day,
+              ImageLaterality="R", **tags)  # fmt: skip
+
+
+def test_what_an_earlier_film_has_not_is_suggested_on_the_later(tmp_path: Path) -> None:
+    old = (100, 130, 7)
+    dates(tmp_path, (old,), (old, PLACE))
+    first, second = made(tmp_path)["exams"]
+    assert first["suggestions"] == []
+    [place] = second["suggestions"]
+    assert (place["source"], place["from_exam"]) == ("earlier_film", first["exam_id"])
+    x0, y0, x1, y1 = place["box"]
+    assert x0 < FINE * PLACE[1] < x1
+    assert y0 < FINE * PLACE[0] < y1
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "it was not there on the film of day 0" in page
+
+
+def test_what_was_there_before_is_not_new_and_what_has_gone_is_not_suggested(
+    tmp_path: Path,
+) -> None:
+    dates(tmp_path, (PLACE, (100, 130, 7)), (PLACE,))
+    assert [e["suggestions"] for e in made(tmp_path)["exams"]] == [[], []]
+
+
+def test_films_of_one_day_or_of_two_views_are_not_held_against_each_other(tmp_path: Path) -> None:
+    write(tmp_path, name="a", sop="1.2.3.1", ImageLaterality="R")
+    write(tmp_path, PLACE, name="b", sop="1.2.3.2", ImageLaterality="R")
+    write(tmp_path, PLACE, name="c", sop="1.2.3.3", view="LL", day="20240601", ImageLaterality="R")
+    write(tmp_path, PLACE, name="d", sop="1.2.3.4", day="20240601", ImageLaterality="L")
+    assert [e["suggestions"] for e in made(tmp_path)["exams"]] == [[]] * 4
