@@ -193,6 +193,7 @@ def film_of(exam: Exam) -> Film:
         mirrored=film.mirrored,
         polarity_source=film.polarity_source,
         burned_in=film.burned_in,
+        same_exposure=list(film.left_out),
     )
 
 

@@ -284,9 +284,13 @@ def film_named(
 
 
 def _is(name: str, exam: Exam) -> bool:
-    """Whether a name is that of a film: exam_id, SOP or series instance UID."""
-    sop_uid = "" if exam.film is None else exam.film.sop_uid
-    return name in (exam.exam_id, sop_uid, exam.series.series_uid)
+    """Whether a name is that of a film: exam_id, SOP or series instance UID.
+
+    Or of another image of the same exposure and size, for which it stands.
+    """
+    film = exam.film
+    own = () if film is None else (film.sop_uid, *film.twins)
+    return name in (exam.exam_id, exam.series.series_uid, *own)
 
 
 def _numbered(exam: Exam, regions: Sequence[FilmRegion]) -> list[PlacedRegion]:

@@ -44,6 +44,10 @@ class Film(ResultModel):
     mirrored: bool = Field(description="Larger stored values attenuate less; reading turned them.")
     polarity_source: str = Field(description="The tag that decided it.")
     burned_in: bool | None = Field(default=None, description="Text in the pixels, as stated.")
+    same_exposure: list[str] = Field(
+        default_factory=list,
+        description="SOP instance UIDs of other images of the same exposure, which were left out.",
+    )
 
 
 class Suggestion(ResultModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hoimg.dicom.choose import choose_series
@@ -86,7 +87,10 @@ def _film(
         if f.usable and (f.rows, f.columns) == (wanted.rows, wanted.columns)
     ]
     if usable:
-        return usable[0]
+        series, film = usable[0]
+        # What named another image of the exposure still names this one.
+        others = tuple(wanted.same_exposure)
+        return series, replace(film, twins=others, left_out=others)
     where = _where(roots)
     named = wanted.sop_instance_uid or "none is stated"
     if not found:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from hoimg.dicom.film_exposure import Exposure
 from hoimg.dicom.types import StoredPixels
 from hoimg.results import Finding
 
@@ -58,6 +59,10 @@ class FilmInfo:
         field_yx: First row, row after the last, first and last column likewise, of the part that
             a rectangular collimator or shutter in the header leaves, taken by the standard's
             letter; None without one. Not applied to the pixels: see :mod:`hoimg.dicom.radiograph`.
+        exposure: What the header states of the exposure.
+        twins: UIDs (SOP and series instance) of images of the same exposure and size that were left
+            out: what speaks of them speaks of this film.
+        left_out: SOP instance UIDs of all images of the same exposure that were left out.
         findings: What keeps the film out, or has to be known when it is measured.
     """
 
@@ -91,6 +96,9 @@ class FilmInfo:
     lossy: bool
     sop_uid: str = ""
     field_yx: tuple[int, int, int, int] | None = None
+    exposure: Exposure = field(default_factory=Exposure)
+    twins: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
 
     @property

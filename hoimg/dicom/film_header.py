@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hoimg.dicom.film import FilmInfo, Intent
+from hoimg.dicom.film_exposure import exposure_of
 from hoimg.dicom.film_spacing import Numbers, SpacingTags, film_spacing
 from hoimg.dicom.film_values import DamagedLut, modality_of, presentation_of, voi_of
 from hoimg.dicom.film_view import film_side, film_view
@@ -36,6 +37,8 @@ _TAGS = [
     "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", "WindowCenter", "WindowWidth",
     "VOILUTFunction", "VOILUTSequence", "PresentationLUTShape", "PresentationLUTSequence",
     "PixelIntensityRelationship", "PixelIntensityRelationshipSign",
+    "IrradiationEventUID", "SourceImageSequence", "AcquisitionDateTime", "AcquisitionDate",
+    "AcquisitionTime", "AcquisitionNumber",
     "CollimatorShape", "CollimatorLeftVerticalEdge", "CollimatorRightVerticalEdge",
     "CollimatorUpperHorizontalEdge", "CollimatorLowerHorizontalEdge",
     "ShutterShape", "ShutterLeftVerticalEdge", "ShutterRightVerticalEdge",
@@ -200,6 +203,7 @@ def _film(
         lossy=header.lossy,
         sop_uid=header.sop_uid,
         field_yx=_field(values, shape),
+        exposure=exposure_of(dataset),
         findings=tuple(notes),
     )
 
