@@ -31,10 +31,12 @@ class FilmOnFilm:
     Attributes:
         placement: By the bone round the lesion.
         check: Of the projection; None where the placement is not trusted.
+        shown: How far the films differ where only one outline reaches: gain and loss.
     """
 
     placement: FilmPlacement
     check: ProjectionCheck | None
+    shown: tuple[float | None, float | None] = (None, None)
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -74,6 +76,7 @@ def film_on_film(
         settings: Thresholds.
     """
     from hoimg.segment.film_working import spacing_of
+    from hoimg.serial.film_images import shown_in_films
     from hoimg.serial.film_pair import make_pair
     from hoimg.serial.film_projection import check_projection
     from hoimg.serial.film_register import register_films
@@ -87,11 +90,14 @@ def film_on_film(
     if similarity is None or not placement.accepted:
         return FilmOnFilm(placement, None)
     outlines = None
+    shown: tuple[float | None, float | None] = (None, None)
     if theirs is not None:
         back = carried(theirs, similarity.inverse, other.film, one.film, settings)
         outlines = (mine, back)
+        shown = shown_in_films(one.film, other.film, outlines, similarity, settings)
     spacing = spacing_of(one.film, settings)
-    return FilmOnFilm(placement, check_projection(pair, placement, settings, outlines, spacing))
+    check = check_projection(pair, placement, settings, outlines, spacing)
+    return FilmOnFilm(placement, check, shown)
 
 
 def changes_on_films(
@@ -161,6 +167,7 @@ def _change(
         other.exam.days_from_baseline - one.exam.days_from_baseline,
         settings,
         area_scale=_area_scale(made, one, other, settings),
+        shown=made.shown,
         reasons=made.reasons,
         flags=tuple(flags),
     )

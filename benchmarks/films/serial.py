@@ -109,7 +109,7 @@ def table(facts: Sequence[Facts], name: str, first_only: bool) -> str:
         f"ratio of at least {LEAST_CNR:g} on both films.",
         "",
         "| family | pairs | compared | called enlarging | called shrinking | projection changed | "
-        "not placed | not outlined on both | median change (true) | median RC |",
+        "not placed | no two outlines in one view | median change (true) | median RC |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for family in FAMILIES:

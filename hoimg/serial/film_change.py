@@ -10,6 +10,7 @@ from hoimg.settings import FilmSettings
 
 RC_FROM_INTERVALS = "area_rc_from_intervals"
 NOT_MEASURED = "area_change_not_measured"
+NOT_IN_FILMS = "change_not_in_images"
 IN_PATIENT = ("calibrated", "detector_corrected")
 
 
@@ -20,6 +21,7 @@ def compare_on_films(
     settings: FilmSettings,
     *,
     area_scale: float | None,
+    shown: tuple[float | None, float | None] = (None, None),
     reasons: tuple[str, ...] = (),
     flags: tuple[str, ...] = (),
 ) -> Change:
@@ -34,13 +36,17 @@ def compare_on_films(
             of areas in pixels that an unchanged lesion would show. None where there is no
             registration to trust; then areas in mm2 are compared for showing, where both hold in
             the patient.
+        shown: Gain and loss in the films where only one outline reaches
+            (:func:`hoimg.serial.film_images.shown_in_films`); None where it is not known.
         reasons: Why the films may not be compared.
         flags: Flags to add.
 
     Returns:
         The change in percent of the earlier area. The RC in force is that of the settings, or what
-        the intervals of both allow where that is more (``area_rc_from_intervals``). Without
-        comparability the numbers stand and no change is claimed.
+        the intervals of both allow where that is more (``area_rc_from_intervals``). Where the
+        outlines differ by more and the films do not, nothing is compared
+        (``change_not_in_images``). Without comparability the numbers stand and no change is
+        claimed.
     """
     why = list(reasons)
     if earlier.touches_fov or later.touches_fov:
@@ -61,7 +67,11 @@ def compare_on_films(
             found.append(RC_FROM_INTERVALS)
     kind: Category = "no_detectable_change"
     if not why and percent is not None and rc is not None and abs(percent) > rc:
-        kind = "enlarging" if percent > 0 else "shrinking"
+        seen = shown[0] if percent > 0 else shown[1]
+        if seen is not None and seen < settings.area_min_shown:
+            why.append(NOT_IN_FILMS)
+        else:
+            kind = "enlarging" if percent > 0 else "shrinking"
     return Change(
         from_exam=earlier.exam_id,
         to_exam=later.exam_id,

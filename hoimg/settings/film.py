@@ -201,6 +201,15 @@ class FilmSettings(Section):
         status="default",
         ge=25,
     )
+    area_min_shown: float = threshold(
+        0.4,
+        unit="fraction of the lesion's contrast",
+        meaning="A change of area beyond its RC counts only where the films differ by this much "
+        "between the two outlines; else the outlines alone differ.",
+        source="simulated films, tuning set: 0.53 or more grown, 0.27 or less wrongly drawn",
+        status="default",
+        ge=0,
+    )
     area_shared_error: float = threshold(
         0.75,
         unit="correlation coefficient",

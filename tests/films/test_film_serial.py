@@ -11,6 +11,7 @@ from film_scene import LESION, MOVED, STEP, film
 from hoimg.image import Radiograph
 from hoimg.results import Observation
 from hoimg.serial.film_change import compare_on_films
+from hoimg.serial.film_images import shown_in_films
 from hoimg.serial.film_pair import make_pair
 from hoimg.serial.film_projection import PROJECTION, check_projection, reaching_aside
 from hoimg.serial.film_register import UNLIKE, FilmPlacement, register_films
@@ -134,6 +135,67 @@ def test_a_change_counts_beyond_the_repeatability(area: float, category: str) ->
     assert made.comparable
     assert made.area_change_pct == pytest.approx(area / 10 - 100)
     assert made.area_rc_pct == 25
+
+
+@pytest.mark.parametrize(
+    ("area", "shown", "category"),
+    [
+        (1300.0, (0.4, None), "enlarging"),
+        (1300.0, (0.39, 0.9), "no_detectable_change"),
+        (1300.0, (None, None), "enlarging"),
+        (700.0, (None, 0.4), "shrinking"),
+        (700.0, (0.9, 0.39), "no_detectable_change"),
+        (1200.0, (0.0, None), "no_detectable_change"),
+    ],
+)
+def test_a_change_counts_where_the_films_show_it(
+    area: float, shown: tuple[float | None, float | None], category: str
+) -> None:
+    made = compare_on_films(
+        _seen("a", 1000.0), _seen("b", area), 90, S, area_scale=1.0, shown=shown
+    )
+    assert made.category == category
+    # Outlines that differ while the films do not say nothing; within the RC nothing is asked.
+    blocked = area != 1200.0 and category == "no_detectable_change"
+    assert made.comparable != blocked
+    assert ("change_not_in_images" in made.flags) == blocked
+
+
+def _disc(radius: float) -> np.ndarray:
+    y, x = (np.indices((400, 467)) + 0.5) * STEP
+    return np.hypot(y - LESION[0], x - LESION[1]) < radius
+
+
+@pytest.mark.parametrize("curve", [False, True])
+def test_growth_is_seen_between_the_outlines_and_a_wrong_outline_is_not(curve: bool) -> None:
+    before, _ = film()
+    grown, _ = film(MOVED, curve=curve, noise=2, grown=1.4)
+    same, _ = film(MOVED, curve=curve, noise=3)
+    small, large = _disc(7.0), _disc(9.8)
+    gained, lost = shown_in_films(before, grown, (small, large), MOVED, S)
+    assert lost is None
+    assert gained == pytest.approx(1.0, abs=0.25)
+    assert shown_in_films(before, same, (small, large), MOVED, S)[0] == pytest.approx(0, abs=0.1)
+    gained, lost = shown_in_films(before, same, (large, small), MOVED, S)
+    assert gained is None
+    assert lost == pytest.approx(0, abs=0.1)
+    back = shown_in_films(grown, before, (_moved(large), _moved(small)), MOVED.inverse, S)
+    assert back[0] is None
+    assert back[1] == pytest.approx(1.0, abs=0.25)
+
+
+def _moved(mask: np.ndarray) -> np.ndarray:
+    before, _ = film()
+    after, _ = film(MOVED)
+    return carried(mask, MOVED, before, after, S)
+
+
+def test_films_without_a_lesion_or_ground_to_compare_by_say_nothing() -> None:
+    before, _ = film()
+    flat = Radiograph(np.zeros((400, 467), np.float32), (STEP, STEP), "detector_uncorrected")
+    still = Similarity(1.0, 0.0, LESION, LESION)
+    assert shown_in_films(flat, flat, (_disc(7.0), _disc(9.8)), still, S) == (None, None)
+    assert shown_in_films(before, flat, (_disc(7.0), _disc(7.0)), still, S) == (None, None)
 
 
 def test_the_solved_scale_takes_magnification_out() -> None:
