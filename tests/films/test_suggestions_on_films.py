@@ -55,7 +55,7 @@ def test_a_place_is_suggested_and_is_no_lesion(
     assert place["score"] >= 3.0
     # It is in no number and no label.
     assert report["lesions"] == []
-    assert list(csv.DictReader((tmp_path / "out" / "lesions.csv").open())) == []
+    assert list(csv.DictReader((tmp_path / "out" / "lesions.csv").read_text().splitlines())) == []
     assert exam["outlines"] == []
     assert "No ossification was called" in told
     assert "Suggested, to be confirmed by a reader, not findings" in told
