@@ -133,6 +133,27 @@ def test_a_spur_is_graded_by_its_gap_with_landmarks_that_were_found(
     assert f"gap {gap} " in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("side", [None, "B"])
+def test_of_a_pelvis_the_hip_with_the_lesion_is_graded(tmp_path: Path, side: str | None) -> None:
+    lesion = hook(130.0)
+    DRAWN.append(np.hstack([np.zeros_like(lesion), lesion[:, ::-1]]))
+    right = phantom.film(SPACING).pixels
+    left = phantom.film(SPACING, lesion=lesion).pixels[:, ::-1]
+    # Thicker towards the feet, or the midline would look like a band between two exposures.
+    both = np.hstack([right, left]) + np.linspace(0, 0.6, right.shape[0])[:, None]
+    stored = np.rint(500 + 600 * both).astype(np.uint16)
+    tags = {"BodyPartExamined": "PELVIS", "ImageLaterality": side, **CALIBRATED}
+    film_dataset(tmp_path / "in" / "a", stored, **tags)
+    report = made(tmp_path, "--roi", box_round(DRAWN[-1]))
+    hip = only_hip(report)
+    # Nobody looked at the other one: it is not called free.
+    assert (hip["side"], hip["brooker"], hip["landmarks"]) == ("left", "III", "found")
+    assert hip["gap_mm"] == pytest.approx(FEMUR_TOP - 130.0, abs=1.5)
+    assert hip["head_centre_yx"][1] * SPACING == pytest.approx(
+        2 * phantom.SIZE[1] - phantom.HEAD_YX[1], abs=2
+    )
+
+
 def test_shadows_that_touch_both_bones_are_an_apparent_bridge(tmp_path: Path) -> None:
     lesion = hook(FEMUR_TOP + 2)
     write(tmp_path, lesion)
