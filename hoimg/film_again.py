@@ -94,7 +94,7 @@ def remeasure_film(exam: Exam, saved: SavedReport) -> tuple[FilmAnalysis, Redraw
                 own, inside, before.get(label), told.get(label), saved.settings
             )
         else:
-            covered = _covered(before[label], labels.shape)
+            covered = covered_of(before[label], labels.shape)
             outline, flags = _as_it_was(before[label], inside | covered), ()
         measured = _measured(exam, own, label, outline, flags, saved.settings)
         if measured is None:
@@ -178,8 +178,13 @@ def _redrawn(
     return outline_given(film, inside, settings.film), flags
 
 
-def _covered(before: Outline, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """What of an outline is of another label in the map."""
+def covered_of(before: Outline, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """What of an outline is of another label in the map, bool ``[y, x]``.
+
+    Args:
+        before: The outline as it was written.
+        shape: Of the film.
+    """
     flat = np.zeros(int(np.prod(shape)), bool)
     assert before.on_film is not None
     for first, count in before.on_film.covered:

@@ -7,7 +7,7 @@ an outlined lesion lies about: where nobody looked, nothing is graded 0.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 NO_LANDMARKS = "hip_landmarks_missing"
 NOT_OUTLINED = "lesion_not_outlined"
+NO_LATERAL = "no_lateral_hip"
 DOUBTFUL = "polarity_doubtful"
 
 
@@ -188,6 +189,8 @@ def _graded(
     else:
         other = None if lateral is None else lateral.hip
         grades = grade_film_hip(hip, other, settings.maturity, settings.film)
+        if lateral is None and grades.biplanar is None:
+            grades = replace(grades, reasons=(*grades.reasons, NO_LATERAL))
         if seen.hidden or (lateral is not None and lateral.hidden):
             grades = _at_least(grades, seen.hidden)
     head = seen.landmarks
@@ -220,8 +223,6 @@ def _at_least(grades: FilmHipGrades, frontal: bool) -> FilmHipGrades:
 
     It can only narrow the gap: a bridge stays one, and so does a class that is the narrowest.
     """
-    from dataclasses import replace
-
     reasons = (*grades.reasons, NOT_OUTLINED)
     biplanar = grades.biplanar if grades.biplanar == "2" else None
     if not frontal:

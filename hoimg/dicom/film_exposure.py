@@ -67,7 +67,7 @@ def exposure_of(dataset: Dataset) -> Exposure:
 
 
 def same_exposure(one: FilmInfo, other: FilmInfo) -> bool:
-    """Whether two films of one study are images of one exposure.
+    """Whether two films of one day are images of one exposure.
 
     Irradiation event UIDs decide where both state them. Else one was made of the other, or both of
     one and the same image; else one is FOR PROCESSING, the other FOR PRESENTATION, and both were
@@ -104,7 +104,7 @@ def one_of_each(
     """One image of each exposure, and those that it stands for, by number.
 
     Args:
-        films: Of one study.
+        films: Of one day.
         preferred: For each, whether the user named its series.
 
     Returns:

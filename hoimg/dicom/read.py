@@ -269,11 +269,12 @@ def _films(series: Sequence[SeriesInfo]) -> tuple[list[_Choice], list[Finding]]:
 
 def _one_film_of_each_exposure(films: Sequence[_Choice], wanted: str | None) -> list[_Choice]:
     """Of several images of one exposure one; it says which ones it stands for."""
-    studies: dict[str, list[_Choice]] = defaultdict(list)
+    days: dict[object, list[_Choice]] = defaultdict(list)
     for choice in films:
-        studies[choice.series.study_uid].append(choice)
+        # Images of one exposure may have been filed in two studies of its day.
+        days[choice.series.date or choice.series.study_uid].append(choice)
     kept: list[_Choice] = []
-    for members in studies.values():
+    for members in days.values():
         shown = [c.film for c in members if c.film is not None]
         named = [c.series.series_uid == wanted for c in members]
         for best, others in one_of_each(shown, named):

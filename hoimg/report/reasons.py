@@ -139,6 +139,7 @@ FLAGS: dict[str, str] = {
     "island_size_not_in_mm": "the size of islands is known in pixels only",
     "island_size_not_corrected": "whether an island reaches 10 mm depends on the magnification",
     "lateral_gap_unknown": "no gap that can be measured on the lateral film",
+    "no_lateral_hip": "biplanar needs a lateral film of that day with landmarks of this hip",
     "lesion_not_outlined": "a lesion beside it could not be outlined: the gap may be smaller",
     "site_lateral": "lateral: the system has no such site",
 }

@@ -93,6 +93,12 @@ def test_two_exposures_stay_two_films(tmp_path: Path, tags: Any) -> None:
     assert [f.left_out for f in found] == [(), ()]
 
 
+def test_images_of_one_exposure_in_two_studies_are_one_film(tmp_path: Path) -> None:
+    event = {"IrradiationEventUID": "1.2.9"}
+    second = {**RAW, **event, "StudyInstanceUID": "1.2.826.0.1.3680043.8.498.5"}
+    assert len(films(tmp_path, {**LOOK, **event}, second)) == 1
+
+
 def test_other_dates_and_parts_of_a_plate_are_other_films(tmp_path: Path) -> None:
     event = {"IrradiationEventUID": "1.2.9"}
     later = {**RAW, **event, "day": "20240601"}

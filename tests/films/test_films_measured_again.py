@@ -11,10 +11,16 @@ import numpy as np
 import pytest
 from film_objects import film_dataset
 from film_reports import AREA_MM2, BOX, CENTRE, SPACING, ball, made, only, report_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from limb_patient import limb, write_exams
 
 from hoimg.cli.main import run
 from hoimg.dicom import load_radiograph, read_patient
+from hoimg.film_again import covered_of
+from hoimg.film_analysis import kept_of
+from hoimg.film_shapes import FilmOutline
+from hoimg.results import Outline
 from hoimg.segment.film_given import outline_given
 from hoimg.settings import FilmSettings
 
@@ -254,3 +260,15 @@ def test_an_outline_drawn_as_the_body_is_reads_its_contrast(tmp_path: Path) -> N
     at_edge = np.zeros(film.pixels.shape, bool)
     at_edge[100:160, :40] = True
     assert outline_given(film, at_edge, FilmSettings()).flags == ("touches_fov",)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), share=st.floats(0, 1))
+def test_what_is_hidden_in_the_map_is_kept_and_read_back(seed: int, share: float) -> None:
+    hidden = np.random.default_rng(seed).random((7, 11)) < share
+    outline = FilmOutline(hidden, hidden, None, 3.0, None, excess=1.0)
+    kept = kept_of(outline, hidden, ("a", "b", "a"))
+    assert kept.flags == ("a", "b")
+    written = Outline(label=1, sha256="", on_film=kept.facts)
+    again = Outline.model_validate_json(written.model_dump_json())
+    assert np.array_equal(covered_of(again, hidden.shape), hidden)

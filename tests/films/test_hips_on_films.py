@@ -223,6 +223,7 @@ def test_front_and_side_of_one_day_are_biplanar(tmp_path: Path) -> None:
     report = made(tmp_path, *regions)
     front, side = report["exams"]
     assert (front["hips"][0]["biplanar"], side["hips"]) == (None, [])
+    assert "no_lateral_hip" in front["hips"][0]["flags"]
     [told] = [f for f in side["findings"] if f["code"] == "hip_landmarks_missing"]
     assert '"pelvis"' in told["fix"]
     pelvis = [[280, 40], [350, 40], [350, 200], [280, 200]]
@@ -233,6 +234,7 @@ def test_front_and_side_of_one_day_are_biplanar(tmp_path: Path) -> None:
         front, side = made(tmp_path, *edits(tmp_path, marks), *regions)["exams"]
         [hip], [lateral] = front["hips"], side["hips"]
         assert (hip["brooker"], hip["biplanar"]) == ("II", biplanar)
+        assert "no_lateral_hip" not in hip["flags"]
         assert hip["lateral_exam"] == side["exam_id"]
         assert lateral["gap_mm"] == pytest.approx((top - 236) * SPACING, abs=1.2)
         assert lateral["brooker"] is lateral["biplanar"] is None
