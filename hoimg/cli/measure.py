@@ -77,6 +77,10 @@ def measure(
         page = write_report(result, output)
     print_table(result, page, console)
     for before, exam in zip(saved.report.exams, result.report.exams, strict=True):
-        # Those of earlier times were told then.
-        for finding in (f for f in exam.findings if f not in before.findings):
+        # Those of earlier times were told then; the same words may be new again.
+        new = list(exam.findings)
+        for finding in before.findings:
+            if finding in new:
+                new.remove(finding)
+        for finding in new:
             console.say(f"{exam.exam_id}: {finding.message}")
