@@ -22,6 +22,7 @@ from hoimg.film_regions import PlacedRegion
 from hoimg.film_shapes import FilmOutline
 from hoimg.image import Radiograph
 from hoimg.outlines import GIVEN, fingerprints, redrawn
+from hoimg.results import Exam as Reported
 from hoimg.results import Observation, Outline
 
 if TYPE_CHECKING:
@@ -90,12 +91,13 @@ def remeasure_film(exam: Exam, saved: SavedReport) -> tuple[FilmAnalysis, Redraw
             continue
         own = None if inverted else own_exposure(film, inside if inside.any() else region, gap)
         if label in changed.drawn:
-            outline, flags = _redrawn(
-                own, inside, before.get(label), told.get(label), saved.settings
-            )
+            flags = _flags(before.get(label), reported)
+            outline = _redrawn(own, inside, saved.settings)
         else:
             covered = covered_of(before[label], labels.shape)
-            outline, flags = _as_it_was(before[label], inside | covered), ()
+            # What lay over it may have been taken away.
+            labels = np.where(covered & (labels == 0), np.uint16(label), labels)
+            flags, outline = (), _as_it_was(before[label], inside | covered)
         measured = _measured(exam, own, label, outline, flags, saved.settings)
         if measured is None:
             why = LOOKS_INVERTED if inverted else outline.reason or "region_across_exposures"
@@ -153,29 +155,27 @@ def _as_it_was(before: Outline, inside: NDArray[np.bool_]) -> FilmOutline:
     )
 
 
-def _redrawn(
-    film: Radiograph | None,
-    inside: NDArray[np.bool_],
-    before: Outline | None,
-    told: Observation | None,
-    settings: Settings,
-) -> tuple[FilmOutline, tuple[str, ...]]:
-    """A reader's outline, and what else is said of it."""
+def _redrawn(film: Radiograph | None, inside: NDArray[np.bool_], settings: Settings) -> FilmOutline:
+    """A reader's outline."""
     from hoimg.segment.film_given import outline_given
 
-    if before is None:
-        flags: tuple[str, ...] = (GIVEN,)
-    else:
-        flags = tuple(f for f in before.flags if f not in OF_THE_OLD_SHAPE)
-        flags = flags if EDITED in flags or GIVEN in flags else (*flags, EDITED)
-    doubts = ("polarity_doubtful", "burned_in_text")
-    flags = (
-        *(f for f in doubts if told is not None and f in told.flags and f not in flags),
-        *flags,
-    )
     if film is None:
-        return FilmOutline(inside, None, None, None, None), flags
-    return outline_given(film, inside, settings.film), flags
+        return FilmOutline(inside, None, None, None, None)
+    return outline_given(film, inside, settings.film)
+
+
+def _flags(before: Outline | None, film: Reported) -> tuple[str, ...]:
+    """What is said of a redrawn or new outline, and of its film."""
+    if before is not None:
+        flags = tuple(f for f in before.flags if f not in OF_THE_OLD_SHAPE)
+        return flags if EDITED in flags or GIVEN in flags else (*flags, EDITED)
+    doubtful = any(f.code == "polarity_doubtful" for f in film.findings)
+    burned = film.film is not None and film.film.burned_in
+    return (
+        *(["polarity_doubtful"] if doubtful else []),
+        *(["burned_in_text"] if burned else []),
+        GIVEN,
+    )
 
 
 def covered_of(before: Outline, shape: tuple[int, ...]) -> NDArray[np.bool_]:

@@ -195,6 +195,27 @@ def test_where_nothing_was_outlined_a_reader_can_draw(tmp_path: Path) -> None:
     assert only(again)["area_px2"] == disc(40.0).sum()
 
 
+def test_what_lay_under_a_label_that_was_taken_away_is_seen_again(tmp_path: Path) -> None:
+    film_dataset(tmp_path / "in" / "a", ball(), sop="1.2.3.1", PixelIntensityRelationshipSign=1)
+    report = made(tmp_path, "--roi", f"1={BOX}", "--roi", f"2={BOX}")
+    whole = [o["area_px2"] for x in report["lesions"] for o in x["observations"]]
+
+    def taken(array: np.ndarray) -> None:
+        array[array == 1] = 0
+        array[40:60, 40:60] = 5
+
+    redraw(tmp_path, report["exams"][0], taken)
+    again = measured(tmp_path)
+    seen = {o["label"]: o for x in again["lesions"] for o in x["observations"]}
+    assert seen.keys() == {2, 5}
+    assert seen[2]["area_px2"] == whole[1]
+    shown = np.asarray(nib.load(tmp_path / "again" / again["exams"][0]["labelmap"]).dataobj)
+    assert (shown == 2).sum() == whole[1]
+    # A new outline on a film in doubt says so, too.
+    assert "polarity_doubtful" in seen[5]["flags"]
+    assert seen[5]["area_px2"] == 400
+
+
 def test_what_is_drawn_on_a_film_that_looks_inverted_gives_no_number(
     sample_data: Path, tmp_path: Path
 ) -> None:
