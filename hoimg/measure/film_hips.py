@@ -124,17 +124,22 @@ def lesions_about(
 ) -> list[list[int]]:
     """The lesions about each hip: those within reach of its head, each with the nearest.
 
+    Nearest is told by the heads, and by the femora where not every head is known.
+
     Args:
         landmarks: Of each hip; without a head every lesion is within its reach.
         labels: Lesions, or regions of them, on the film's pixels: one value each.
         settings: The reach.
     """
     about: list[list[int]] = [[] for _ in landmarks]
+    by_head = len(landmarks) == 1 or all(one.head_center_yx is not None for one in landmarks)
+    femora = [] if by_head else [_distance(one.femur_yx, (1.0, 1.0)) for one in landmarks]
     for value in (int(v) for v in np.unique(labels) if v):
-        points = np.argwhere(labels == value).astype(float)
-        away = [_away(points, one) for one in landmarks]
-        if away and min(away) <= settings.hip_reach_heads:
-            about[int(np.argmin(away))].append(value)
+        lesion = labels == value
+        away = [_away(np.argwhere(lesion).astype(float), one) for one in landmarks]
+        order = away if by_head else [float(d[lesion].min()) for d in femora]
+        if order and away[nearest := int(np.argmin(order))] <= settings.hip_reach_heads:
+            about[nearest].append(value)
     return about
 
 

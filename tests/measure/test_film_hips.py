@@ -119,6 +119,20 @@ def test_a_lesion_belongs_to_the_nearest_head_within_four_radii():
         assert lone.labels == about  # 110 pixels away
 
 
+def test_without_heads_a_lesion_belongs_to_the_nearest_femur():
+    film, _ = plain()
+    sides = []
+    for side, columns in (("right", slice(10, 40)), ("left", slice(120, 150))):
+        pelvis, femur = np.zeros((200, 160), bool), np.zeros((200, 160), bool)
+        pelvis[:80, columns], femur[140:, columns] = True, True
+        sides.append(HipLandmarks(side, pelvis, femur))
+    labels = spur(np.zeros((200, 160), np.uint8), 1, slice(120, 140), slice(20, 30))
+    spur(labels, 2, slice(100, 140), slice(130, 140))
+    right, left = hips_on_film(film, "frontal", labels, sides, SETTINGS)
+    assert (right.labels, left.labels) == ((1,), (2,))
+    assert (right.gap_mm, left.gap_mm) == (pytest.approx(20.0), pytest.approx(10.0))
+
+
 def test_a_mask_of_pieces_is_read_as_lesions_of_their_own():
     film, marks = plain()
     mask = spur(np.zeros((200, 160), bool), True, slice(80, 100))
