@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from film_objects import film_dataset
 from film_reports import AREA_MM2, BOX, ball, made, only
 
+from hoimg.cli.main import run
 from hoimg.dicom import read_patient
 from hoimg.dicom.film import FilmInfo
 
@@ -127,6 +128,11 @@ def test_a_lesion_is_counted_once_and_a_region_on_the_other_image_counts(
     assert seen["area_mm2"] == pytest.approx(AREA_MM2, rel=0.1)
     by_series = only(made(tmp_path, "--roi", f"1.2.3.2.1:{BOX}"))
     assert by_series["area_px2"] == seen["area_px2"]
+    capsys.readouterr()
+    assert run(["info", str(tmp_path / "in")]) == 0
+    assert "stands for 1 more image(s) of the same exposure" in " ".join(
+        capsys.readouterr().out.split()
+    )
     # The series that a reader names is the one that is measured.
     named = made(tmp_path, "--roi", BOX, "--series", "1.2.3.2.1")
     assert named["exams"][0]["film"]["sop_instance_uid"] == "1.2.3.2"
