@@ -5,6 +5,7 @@ The placement is used for matching lesions only; every number is measured on the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -28,6 +29,9 @@ def register(
     moving: CTVolume,
     moving_bone: Mask,
     settings: SerialSettings | None = None,
+    *,
+    fixed_unsure: Sequence[Mask] = (),
+    moving_unsure: Sequence[Mask] = (),
 ) -> Registration:
     """Registration of two exams of one patient, driven by native bone.
 
@@ -44,6 +48,10 @@ def register(
         moving: The exam they are mapped into.
         moving_bone: Its native skeleton.
         settings: Limits; defaults when None.
+        fixed_unsure: Label maps of the fixed exam's other mineral: lesions, and what was left out.
+            Bone of the other exam that comes to lie there may be the same bone called otherwise:
+            it speaks neither for a placement nor against it.
+        moving_unsure: The same of the moving exam.
 
     Returns:
         The registration; when rejected it carries a reason and must not be used for matching.
@@ -56,7 +64,8 @@ def register(
         if not volume.grid.same_as(bone.grid):
             raise ValueError("a bone mask must lie on its volume's grid")
     voxel = settings.registration_voxel_mm
-    ours, theirs = prepare(fixed_bone, voxel), prepare(moving_bone, voxel)
+    ours = prepare(fixed_bone, voxel, fixed_unsure)
+    theirs = prepare(moving_bone, voxel, moving_unsure)
     if ours is None or theirs is None:
         return Registration(reason="no_bone")
     images = Images(bone_image(fixed, ours), bone_image(moving, theirs))
