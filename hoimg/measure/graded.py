@@ -20,12 +20,18 @@ Bools = NDArray[np.bool_]
 FOOT_HU = 75.0
 """The body begins where a profile from outside has risen by this above soft tissue: more than
 noise and fat between muscles make, less than the faintest mineral seen."""
-SETTLED_SIGMA = 2.5
-"""From the foot inwards, after this many sigma of blur, the flank of any edge is over."""
+LEAST_HU = 40.0
+"""Below this above soft tissue nothing is called an edge."""
+EDGE_SIGMA = 1.5
+"""An edge's level is read so many sigma inside of it: deeper, blur mixes in what lies behind. There
+..."""
+EDGE_SHARE = 0.5 / 0.9332
+"""...a step has reached 93 % (the normal distribution at 1.5), of which its half is this share."""
 ZONE_MM = 1.0
-"""Length over which edge and inside are read."""
-INSIDE_MM = 3.25
-"""How deep below the foot the inside is read."""
+"""Length over which the inside is read."""
+INSIDE_MM = (3.25, 4.0)
+"""How deep below the edge the inside is read: the denser of two places, of which the deeper one is
+past the middle of a thin body."""
 RISE_HU = 100.0
 """A body rises inwards where its inside exceeds its edge by more than this: the limit of reverse
 zoning (R6)."""
@@ -37,7 +43,11 @@ MIN_SHARE = 0.5
 
 
 def rise_inwards(
-    profiles: NDArray[np.floating], base_hu: Floats, use: Bools, sigma_mm: Floats
+    profiles: NDArray[np.floating],
+    base_hu: Floats,
+    use: Bools,
+    sigma_mm: Floats,
+    foreign: Bools | None = None,
 ) -> Floats | None:
     """By how much a body is denser inside than at its edge, if so over most of its surface.
 
@@ -46,6 +56,8 @@ def rise_inwards(
         base_hu: Soft tissue outside, ``(n,)``.
         use: Profiles that show the edge.
         sigma_mm: Blur along each profile, mm.
+        foreign: ``(n, k)``, samples in bone or another lesion: what their blur reaches is no
+            inside of this body.
 
     Returns:
         HU inside less HU at the edge, a value for each profile that shows both; None where the body
@@ -53,30 +65,98 @@ def rise_inwards(
     """
     if not use.any():
         return None
-    values = np.asarray(profiles[use], np.float64)
-    base, sigma = base_hu[use], sigma_mm[use]
-    above = values >= (base + FOOT_HU)[:, None]
-    # The outermost sample of the body, reached from its inside without a break.
-    start = int(np.searchsorted(DISTANCES_MM, -INSIDE_MM))
-    outside = ~above[:, start:]
-    foot = DISTANCES_MM[start] + STEP_MM * (
-        np.where(outside.any(axis=1), outside.argmax(axis=1), outside.shape[1]) - 1
-    )
-    edge = _mean(values, foot - SETTLED_SIGMA * sigma)
-    inside = _mean(values, foot - INSIDE_MM)
-    read = np.isfinite(edge) & np.isfinite(inside) & (edge >= base + FOOT_HU)
-    if np.count_nonzero(read) < MIN_SHARE * len(values):
+    excess = np.asarray(profiles[use], np.float64) - base_hu[use][:, None]
+    sigma = sigma_mm[use]
+    place, low = _edges(excess, sigma)
+    other = np.zeros(excess.shape, bool) if foreign is None else _reached(foreign[use], sigma)
+    with np.errstate(invalid="ignore"):
+        high = np.fmax(*(_mean(excess, other, place - depth) for depth in INSIDE_MM))
+    read = np.isfinite(low) & np.isfinite(high)
+    if np.count_nonzero(read) < MIN_SHARE * len(excess):
         return None
-    low, high = (edge - base)[read], (inside - base)[read]
+    low, high = low[read], high[read]
     risen = (high - low > RISE_HU) & (high > RISE_FACTOR * low)
     return high - low if risen.mean() >= MIN_SHARE else None
 
 
-def _mean(values: Floats, outer_mm: Floats) -> Floats:
-    """Mean HU of each profile over ``ZONE_MM`` inwards from ``outer_mm``; NaN beyond its end."""
+def edge_alone(
+    profiles: NDArray[np.floating], base_hu: Floats, sigma_mm: Floats
+) -> tuple[Floats, Floats]:
+    """Where a body begins by its edge alone, whatever it rises to farther in.
+
+    Outside and in the first 1.5 sigma of blur a body whose edge is even for a little more than
+    that looks like a step of the edge's height. The boundary is the outermost place where HU are
+    half of that step's, as they are 1.5 sigma farther in.
+
+    Args:
+        profiles: HU ``(n, k)`` at ``DISTANCES_MM``, averaged over neighbours.
+        base_hu: Soft tissue outside, ``(n,)``.
+        sigma_mm: Blur along each profile, mm.
+
+    Returns:
+        The place along each profile, mm, and the depth behind it where its height is read, mm;
+        NaN where a profile shows no edge.
+    """
+    excess = np.asarray(profiles, np.float64) - base_hu[:, None]
+    return _edges(excess, sigma_mm)[0], EDGE_SIGMA * sigma_mm
+
+
+def _edges(excess: Floats, sigma_mm: Floats) -> tuple[Floats, Floats]:
+    """Place, mm, and height, HU above soft tissue, of each profile's edge; NaN where none is."""
+    behind = _shifted(excess, EDGE_SIGMA * sigma_mm)
+    with np.errstate(invalid="ignore"):
+        over = excess - EDGE_SHARE * behind
+        body = (over >= 0) & (excess >= LEAST_HU)
+    # The outermost sample of the body, reached from its inside without a break, and its blur.
+    start = int(np.searchsorted(DISTANCES_MM, -INSIDE_MM[0]))
+    outside = ~(excess >= FOOT_HU)[:, start:]
+    last = start - 1 + np.where(outside.any(axis=1), outside.argmax(axis=1), outside.shape[1])
+    last = last + np.rint(EDGE_SIGMA * sigma_mm / STEP_MM).astype(np.intp)
+    count = len(DISTANCES_MM)
+    body &= np.arange(count) <= np.minimum(last, count - 2)[:, None]
+    found = body.any(axis=1)
+    k = count - 1 - body[:, ::-1].argmax(axis=1)
+    k = np.where(found, np.minimum(k, count - 2), 0)
+    rows = np.arange(len(excess))
+    here, there = over[rows, k], over[rows, k + 1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        part = np.clip(here / (here - there), 0.0, 1.0)
+    place = np.where(found & np.isfinite(part), DISTANCES_MM[k] + STEP_MM * part, np.nan)
+    height = (1 - part) * behind[rows, k] + part * behind[rows, k + 1]
+    return place, np.where(np.isfinite(place), height * 2 * EDGE_SHARE, np.nan)
+
+
+def _shifted(values: Floats, by_mm: Floats) -> Floats:
+    """Each profile's values ``by_mm`` farther in, linear between samples; NaN beyond its end."""
+    at = np.arange(values.shape[1])[None, :] - (by_mm / STEP_MM)[:, None]
+    low = np.floor(at).astype(np.intp)
+    part = at - low
+    first = np.take_along_axis(values, np.maximum(low, 0), axis=1)
+    second = np.take_along_axis(values, np.clip(low + 1, 0, values.shape[1] - 1), axis=1)
+    return np.where(low >= 0, (1 - part) * first + part * second, np.nan)
+
+
+def _reached(foreign: Bools, sigma_mm: Floats) -> Bools:
+    """Samples within two sigma of what is foreign, on either side along the profile."""
+    reach = np.ceil(2.0 * sigma_mm / STEP_MM)
+    near = foreign.copy()
+    for shift in range(1, int(reach.max(initial=0)) + 1):
+        far = (shift <= reach)[:, None]
+        near[:, shift:] |= foreign[:, :-shift] & far
+        near[:, :-shift] |= foreign[:, shift:] & far
+    return near
+
+
+def _mean(values: Floats, other: Bools, outer_mm: Floats) -> Floats:
+    """Mean of each profile over ``ZONE_MM`` inwards from ``outer_mm``.
+
+    NaN where less than half of it lies on the profile, or any of it in what is foreign.
+    """
     s = DISTANCES_MM[None, :]
-    zone = (s <= outer_mm[:, None]) & (s > outer_mm[:, None] - ZONE_MM)
+    with np.errstate(invalid="ignore"):
+        zone = (s <= outer_mm[:, None]) & (s > outer_mm[:, None] - ZONE_MM)
+        full = outer_mm - ZONE_MM / 2 >= DISTANCES_MM[0]
     count = zone.sum(axis=1)
     total = np.where(zone, values, 0.0).sum(axis=1)
-    full = outer_mm - ZONE_MM / 2 >= DISTANCES_MM[0]  # at least half of it
-    return np.where(full & (count > 0), total / np.maximum(count, 1), np.nan)
+    good = full & (count > 0) & ~(zone & other).any(axis=1)
+    return np.where(good, total / np.maximum(count, 1), np.nan)
