@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hoimg.geometry import Triple
 from hoimg.measure.blur import half_height_shift
-from hoimg.measure.graded import edge_alone, rise_inwards
+from hoimg.measure.graded import edge_alone, reached, rise_inwards
 from hoimg.measure.profiles import DISTANCES_MM, Edges, line_points, outside_base, read_edges
 from hoimg.measure.surface import Mesh
 from hoimg.measure.view import LesionView
@@ -128,8 +128,7 @@ def half_maximum_envelope(
 
     first = _read(view, start, background_hu, fwhm_zyx_mm, reach_mm=2.5, order=1)
     shown = free & np.isfinite(first.edges.peak_hu)
-    inside = view.pick(view.foreign, line_points(start.points, start.normals)) != 0
-    rise = rise_inwards(first.smooth, first.edges.base_hu, shown, first.sigma_mm, inside)
+    rise = rise_inwards(first.smooth, first.edges.base_hu, shown, first.sigma_mm, first.not_its_own)
     alone = rise is not None
     if alone:
         first = _read(view, start, background_hu, fwhm_zyx_mm, reach_mm=2.5, order=1, alone=True)
@@ -179,6 +178,7 @@ class _Reading:
     profiles: NDArray[np.float32]
     smooth: Floats
     foreign: Bools
+    not_its_own: Bools
     sigma_mm: Floats
 
 
@@ -197,8 +197,8 @@ def _read(
     lines = line_points(mesh.points, normals)
     profiles = view.sample_hu(lines, order)
     outside = DISTANCES_MM > 0
-    foreign = np.zeros(profiles.shape, bool)
-    foreign[:, outside] = view.pick(view.foreign, lines[:, outside]) != 0
+    anything = view.pick(view.foreign, lines) != 0
+    foreign = anything & outside
     sigma = directional_sigma(normals, fwhm_zyx_mm)
     smooth = mesh.average(profiles, mesh.rounds_for(PATCH_MM))
     here = np.zeros(len(normals))
@@ -208,6 +208,8 @@ def _read(
     weight = mesh.average(enough, times)
     local = mesh.average(np.where(enough > 0, base, 0.0), times) / np.maximum(weight, 1e-6)
     base = np.where(weight > 0.05, local, background_hu)
+    # Behind a thin body lies what it grows on, whose height is none of its own.
+    not_its_own = reached(anything & ~outside, sigma)
     depth = np.maximum(ZONE_MM, 2.5 * sigma)
     if alone:
         place, depth = edge_alone(smooth, base, sigma)
@@ -218,10 +220,10 @@ def _read(
         here,
         depth_mm=depth,
         reach_mm=reach_mm,
-        blocked=foreign,
+        blocked=foreign | not_its_own,
         floor=MUSCLE_TOP_HU,
     )
-    return _Reading(edges, profiles, smooth, foreign, sigma)
+    return _Reading(edges, profiles, smooth, foreign, not_its_own, sigma)
 
 
 def directional_sigma(normals: Floats, fwhm_zyx_mm: Triple) -> Floats:
