@@ -106,7 +106,7 @@ def descend(
     for scale in scales_mm:
         for _ in range(15):
             moved = move(matrix, points)
-            kept = moved[telling(moving, moved)]
+            kept = moved[inside(moving.view, moved)]
             if len(kept) < 20:
                 return matrix
             value = sample(moving, kept)

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from hoimg.image import CTVolume, Mask
 from hoimg.serial.align import align, settled
 from hoimg.serial.intensity import NEAR_BONE_MM, Images, bone_image, refine
-from hoimg.serial.parts import Division, divide
+from hoimg.serial.parts import Division, divide, without_parts
 from hoimg.serial.placement import Registration
 from hoimg.serial.sameness import doubt, pattern
-from hoimg.serial.surface import prepare
+from hoimg.serial.surface import Bones, prepare
 from hoimg.serial.tissue_match import match_tissue
 from hoimg.serial.verification import labels_near, verify
 from hoimg.settings import SerialSettings
@@ -78,6 +78,8 @@ def register(
         ]
         division = replace(division, matrices=matrices)
     found = verify(division, theirs, images, settings)
+    if found.accepted and not (ours.unsure is None and theirs.unsure is None):
+        division, found = _without_lost(division, theirs, images, found, settings)
     if not found.accepted:
         return found
     patterns = (pattern(fixed, ours), pattern(moving, theirs))
@@ -87,6 +89,23 @@ def register(
         return replace(found, tissue=images_tell)
     main = replace(found.parts[0], accepted=False, reason=reason)
     return replace(found, accepted=False, reason=reason, parts=(main, *found.parts[1:]))
+
+
+def _without_lost(
+    division: Division, theirs: Bones, images: Images, found: Registration, settings: SerialSettings
+) -> tuple[Division, Registration]:
+    """The registration by its accepted parts alone, where these explain more of the bone so.
+
+    Where an exam calls bone ossification, what the other exam still has as bone there seemed to
+    have moved on its own, or not to be found.
+    """
+    kept = [k for k in range(len(division.matrices)) if found.parts[k].accepted]
+    if len(kept) == len(found.parts):
+        return division, found
+    fewer = without_parts(division, kept, theirs)
+    again = verify(fewer, theirs, images, settings)
+    better = again.accepted and all(part.accepted for part in again.parts[: len(kept)])
+    return (fewer, again) if better else (division, found)
 
 
 def _near(division: Division) -> list[NDArray[np.bool_]]:

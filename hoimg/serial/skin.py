@@ -94,16 +94,17 @@ class Skin:
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(bottom > 1e-6, top / bottom, np.nan)
 
-    def gaps(self, matrix: Matrix4, other: Bones) -> NDArray[np.float64]:
+    def gaps(self, matrix: Matrix4, other: Bones, *, doubt: bool = False) -> NDArray[np.float64]:
         """Mean gap to the other skeleton after a motion, mm; NaN where none is in view.
 
-        Mineral that the other exam does not call bone may be this bone: it is as good as a gap
-        of ``UNSURE_GAP_MM``, which is neither for nor against the motion.
+        With ``doubt``, mineral that the other exam does not call bone may be this bone all the
+        same: it is as good as a gap of ``UNSURE_GAP_MM``.
         """
         moved = move(matrix, self.points)
         gap = np.minimum(np.abs(sample(other, moved)), TRUNCATION_MM)
         seen = inside(other.view, moved, EDGE_MM)
-        gap[seen & ~telling(other, moved, EDGE_MM)] = UNSURE_GAP_MM
+        if doubt:
+            gap[seen & ~telling(other, moved, EDGE_MM)] = UNSURE_GAP_MM
         return self.smooth(gap, seen)
 
     def groups(self, chosen: NDArray[np.bool_]) -> list[NDArray[np.intp]]:

@@ -108,8 +108,8 @@ def _labels_of_moving(division: Division, other: Skin) -> NDArray[np.intp]:
     if division.divided:
         _, nearest = cKDTree(carried[own]).query(other.points)
         label = division.labels[own][nearest]
-    back = [other.gaps(np.linalg.inv(m), skin.bones) for m in division.matrices]
-    return without_loose(other, back, label, division.min_bone_mm3)
+    back = [np.linalg.inv(m) for m in division.matrices]
+    return without_loose(other, back, skin.bones, label, division.min_bone_mm3)
 
 
 def labels_near(division: Division, index: NDArray[np.intp]) -> NDArray[np.intp]:
