@@ -75,17 +75,37 @@ def analyze_film(
         InputRefused: when the pixels cannot be read.
     """
     from hoimg.dicom import load_radiograph
-    from hoimg.dicom.film_checks import check_film, exposure_gap
+    from hoimg.dicom.film_checks import check_film
 
     settings = settings or Settings()
     assert exam.film is not None
     film = load_radiograph(exam.film)
     found = list(check_film(film))
-    inverted = any(f.code == "polarity_doubtful" for f in found)
+    if not regions:
+        found.append(_no_region(exam))
+    empty = np.zeros(film.pixels.shape, np.uint16)
+    return with_regions(FilmAnalysis(exam, film, (), empty, {}, tuple(found)), regions, settings)
+
+
+def with_regions(
+    analysis: FilmAnalysis, regions: Sequence[PlacedRegion], settings: Settings
+) -> FilmAnalysis:
+    """The film with further regions outlined and measured.
+
+    Args:
+        analysis: Of the film.
+        regions: With labels that it does not have.
+        settings: All of them.
+    """
+    from hoimg.dicom.film_checks import exposure_gap
+
+    exam, film = analysis.exam, analysis.film
+    assert exam.film is not None
+    inverted = any(f.code == "polarity_doubtful" for f in analysis.findings)
     doubtful = any(f.code == "polarity_doubtful" for f in exam.findings)
-    gap = exposure_gap(film) if any(f.code == "two_exposures" for f in found) else None
-    labels = np.zeros(film.pixels.shape, np.uint16)
-    observations: dict[int, Observation] = {}
+    gap = exposure_gap(film) if any(f.code == "two_exposures" for f in analysis.findings) else None
+    labels = analysis.labels_yx.copy()
+    observations = dict(analysis.observations)
     for region in regions:
         own = _own_exposure(film, region.region_yx, gap)
         flags = [*region.flags, *(["polarity_doubtful"] if doubtful else [])]
@@ -98,9 +118,13 @@ def analyze_film(
         observations[region.label], inside = _measured(exam, own, region, flags, settings)
         if inside is not None:
             labels[inside & (labels == 0)] = region.label
-    if not regions:
-        found.append(_no_region(exam))
-    return FilmAnalysis(exam, film, tuple(regions), labels, observations, tuple(found))
+    return replace(
+        analysis,
+        regions=(*analysis.regions, *regions),
+        labels_yx=labels,
+        observations=observations,
+        findings=tuple(f for f in analysis.findings if not regions or f.code != NO_REGION),
+    )
 
 
 def film_of(exam: Exam) -> Film:

@@ -1,4 +1,4 @@
-"""The lesions of all films of a patient: tied over views and dates as the reader says, labelled."""
+"""The lesions of all films of a patient: tied over views and dates, compared, labelled."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import count
 from typing import TYPE_CHECKING
 
+from hoimg.film_series import changes_on_films
+from hoimg.film_tie import key_of
 from hoimg.follow import Course
-from hoimg.results import Finding, Lesion
+from hoimg.results import Finding, Lesion, RegistrationSummary
 from hoimg.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,15 +27,16 @@ def film_lesions(
     scans: Sequence[Lesion],
     before: Mapping[str, str],
     used_ids: Collection[str] = (),
-) -> tuple[list[Lesion], list[Finding]]:
+) -> tuple[list[Lesion], list[Finding], list[RegistrationSummary]]:
     """The lesions of films, with those of CT that a reader tied them to.
 
-    Two films show one lesion only where the reader says so: by one label in the regions of both,
-    or by one tracking UID. Films that state opposite sides are never tied by a label. A tracking
-    UID that a lesion of a CT has adds the films to that lesion; its label stays that of CT.
+    Two films show one lesion where their regions have one tie (a label, a tracking UID, or what
+    :func:`hoimg.film_tie.tied_films` found). Films that state opposite sides are never
+    tied by a label. A tracking UID that a lesion of a CT has adds the films to that lesion; its
+    label stays that of CT.
 
     Args:
-        films: In date order.
+        films: In date order, ties made.
         course: When all exams were made.
         settings: All of them.
         scans: The lesions of the CT exams.
@@ -41,7 +44,8 @@ def film_lesions(
         used_ids: Each lesion_id of that report.
 
     Returns:
-        The lesions of CT, with films added where tied, then those of films alone; and findings.
+        The lesions of CT, with films added where tied, then those of films alone; findings; and
+        how films were placed onto each other.
     """
     from hoimg.maturity import FilmFacts, assess_on_films
 
@@ -57,13 +61,18 @@ def film_lesions(
     used = {*used_ids, *(lesion.lesion_id for lesion in scans)}
     numbers = (f"L{n}" for n in count(1))
     made: list[Lesion] = []
+    placements: list[RegistrationSummary] = []
     for key, seen in groups.items():
         observations = [a.observations[r.label] for a, r in seen]
         uid = _uid(course.patient_key, key)
+        changes, placed = changes_on_films(seen, settings.film, uid)
+        placements += placed
         if (partner := by_uid.get(uid)) is not None:
             both = [*partner.observations, *observations]
             both.sort(key=lambda o: order[o.exam_id])
-            by_uid[uid] = partner.model_copy(update={"observations": both})
+            by_uid[uid] = partner.model_copy(
+                update={"observations": both, "changes": [*partner.changes, *changes]}
+            )
             continue
         name = before.get(uid)
         if name is None or any(name == lesion.lesion_id for lesion in (*scans, *made)):
@@ -74,10 +83,10 @@ def film_lesions(
                 lesion_id=name,
                 tracking_uid=uid,
                 observations=observations,
-                changes=[],
+                changes=changes,
                 maturity=assess_on_films(
                     observations,
-                    [],
+                    changes,
                     facts,
                     settings.maturity,
                     baseline_date=course.baseline_date,
@@ -85,7 +94,7 @@ def film_lesions(
                 ),
             )
         )
-    return [*(by_uid[lesion.tracking_uid] for lesion in scans), *made], told
+    return [*(by_uid[lesion.tracking_uid] for lesion in scans), *made], told, placements
 
 
 def _groups(films: Sequence[FilmAnalysis]) -> tuple[dict[str, Seen], list[Finding]]:
@@ -102,10 +111,8 @@ def _groups(films: Sequence[FilmAnalysis]) -> tuple[dict[str, Seen], list[Findin
         info = film.exam.film
         assert info is not None
         for region in film.regions:
-            key = region.ties
-            if key is None:
-                key = f"film:{info.sop_uid or film.exam.exam_id}|{info.frame}|{region.label}"
-            elif key.startswith("label:") and len(sides.get(key, ())) > 1:
+            key = key_of(film, region)
+            if key.startswith("label:") and len(sides.get(key, ())) > 1:
                 apart.add(key)
                 key = f"{key}|{info.side or film.exam.exam_id}"
             groups.setdefault(key, []).append((film, region))

@@ -16,6 +16,7 @@ from hoimg.errors import InputRefused, UsageError
 from hoimg.film_analysis import FilmAnalysis, analyze_film, film_of
 from hoimg.film_follow import film_lesions
 from hoimg.film_regions import place_regions, split_by_film
+from hoimg.film_tie import tied_films
 from hoimg.follow import Course, Step, each, followed, hips_of
 from hoimg.guidance import Guidance, place_guidance
 from hoimg.image import CTVolume, Mask
@@ -122,7 +123,8 @@ def analyze_patient(
     """Analyse all exams of one patient and follow each lesion over them.
 
     CT and films stand in one time line. A lesion is called on a film only in a region that
-    ``guidance`` or ``edits`` gives. An exam whose pixels cannot be read does not stop the others:
+    ``guidance`` or ``edits`` gives on it, or on another film of its view with the setting
+    ``film.carried_regions_count``. An exam whose pixels cannot be read does not stop the others:
     it stays in the report with its finding, and every lesion of CT is ``not_measurable`` there.
 
     Args:
@@ -199,6 +201,9 @@ def analyze_patient(
     shown = [a for a in outcomes if isinstance(a, FilmAnalysis)]
     if not analyses and not shown:
         raise next(refusals[e.exam_id] for e in patient.exams)
+    if len(shown) > 1:
+        say("films: placed onto each other, lesions compared")
+        shown = tied_films(shown, settings)
     onset_day = None
     if onset is not None and patient.baseline_date is not None:
         onset_day = (onset - patient.baseline_date).days
@@ -228,11 +233,12 @@ def analyze_patient(
         )
     )
     hips = {a.exam.exam_id: hips_of(a, lesions, settings) for a in analyses}
-    together, doubts = film_lesions(
+    together, doubts, placements = film_lesions(
         shown, course, settings, lesions, {} if names is None else names.by_tracking_uid, used
     )
     told = [*strangers([*strange, *drawn_elsewhere]), *doubts]
-    analysed = {a.exam.exam_id: a for a in outcomes if a is not None}
+    every: list[ExamAnalysis | FilmAnalysis] = [*analyses, *shown]
+    analysed = {a.exam.exam_id: a for a in every}
     exams = [
         _exam_result(
             exam,
@@ -256,7 +262,7 @@ def analyze_patient(
         lesions=together,
         totals=totals_of(volumes, lesions, settings.serial, unread=unread) if volumes else None,
         excluded=[item for a in analyses for item in excluded_of(a)],
-        registrations=registrations,
+        registrations=[*registrations, *placements],
     )
     return PatientResult(
         report,

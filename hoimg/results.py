@@ -155,9 +155,15 @@ class RegistrationSummary(ResultModel):
     bone_overlap: float | None = Field(default=None, description="Dice of bone in the common view.")
     residual_mm: float | None = Field(
         default=None,
-        description="Median distance between the two surfaces of the main part's bone, mm.",
+        description="Median distance between the two surfaces of the main part's bone, mm. Of "
+        "films: how far blocks of bone lie from their place, 80th percentile, mm of the earlier.",
     )
     reason: str | None = None
+    tracking_uid: str | None = Field(
+        default=None,
+        description="The lesion by whose surroundings a film was placed; null where the exams "
+        "were placed as a whole.",
+    )
     parts: list[RegisteredPart] = Field(
         default_factory=list,
         description="The main part first, then bones that moved on their own, then bone that "

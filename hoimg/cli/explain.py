@@ -69,7 +69,7 @@ def explain_lines(report: Report, lesion_id: str) -> list[str]:
     lines += _placed(report, found, days)
     if found.changes:
         lines += ["", "What changed (RC: repeatability, smaller changes may be noise)"]
-        lines += [f"  {_change(c, days)}" for c in found.changes]
+        lines += [f"  {_change(c, days, films)}" for c in found.changes]
     if found.course is not None:
         lines += ["", "Course over three or more exams", f"  {course_words(found.course)}"]
     lines += ["", *_rules(found, days)]
@@ -88,17 +88,21 @@ def _placed(report: Report, lesion: Lesion, days: dict[str, int]) -> list[str]:
     from hoimg.report.reasons import reason_text
 
     seen = {o.exam_id for o in lesion.observations}
-    made = [r for r in report.registrations if {r.from_exam, r.to_exam} <= seen]
+    made = [
+        r
+        for r in report.registrations
+        if {r.from_exam, r.to_exam} <= seen and r.tracking_uid in (None, lesion.tracking_uid)
+    ]
     if not made:
         return []
     lines = ["", "How the exams were placed, to tell which lesion is which"]
     for r in made:
         overlap = "unknown" if r.bone_overlap is None else f"{r.bone_overlap:.2f}"
+        by = f"bone overlap {overlap}, " if r.tracking_uid is None else "films, by the bone near; "
         residual = "unknown" if r.residual_mm is None else f"{r.residual_mm:.2f} mm"
         verdict = "accepted" if r.accepted else f"REJECTED: {reason_text(r.reason or '')}"
         lines.append(
-            f"  day {days[r.from_exam]} to {days[r.to_exam]}: {verdict}; bone overlap {overlap}, "
-            f"residual {residual}"
+            f"  day {days[r.from_exam]} to {days[r.to_exam]}: {verdict}; {by}residual {residual}"
         )
         for part in r.parts[1:]:
             turn = "" if part.turn_deg is None else f" turned by {part.turn_deg:.0f} degrees"
@@ -208,12 +212,14 @@ def _on_film(seen: Observation, days: Mapping[str, int], films: Mapping[str, Fil
     return f"{lead}: {', '.join(parts)}; {spacing_words(film)}{flags}"
 
 
-def _change(change: Change, days: dict[str, int]) -> str:
+def _change(change: Change, days: dict[str, int], films: Mapping[str, Film | None]) -> str:
     from hoimg.report.change_words import change_words
+    from hoimg.report.film_view import view_words
 
     start, end = days.get(change.from_exam), days.get(change.to_exam)
     parts: Sequence[str] = [
         _signed("volume", change.volume_change_pct, change.volume_rc_pct, "%"),
+        _signed("projected area", change.area_change_pct, change.area_rc_pct, "%"),
         _signed("mass", change.mass_change_pct, change.mass_rc_pct, "%"),
         _signed("density", change.density_change_hu, change.density_rc_hu, "HU"),
         _signed("rim", change.rim_change, change.rim_rc, "of the surface", ".2f"),
@@ -221,7 +227,8 @@ def _change(change: Change, days: dict[str, int]) -> str:
     known = ", ".join(part for part in parts if part)
     limits = "" if change.comparable else "; NOT COMPARABLE"
     flags = f" [{', '.join(change.flags)}]" if change.flags else ""
-    lead = f"day {start} to {end}: {change_words(change, brief=True)}"
+    view = view_words(films.get(change.to_exam))
+    lead = f"day {start} to {end}{', ' if view else ''}{view}: {change_words(change, brief=True)}"
     return f"{lead}{'; ' if known else ''}{known}; {change.days} days{limits}{flags}"
 
 

@@ -12,7 +12,14 @@ from hoimg.report import words
 from hoimg.report.reasons import reason_text
 from hoimg.results import Change, Course, TotalChange
 
-NOTES = frozenset({"long_interval", "by_volume_and_mass", "volume_change_not_measured"})
+NOTES = frozenset(
+    {
+        "long_interval",
+        "by_volume_and_mass",
+        "volume_change_not_measured",
+        "area_change_not_measured",
+    }
+)
 """Flags of a change that are no reason against comparing."""
 
 
@@ -27,6 +34,8 @@ def change_words(change: Change, *, brief: bool = False) -> str:
     if not change.comparable:
         why = [f for f in change.flags if f not in NOTES and not f.endswith("_rc_from_intervals")]
         return f"not compared: {'; '.join(reason_text(f) for f in why)}"
+    if on_films(change):
+        return _area_words(change, brief)
     volume = quantity(change.volume_change_pct, change.volume_rc_pct, "%")
     mass = quantity(change.mass_change_pct, change.mass_rc_pct, "%")
     if change.category != "no_detectable_change":
@@ -43,6 +52,23 @@ def change_words(change: Change, *, brief: bool = False) -> str:
         return f"no detectable change ({rc})"
     text = f"no detectable change of volume ({rc})"
     return text if brief else f"{text}, but {words.join(beyond)}"
+
+
+def on_films(change: Change) -> bool:
+    """Whether a change is one of projected area."""
+    return change.area_change_pct is not None or "area_change_not_measured" in change.flags
+
+
+def _area_words(change: Change, brief: bool) -> str:
+    if change.area_change_pct is None or change.area_rc_pct is None:
+        return "change of area not measured"
+    if change.category == "no_detectable_change":
+        return (
+            f"no detectable change of projected area (RC {words.number(change.area_rc_pct, 2)} %)"
+        )
+    text = words.CATEGORIES[change.category]
+    area = quantity(change.area_change_pct, change.area_rc_pct, "%")
+    return text if brief else f"{text}: projected area {area}"
 
 
 def _beyond(change: Change) -> Iterable[str]:

@@ -27,9 +27,15 @@ def spacing_words(film: Film) -> str:
 
 def film_words(film: Film) -> str:
     """``AP, right, HIP``: view, side and body part."""
-    view = VIEWS.get(film.view or "") or film.plane or "view not stated"
-    parts = [view, SIDES.get(film.side or "", ""), film.body_part or ""]
+    parts = [view_words(film), SIDES.get(film.side or "", ""), film.body_part or ""]
     return ", ".join(p for p in parts if p)
+
+
+def view_words(film: Film | None) -> str:
+    """``AP``, ``lateral``, ...; empty for a CT."""
+    if film is None:
+        return ""
+    return VIEWS.get(film.view or "") or film.plane or "view not stated"
 
 
 def area_words(seen: Observation, film: Film | None) -> str:

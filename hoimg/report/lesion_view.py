@@ -7,9 +7,9 @@ from typing import Any
 
 from hoimg.geometry import Box
 from hoimg.report import words
-from hoimg.report.change_words import change_words, course_words
+from hoimg.report.change_words import change_words, course_words, on_films
 from hoimg.report.files import change_into
-from hoimg.report.film_view import area_words, film_parts, only_films
+from hoimg.report.film_view import area_words, film_parts, only_films, view_words
 from hoimg.report.lesion_rows import number_rows, volume_text
 from hoimg.report.pictures import (
     Encoding,
@@ -204,6 +204,9 @@ def _change(change: Change, exams: Mapping[str, Exam]) -> dict[str, Any]:
         "from_day": exams[change.from_exam].days_from_baseline,
         "to_day": exams[change.to_exam].days_from_baseline,
         "days": change.days,
+        "view": view_words(exams[change.to_exam].film),
+        "on_films": on_films(change),
+        "area": change_text(change.area_change_pct, change.area_rc_pct),
         "volume": change_text(change.volume_change_pct, change.volume_rc_pct),
         "mass": change_text(change.mass_change_pct, change.mass_rc_pct),
         "density": density,

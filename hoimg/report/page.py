@@ -244,12 +244,14 @@ def _findings(report: Report) -> list[dict[str, Any]]:
 
 
 def _registrations(report: Report, exams: Mapping[str, Exam]) -> list[dict[str, Any]]:
+    names = {lesion.tracking_uid: lesion.lesion_id for lesion in report.lesions}
     return [
         {
+            "near": names.get(r.tracking_uid or "", ""),
             "from_day": exams[r.from_exam].days_from_baseline,
             "to_day": exams[r.to_exam].days_from_baseline,
             "accepted": r.accepted,
-            "overlap": words.number(r.bone_overlap, 2),
+            "overlap": "–" if r.tracking_uid else words.number(r.bone_overlap, 2),
             "residual": words.number(r.residual_mm, 2),
             "reason": reason_text(r.reason) if r.reason else "",
             "parts": [

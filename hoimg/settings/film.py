@@ -116,6 +116,103 @@ class FilmSettings(Section):
         status="default",
         gt=0,
     )
+    registration_within_mm: float = threshold(
+        50.0,
+        unit="mm",
+        meaning="A later film is placed by what lies this far round the lesion.",
+        source="engineering choice",
+        status="default",
+        gt=0,
+    )
+    registration_leave_out_mm: float = threshold(
+        3.0,
+        unit="mm",
+        meaning="Margin round the lesion that is not used to place a film.",
+        source="engineering choice",
+        status="default",
+        ge=0,
+    )
+    registration_min_likeness: float = threshold(
+        0.65,
+        unit="correlation",
+        meaning="Films whose surroundings of the lesion are less alike are not placed.",
+        source="simulated films, tuning set: 0.89 or more unchanged",
+        status="default",
+        ge=0,
+        le=1,
+    )
+    projection_min_likeness: float = threshold(
+        0.8,
+        unit="correlation",
+        meaning="Films that are placed but less alike may show different projections: their areas "
+        "are not compared.",
+        source="simulated films, tuning set: 0.89 or more unchanged, 0.50 to 0.86 turned",
+        status="default",
+        ge=0,
+        le=1,
+    )
+    projection_max_moved_mm: float = threshold(
+        1.8,
+        unit="mm",
+        meaning="Blocks of bone that lie farther from where the similarity puts them (80th "
+        "percentile) tell another projection.",
+        source="simulated films, tuning set: 1.2 or less unchanged, 2.0 or more turned",
+        status="default",
+        gt=0,
+    )
+    projection_max_lost: float = threshold(
+        0.5,
+        unit="fraction of the blocks",
+        meaning="More blocks of bone that are found nowhere near tell another projection.",
+        source="simulated films, tuning set",
+        status="default",
+        ge=0,
+        le=1,
+    )
+    projection_max_lesion_aside_mm: float = threshold(
+        3.0,
+        unit="mm",
+        meaning="A lesion whose outlines reach beyond each other by more moved against the bone: "
+        "another projection.",
+        source="simulated films, tuning set",
+        status="default",
+        gt=0,
+    )
+    carried_regions_count: bool = threshold(
+        False,
+        unit="",
+        meaning="A region that was given on one date only is carried to the patient's other films "
+        "of that view and measured there, without a reader who confirms it.",
+        source="engineering choice: what a program suggests, a reader confirms",
+        status="default",
+    )
+    rc_area_pct: float = threshold(
+        25.0,
+        unit="%",
+        meaning="The repeatability coefficient of a projected area is never below this.",
+        source="engineering choice; as of volume",
+        status="default",
+        ge=25,
+    )
+    area_min_shown: float = threshold(
+        0.4,
+        unit="fraction of the lesion's contrast",
+        meaning="A change of area beyond its RC counts only where the films differ by this much "
+        "between the two outlines; else the outlines alone differ.",
+        source="simulated films, tuning set: 0.53 or more grown, 0.27 or less wrongly drawn",
+        status="default",
+        ge=0,
+    )
+    area_shared_error: float = threshold(
+        0.75,
+        unit="correlation coefficient",
+        meaning="How far the errors of two comparable areas of a lesion are one and the same (the "
+        "same neighbouring bone, blur) and cancel in their change; 0 for independent errors.",
+        source="simulated films, tuning set: 0.94 from 9 pairs, too few for as much",
+        status="default",
+        ge=0,
+        le=1,
+    )
     hip_head_min_radius_mm: float = threshold(
         19.0,
         unit="mm on the film",

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from film_objects import film_dataset
 from film_reports import BOX, ball, made, report_of
+from film_scene import MOVED, STEP, film
 from limb_patient import limb, write_exams
 
 import hoimg
@@ -41,7 +42,8 @@ def test_one_label_on_all_films_is_one_lesion_and_not_yet_mature(four_films: Pat
     report = made(four_films, *words)
     [lesion] = report["lesions"]
     assert [o["exam_id"] for o in lesion["observations"]] == [e["exam_id"] for e in report["exams"]]
-    assert lesion["changes"] == []
+    # A ball alone: nothing round it places one film onto another.
+    assert [c["comparable"] for c in lesion["changes"]] == [False, False]
     assert lesion["maturity"]["label"] != "mature"
     again = made(four_films, *words)["lesions"][0]
     assert (again["lesion_id"], again["tracking_uid"]) == (
@@ -151,7 +153,7 @@ def test_a_tracking_uid_ties_films_to_a_lesion_of_ct(four_films: Path) -> None:
     days = {e.exam_id: e.days_from_baseline for e in exams} | {"ct": 200}
     course = Course("p", days, None, None)
     films = [film_analysis(exams[0], 1, f"uid:{UID}"), film_analysis(exams[2], 1, None)]
-    found, told = film_lesions(films, course, Settings(), [ct], {}, {"L1"})
+    found, told, _ = film_lesions(films, course, Settings(), [ct], {}, {"L1"})
     assert [x.lesion_id for x in found] == ["L4", "L2"]
     assert [o.exam_id for o in found[0].observations] == [exams[0].exam_id, "ct"]
     assert (found[0].maturity, told) == (ct.maturity, [])
@@ -165,7 +167,7 @@ def test_one_label_on_right_and_left_is_two_lesions(tmp_path: Path) -> None:
     exams = hoimg.read_patient(tmp_path / "in").exams
     course = Course("p", {e.exam_id: e.days_from_baseline for e in exams}, None, None)
     films = [film_analysis(e, 1, "label:1") for e in exams]
-    found, [told] = film_lesions(films, course, Settings(), [], {})
+    found, [told], _ = film_lesions(films, course, Settings(), [], {})
     assert [[o.exam_id for o in x.observations] for x in found] == [
         [exams[0].exam_id, exams[2].exam_id],
         [exams[1].exam_id],
@@ -180,3 +182,40 @@ def test_an_unreadable_film_does_not_stop_the_others(four_films: Path) -> None:
     report = hoimg.analyze_patient(patient).report
     assert len(report.exams) == 4
     assert [any(f.level == "error" for f in e.findings) for e in report.exams].count(True) == 1
+
+
+def test_a_change_of_area_stands_in_report_page_table_and_explanation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moves = {"20240110": (None, 1.0), "20240601": (MOVED, 1.25)}
+    words = []
+    for k, (day, (move, grown)) in enumerate(moves.items()):
+        pixels, shadow = film(move, noise=k, grown=grown)
+        values = pixels.pixels - pixels.pixels.min()
+        stored = np.rint(values * (4095 / values.max())).astype(np.uint16)
+        tags = {"sop": f"1.2.3.{k}", "day": day, "ImagerPixelSpacing": [STEP, STEP]}
+        film_dataset(tmp_path / "in" / f"{k}", stored, **tags)
+        rows, columns = (np.flatnonzero(shadow.any(axis=1 - n)) for n in (0, 1))
+        corners = (columns[0] - 20, rows[0] - 20, columns[-1] + 20, rows[-1] + 20)
+        words += ["--roi", f"1=1.2.3.{k}:box:{','.join(map(str, corners))}"]
+    report = made(tmp_path, *words)
+    [lesion] = report["lesions"]
+    [change] = lesion["changes"]
+    # 1.25 times as wide, seen in the size of the bone beside it: the later film magnifies by 1.07.
+    assert change["area_change_pct"] == pytest.approx(56, abs=6)
+    assert (change["category"], change["comparable"]) == ("enlarging", True)
+    assert change["volume_change_pct"] is None
+    assert lesion["maturity"]["label"] == "immature"
+    [placed] = report["registrations"]
+    assert (placed["accepted"], placed["tracking_uid"]) == (True, lesion["tracking_uid"])
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "enlarging" in page
+    assert "near L1" in page
+    assert "Projected area" in page
+    table = (tmp_path / "out" / "changes.csv").read_text()
+    assert "enlarging: projected area +" in table
+    capsys.readouterr()
+    assert run(["explain", str(tmp_path / "out"), "L1"]) == 0
+    told = capsys.readouterr().out
+    assert "day 0 to 143, AP: enlarging; projected area +" in told
+    assert "films, by the bone near; residual" in told

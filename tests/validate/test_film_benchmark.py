@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 HERE = Path(__file__).resolve().parents[2] / "benchmarks" / "films"
-MODULES = ("cases", "score", "run")
+MODULES = ("cases", "score", "run", "serial")
 
 
 @pytest.mark.parametrize("kind", ["box", "polygon"])
@@ -76,3 +76,38 @@ def test_repeated_values_agree_within_both_intervals_or_do_not(bench):
 
     facts = pair("a", 1.0, 1.2, 0.2) + pair("b", 1.0, 2.0, 0.2) + pair("c", 1.0, 1.0, 0.1)[:1]
     assert bench["score"].repeated(facts, "edge_ratio") == [True, False]
+
+
+def pair_fact(family, category, **more):
+    return {
+        "family": family,
+        "cnr": 5.0,
+        "compared": category is not None,
+        "category": category,
+        "pct": 41.0,
+        "true_pct": 40.0,
+        "rc": 30.0,
+        "flags": [],
+        "seconds": 2.0,
+    } | more
+
+
+def test_pairs_are_counted_by_what_was_said_of_them(bench):
+    same = "no_detectable_change"
+    facts = [
+        pair_fact("grown", "enlarging"),
+        pair_fact("grown", same, cnr=2.9, pct=21.0),
+        pair_fact("grown", None),
+        pair_fact("projection", same, compared=False, flags=["projection_changed"]),
+        pair_fact("projection", same, compared=False, flags=["film_registration_x"]),
+        pair_fact("unchanged", "shrinking"),
+    ]
+    rows = {
+        line.split("|")[1].strip(): [c.strip() for c in line.split("|")[2:-1]]
+        for line in bench["serial"].table(facts, "x", False).splitlines()
+        if line.startswith("|")
+    }
+    assert rows["grown"] == ["3", "2", "1", "0", "0", "0", "1", "+31 % (+40 %)", "30 %"]
+    assert rows["grown, seen"][:3] == ["2", "1", "1"]
+    assert rows["projection"] == ["2", "0", "0", "0", "1", "1", "0", "–", "–"]
+    assert rows["unchanged"][3] == "1"
