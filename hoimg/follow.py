@@ -126,10 +126,12 @@ def _register_all(
 ) -> dict[tuple[str, str], Registration]:
     """Each exam onto the first; where that is not enough, also onto the one before it.
 
-    It is not enough where it was rejected, and where lesions of the exam lie at bone that it could
-    not place or outside the first one's view: the exam before may show what the first does not.
+    It is not enough where it was rejected, and where lesions of either exam lie at bone that it
+    could not place or outside the first one's view: each other they may show what it does not.
     """
     from hoimg.serial import register
+
+    first = analyses[0]
 
     def one(pair: tuple[ExamAnalysis, ExamAnalysis]) -> Registration:
         fixed, moving = pair
@@ -140,18 +142,20 @@ def _register_all(
             moving.volume,
             moving.segmentation.skeleton,
             settings.serial,
+            fixed_unsure=(fixed.segmentation.lesions, fixed.segmentation.excluded),
+            moving_unsure=(moving.segmentation.lesions, moving.segmentation.excluded),
         )
 
     def named(pair: tuple[ExamAnalysis, ExamAnalysis]) -> tuple[str, str]:
         return pair[0].exam.exam_id, pair[1].exam.exam_id
 
-    pairs = [(analyses[0], moving) for moving in analyses[1:]]
+    pairs = [(first, moving) for moving in analyses[1:]]
     out = {named(p): found for p, found in zip(pairs, each(one, pairs), strict=True)}
+    short = {m.exam.exam_id for f, m in pairs if not _enough(out[named((f, m))], f, m)}
     again = [
         (before, moving)
         for before, moving in pairwise(analyses)
-        if before is not analyses[0]
-        and not _enough(out[named((analyses[0], moving))], analyses[0], moving)
+        if before is not first and short & {before.exam.exam_id, moving.exam.exam_id}
     ]
     return out | {named(p): found for p, found in zip(again, each(one, again), strict=True)}
 

@@ -35,8 +35,10 @@ def analyse(folder: Path, mode: str) -> Facts:
     found: list[tuple[Any, Any, Any]] = []
     register = hoimg.serial.register
 
-    def noted(fixed: Any, fixed_bone: Any, moving: Any, moving_bone: Any, *rest: Any) -> Any:
-        made = register(fixed, fixed_bone, moving, moving_bone, *rest)
+    def noted(
+        fixed: Any, fixed_bone: Any, moving: Any, moving_bone: Any, *rest: Any, **more: Any
+    ) -> Any:
+        made = register(fixed, fixed_bone, moving, moving_bone, *rest, **more)
         found.append((fixed, moving, made))
         return made
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 def print_table(result: PatientResult, page: Path, console: Console) -> None:
     """The answer per lesion on standard output, and where the report lies."""
+    from hoimg.report.change_words import change_words
     from hoimg.report.film_view import area_words, suggestion_words
     from hoimg.report.hip_view import hip_line
 
@@ -41,6 +42,10 @@ def print_table(result: PatientResult, page: Path, console: Console) -> None:
         seen = f"day {shown}" if shown else "-"
         why = "; ".join(reason.replace("_", " ") for reason in lesion.maturity.reasons)
         print(f"{lesion.lesion_id:8}{seen:14}{size:>28}  {lesion.maturity.label:15}{why}")
+        if lesion.changes:
+            change = lesion.changes[-1]
+            span = f"day {days[change.from_exam]} to {days[change.to_exam]}"
+            print(f"{'':8}{span}: {change_words(change)}")
     for exam, hip in [(e, h) for e in report.exams for h in e.hips]:
         print(f"Hip: {hip_line(exam, hip)}")
     bare = [e.exam_id for e in report.exams if any(f.code == NO_REGION for f in e.findings)]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hoimg.geometry import Triple
 from hoimg.measure.blur import half_height_shift
-from hoimg.measure.graded import rise_inwards
+from hoimg.measure.graded import edge_alone, reached, rise_inwards
 from hoimg.measure.profiles import DISTANCES_MM, Edges, line_points, outside_base, read_edges
 from hoimg.measure.surface import Mesh
 from hoimg.measure.view import LesionView
@@ -31,9 +31,6 @@ can be wider than the sharpest edges seen, so it bounds the point spread at this
 
 ZONE_MM = 3.0
 """How far inside the surface the plateau or peak of the outer zone is looked for."""
-
-EDGE_ALONE_MM = 1.0
-"""The same in a body that grows denser inwards throughout: its edge alone."""
 
 MUSCLE_TOP_HU = 75.0
 """No boundary of mineral is drawn at a lower HU: between a faint lesion and fat farther out there
@@ -131,18 +128,15 @@ def half_maximum_envelope(
 
     first = _read(view, start, background_hu, fwhm_zyx_mm, reach_mm=2.5, order=1)
     shown = free & np.isfinite(first.edges.peak_hu)
-    zone_mm = ZONE_MM
-    rise = rise_inwards(first.smooth, first.edges.base_hu, shown, first.sigma_mm)
-    if rise is not None:
-        zone_mm = EDGE_ALONE_MM
-        first = _read(
-            view, start, background_hu, fwhm_zyx_mm, reach_mm=2.5, order=1, zone_mm=zone_mm
-        )
+    rise = rise_inwards(first.smooth, first.edges.base_hu, shown, first.sigma_mm, first.not_its_own)
+    alone = rise is not None
+    if alone:
+        first = _read(view, start, background_hu, fwhm_zyx_mm, reach_mm=2.5, order=1, alone=True)
     marked = free & _with_margin(first.edges, free, noise_floor, start.volume_mm3)
     mesh = start.moved(_shift(first, start, marked, noise_floor))
-    second = _read(view, mesh, background_hu, fwhm_zyx_mm, reach_mm=1.5, order=1, zone_mm=zone_mm)
+    second = _read(view, mesh, background_hu, fwhm_zyx_mm, reach_mm=1.5, order=1, alone=alone)
     mesh = mesh.moved(_shift(second, mesh, marked, noise_floor))
-    last = _read(view, mesh, background_hu, fwhm_zyx_mm, reach_mm=1.0, order=3, zone_mm=zone_mm)
+    last = _read(view, mesh, background_hu, fwhm_zyx_mm, reach_mm=1.0, order=3, alone=alone)
     edges = last.edges
     seen = marked & np.isfinite(edges.half_mm) & (edges.peak_hu - edges.base_hu >= noise_floor)
     move = _shift(last, mesh, marked, noise_floor)
@@ -184,6 +178,7 @@ class _Reading:
     profiles: NDArray[np.float32]
     smooth: Floats
     foreign: Bools
+    not_its_own: Bools
     sigma_mm: Floats
 
 
@@ -195,14 +190,15 @@ def _read(
     *,
     reach_mm: float,
     order: int,
-    zone_mm: float = ZONE_MM,
+    alone: bool = False,
 ) -> _Reading:
+    """HU across a mesh and the edges there; ``alone``: each edge by itself, not by a plateau."""
     normals = mesh.normals
     lines = line_points(mesh.points, normals)
     profiles = view.sample_hu(lines, order)
     outside = DISTANCES_MM > 0
-    foreign = np.zeros(profiles.shape, bool)
-    foreign[:, outside] = view.pick(view.foreign, lines[:, outside]) != 0
+    anything = view.pick(view.foreign, lines) != 0
+    foreign = anything & outside
     sigma = directional_sigma(normals, fwhm_zyx_mm)
     smooth = mesh.average(profiles, mesh.rounds_for(PATCH_MM))
     here = np.zeros(len(normals))
@@ -212,16 +208,22 @@ def _read(
     weight = mesh.average(enough, times)
     local = mesh.average(np.where(enough > 0, base, 0.0), times) / np.maximum(weight, 1e-6)
     base = np.where(weight > 0.05, local, background_hu)
+    # Behind a thin body lies what it grows on, whose height is none of its own.
+    not_its_own = reached(anything & ~outside, sigma)
+    depth = np.maximum(ZONE_MM, 2.5 * sigma)
+    if alone:
+        place, depth = edge_alone(smooth, base, sigma)
+        here = np.where(np.abs(place) <= 2.5, place, 0.0)
     edges = read_edges(
         smooth,
         base,
         here,
-        depth_mm=np.maximum(zone_mm, 2.5 * sigma),
+        depth_mm=depth,
         reach_mm=reach_mm,
-        blocked=foreign,
+        blocked=foreign | not_its_own,
         floor=MUSCLE_TOP_HU,
     )
-    return _Reading(edges, profiles, smooth, foreign, sigma)
+    return _Reading(edges, profiles, smooth, foreign, not_its_own, sigma)
 
 
 def directional_sigma(normals: Floats, fwhm_zyx_mm: Triple) -> Floats:

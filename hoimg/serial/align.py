@@ -14,7 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.geometry import Grid
-from hoimg.serial.surface import EDGE_MM, Bones, Matrix4, Points, inside, move, sample, thin
+from hoimg.serial.surface import (
+    EDGE_MM,
+    Bones,
+    Matrix4,
+    Points,
+    inside,
+    move,
+    sample,
+    telling,
+    thin,
+)
 
 COARSE_MM = 10.0
 """Voxel of the search over translations."""
@@ -146,7 +156,7 @@ def stretch(points: Points, moving: Bones, matrix: Matrix4) -> tuple[float, floa
         strain moves the points, root mean square, mm.
     """
     moved = move(matrix, points)
-    moved = moved[inside(moving.view, moved, EDGE_MM)]
+    moved = moved[telling(moving, moved, EDGE_MM)]
     if len(moved) < 50:
         return 0.0, 0.0
     centre = moved.mean(axis=0)

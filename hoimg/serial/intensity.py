@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hoimg.image import CTVolume, to_sitk
 from hoimg.serial.align import cost
-from hoimg.serial.surface import Bones, Matrix4, inside, move, resample, thin
+from hoimg.serial.surface import Bones, Matrix4, move, resample, telling, thin
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -108,14 +108,14 @@ def correlation(
         index: Voxels zyx ``(n, 3)`` of the fixed working grid, in and just round the bones.
 
     Returns:
-        None with less than 100 of them in common view, or without contrast.
+        None with less than 100 of them where the moving exam tells of bone, or without contrast.
     """
     import SimpleITK as sitk
     from scipy.ndimage import map_coordinates
 
     index = thin(index, 60_000)
     moved = move(matrix, fixed.grid.to_lps_mm(index))
-    seen = inside(moving.view, moved)
+    seen = telling(moving, moved)
     if np.count_nonzero(seen) < 100:
         return None
     here = sitk.GetArrayViewFromImage(images.fixed)[tuple(index[seen].T)]

@@ -9,7 +9,7 @@ one motion explains little, it starts from the best two.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,7 +119,31 @@ def divide(
                 continue
         given_up[group] = True
     matrices = [settled(m) for m in matrices]
-    return Division(matrices, skin, _labels(skin, gaps, min_bone_mm3), min_bone_mm3)
+    label = without_loose(skin, matrices, moving, _choice(skin, gaps), min_bone_mm3)
+    return Division(matrices, skin, label, min_bone_mm3)
+
+
+def without_parts(division: Division, kept: list[int], moving: Bones) -> Division:
+    """A division by some of its motions alone; what the others had goes where it fits.
+
+    Bone that one exam has lost to an ossification beside it seems to have gone elsewhere. Under
+    the motion of its neighbours it comes to lie in that ossification.
+
+    Args:
+        division: As found.
+        kept: The motions to keep, the main one first.
+        moving: The skeleton that the fixed one is carried onto.
+    """
+    skin = division.skin
+    matrices = [division.matrices[k] for k in kept]
+    gaps = [skin.gaps(m, moving, doubt=True) for m in matrices]
+    label = np.full(len(skin.points), LEFT, dtype=np.intp)
+    for new, old in enumerate(kept):
+        label[division.labels == old] = new
+    lost = label == LEFT
+    label[lost] = _choice(skin, gaps)[lost]
+    label = without_loose(skin, matrices, moving, label, division.min_bone_mm3)
+    return replace(division, matrices=matrices, labels=label)
 
 
 def _explains(
@@ -199,18 +223,24 @@ def _choice(skin: Skin, gaps: list[NDArray[np.float64]]) -> NDArray[np.intp]:
     return label
 
 
-def _labels(skin: Skin, gaps: list[NDArray[np.float64]], min_bone_mm3: float) -> NDArray[np.intp]:
-    label = _choice(skin, gaps)
-    return without_loose(skin, gaps, label, min_bone_mm3)
-
-
 def without_loose(
-    skin: Skin, gaps: list[NDArray[np.float64]], label: NDArray[np.intp], min_bone_mm3: float
+    skin: Skin,
+    matrices: list[Matrix4],
+    other: Bones,
+    label: NDArray[np.intp],
+    min_bone_mm3: float,
 ) -> NDArray[np.intp]:
-    """Labels with ``LEFT`` where much bone, in view after its motion, lies far from the other's."""
-    own = np.stack(gaps)[label, np.arange(len(label))]
+    """Labels with ``LEFT`` where much bone, in view after its motion, lies far from the other's.
+
+    Other mineral at its place counts as bone: it may be the same, called otherwise.
+    """
+    own = np.empty(len(label))
+    for k, matrix in enumerate(matrices):
+        mine = label == k
+        own[mine] = skin.gaps(matrix, other, doubt=True)[mine]
+    own[label == LEFT] = np.inf
     label = label.copy()
-    for group in skin.groups(np.nan_to_num(own, nan=0.0) > LOOSE_MM):
+    for group in skin.groups(np.nan_to_num(own, nan=0.0, posinf=np.inf) > LOOSE_MM):
         if skin.volume_mm3[group].sum() >= min_bone_mm3:
             label[group] = LEFT
     return label

@@ -5,6 +5,7 @@ The placement is used for matching lesions only; every number is measured on the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,10 +14,10 @@ from numpy.typing import NDArray
 from hoimg.image import CTVolume, Mask
 from hoimg.serial.align import align, settled
 from hoimg.serial.intensity import NEAR_BONE_MM, Images, bone_image, refine
-from hoimg.serial.parts import Division, divide
+from hoimg.serial.parts import Division, divide, without_parts
 from hoimg.serial.placement import Registration
 from hoimg.serial.sameness import doubt, pattern
-from hoimg.serial.surface import prepare
+from hoimg.serial.surface import Bones, prepare
 from hoimg.serial.tissue_match import match_tissue
 from hoimg.serial.verification import labels_near, verify
 from hoimg.settings import SerialSettings
@@ -28,6 +29,9 @@ def register(
     moving: CTVolume,
     moving_bone: Mask,
     settings: SerialSettings | None = None,
+    *,
+    fixed_unsure: Sequence[Mask] = (),
+    moving_unsure: Sequence[Mask] = (),
 ) -> Registration:
     """Registration of two exams of one patient, driven by native bone.
 
@@ -44,6 +48,10 @@ def register(
         moving: The exam they are mapped into.
         moving_bone: Its native skeleton.
         settings: Limits; defaults when None.
+        fixed_unsure: Label maps of the fixed exam's other mineral: lesions, and what was left out.
+            Bone of the other exam that comes to lie there may be the same bone called otherwise:
+            it speaks neither for a placement nor against it.
+        moving_unsure: The same of the moving exam.
 
     Returns:
         The registration; when rejected it carries a reason and must not be used for matching.
@@ -56,7 +64,8 @@ def register(
         if not volume.grid.same_as(bone.grid):
             raise ValueError("a bone mask must lie on its volume's grid")
     voxel = settings.registration_voxel_mm
-    ours, theirs = prepare(fixed_bone, voxel), prepare(moving_bone, voxel)
+    ours = prepare(fixed_bone, voxel, fixed_unsure)
+    theirs = prepare(moving_bone, voxel, moving_unsure)
     if ours is None or theirs is None:
         return Registration(reason="no_bone")
     images = Images(bone_image(fixed, ours), bone_image(moving, theirs))
@@ -69,6 +78,8 @@ def register(
         ]
         division = replace(division, matrices=matrices)
     found = verify(division, theirs, images, settings)
+    if found.accepted and not (ours.unsure is None and theirs.unsure is None):
+        division, found = _without_lost(division, theirs, images, found, settings)
     if not found.accepted:
         return found
     patterns = (pattern(fixed, ours), pattern(moving, theirs))
@@ -78,6 +89,23 @@ def register(
         return replace(found, tissue=images_tell)
     main = replace(found.parts[0], accepted=False, reason=reason)
     return replace(found, accepted=False, reason=reason, parts=(main, *found.parts[1:]))
+
+
+def _without_lost(
+    division: Division, theirs: Bones, images: Images, found: Registration, settings: SerialSettings
+) -> tuple[Division, Registration]:
+    """The registration by its accepted parts alone, where these explain more of the bone so.
+
+    Where an exam calls bone ossification, what the other exam still has as bone there seemed to
+    have moved on its own, or not to be found.
+    """
+    kept = [k for k in range(len(division.matrices)) if found.parts[k].accepted]
+    if len(kept) == len(found.parts):
+        return division, found
+    fewer = without_parts(division, kept, theirs)
+    again = verify(fewer, theirs, images, settings)
+    better = again.accepted and all(part.accepted for part in again.parts[: len(kept)])
+    return (fewer, again) if better else (division, found)
 
 
 def _near(division: Division) -> list[NDArray[np.bool_]]:

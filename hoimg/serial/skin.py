@@ -9,12 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.serial.align import TRUNCATION_MM
-from hoimg.serial.surface import EDGE_MM, Bones, Matrix4, Points, inside, move, sample, thin
+from hoimg.serial.surface import (
+    EDGE_MM,
+    Bones,
+    Matrix4,
+    Points,
+    inside,
+    move,
+    sample,
+    telling,
+    thin,
+)
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 POINTS = 8000
+UNSURE_GAP_MM = 0.5
+"""About the gap of bones that are placed rightly."""
 NEIGHBOURS, SMOOTHINGS = 12, 3
 """Points that a mean goes over, and how many times over."""
 
@@ -82,11 +94,18 @@ class Skin:
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(bottom > 1e-6, top / bottom, np.nan)
 
-    def gaps(self, matrix: Matrix4, other: Bones) -> NDArray[np.float64]:
-        """Mean gap to the other skeleton after a motion, mm; NaN where none is in view."""
+    def gaps(self, matrix: Matrix4, other: Bones, *, doubt: bool = False) -> NDArray[np.float64]:
+        """Mean gap to the other skeleton after a motion, mm; NaN where none is in view.
+
+        With ``doubt``, mineral that the other exam does not call bone may be this bone all the
+        same: it is as good as a gap of ``UNSURE_GAP_MM``.
+        """
         moved = move(matrix, self.points)
         gap = np.minimum(np.abs(sample(other, moved)), TRUNCATION_MM)
-        return self.smooth(gap, inside(other.view, moved, EDGE_MM))
+        seen = inside(other.view, moved, EDGE_MM)
+        if doubt:
+            gap[seen & ~telling(other, moved, EDGE_MM)] = UNSURE_GAP_MM
+        return self.smooth(gap, seen)
 
     def groups(self, chosen: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
         """Connected groups among chosen points, the one with most bone first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 MARGIN_MM = 20.0
 """Bones are cropped with this margin, and distances are trusted up to it."""
+UNSURE_MM = 3.0
+"""So near to mineral that is not called bone the skeleton may have lost some of its own."""
 EDGE_MM = 4.0
 """A bone surface nearer to the end of the view than this may be a cut, not a surface."""
 
@@ -33,6 +36,8 @@ class Bones:
         distance_mm: Signed distance to the bone surface, float32, negative inside.
         view: The exam's own grid: what was in view.
         points_lps_mm: ``(n, 3)`` surface points, none of them near the end of the view.
+        unsure: Boolean array zyx on ``grid``: mineral that this exam does not count as bone, or
+            may have cut off it, and its surroundings; None where there is none.
     """
 
     mask: NDArray[np.bool_]
@@ -40,6 +45,7 @@ class Bones:
     distance_mm: NDArray[np.float32]
     view: Grid
     points_lps_mm: Points
+    unsure: NDArray[np.bool_] | None = None
 
     @property
     def volume_mm3(self) -> float:
@@ -61,8 +67,14 @@ def working_grid(mask: Mask, voxel_mm: float) -> Grid | None:
     return Grid((z, y, x), (voxel_mm,) * 3, crop.origin_lps_mm, crop.direction)
 
 
-def prepare(bone: Mask, voxel_mm: float) -> Bones | None:
-    """Bones on a working grid of ``voxel_mm``; None when there is no bone surface to use."""
+def prepare(bone: Mask, voxel_mm: float, unsure: Sequence[Mask] = ()) -> Bones | None:
+    """Bones on a working grid of ``voxel_mm``; None when there is no bone surface to use.
+
+    Args:
+        bone: The native skeleton, filled.
+        voxel_mm: Of the working grid.
+        unsure: Label maps of other mineral, which is no bone but may be: it tells nothing.
+    """
     import SimpleITK as sitk
 
     grid = working_grid(bone, voxel_mm)
@@ -81,7 +93,29 @@ def prepare(bone: Mask, voxel_mm: float) -> Bones | None:
     # ITK's zero level runs through the outermost bone voxels: those are the surface points.
     points = grid.to_lps_mm(np.argwhere(array & (distance > -0.5 * voxel_mm)))
     points = points[inside(bone.grid, points, EDGE_MM)]
-    return Bones(array, grid, distance, bone.grid, points) if len(points) else None
+    if not len(points):
+        return None
+    return Bones(array, grid, distance, bone.grid, points, _unsure(unsure, grid, array))
+
+
+def _unsure(maps: Sequence[Mask], grid: Grid, bone: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+    """Other mineral on a working grid with ``UNSURE_MM`` round it, without what is bone."""
+    from scipy.ndimage import distance_transform_edt
+
+    free = np.ones(grid.size_zyx, dtype=bool)
+    for labels in maps:
+        found = bounding_box(labels.array)
+        if found is None:
+            continue
+        index = np.argwhere(labels.array[found]) + [part.start for part in found]
+        there = np.rint(grid.to_index_zyx(labels.grid.to_lps_mm(index))).astype(int)
+        there = there[((there >= 0) & (there < grid.size_zyx)).all(axis=1)]
+        free[tuple(there.T)] = False
+    if free.all():
+        return None
+    near = distance_transform_edt(free, sampling=grid.spacing_zyx_mm) <= UNSURE_MM
+    unsure: NDArray[np.bool_] = near & ~bone
+    return unsure
 
 
 def resample(image: sitk.Image, grid: Grid, outside: float) -> sitk.Image:
@@ -117,6 +151,19 @@ def inside(view: Grid, points_lps_mm: Points, margin_mm: float = 0.0) -> NDArray
     return hit
 
 
+def telling(bones: Bones, points_lps_mm: Points, margin_mm: float = 0.0) -> NDArray[np.bool_]:
+    """At which points an exam tells whether there is bone: in view, not where it is unsure."""
+    hit = inside(bones.view, points_lps_mm, margin_mm)
+    if bones.unsure is None:
+        return hit
+    index = np.rint(bones.grid.to_index_zyx(points_lps_mm[hit])).astype(int)
+    known = ((index >= 0) & (index < bones.grid.size_zyx)).all(axis=1)
+    sure = np.ones(len(index), dtype=bool)
+    sure[known] = ~bones.unsure[tuple(index[known].T)]
+    hit[hit] = sure
+    return hit
+
+
 def move(matrix: Matrix4, points_lps_mm: Points) -> Points:
     """Apply a 4x4 matrix to ``(n, 3)`` points."""
     moved: Points = points_lps_mm @ matrix[:3, :3].T + matrix[:3, 3]
@@ -141,22 +188,3 @@ def thin(points: NDArray[Any], most: int) -> NDArray[Any]:
         return points
     chosen: NDArray[Any] = points[np.linspace(0, len(points) - 1, most).astype(int)]
     return chosen
-
-
-def overlap(fixed: Bones, moving: Bones, matrix: Matrix4) -> tuple[float | None, float]:
-    """Dice of the bones in the common view, and the smaller bone volume in it, mm3.
-
-    Bone voxels of either exam (an even choice of them) are carried into the other one; those that
-    fall out of its view do not count. Dice is None when nothing is in common view.
-    """
-    seen, both = [], []
-    for start, end, way in ((fixed, moving, matrix), (moving, fixed, np.linalg.inv(matrix))):
-        index = np.argwhere(start.mask)
-        points = start.grid.to_lps_mm(thin(index, 60_000))
-        share = start.volume_mm3 / len(points)
-        moved = move(way, points)
-        moved = moved[inside(end.view, moved)]
-        hit = sample(end, moved) <= 0.5 * start.grid.spacing_zyx_mm[0]
-        seen.append(len(moved) * share)
-        both.append(float(np.count_nonzero(hit)) * share)
-    return (sum(both) / sum(seen) if sum(seen) else None), min(seen)

@@ -10,7 +10,7 @@ from hoimg.serial.intensity import NEAR_BONE_MM, Images, correlation
 from hoimg.serial.parts import LEFT, Division, without_loose
 from hoimg.serial.placement import Part, Registration, turn_deg
 from hoimg.serial.skin import Skin
-from hoimg.serial.surface import Bones, Matrix4, Points, inside, move, sample, thin
+from hoimg.serial.surface import Bones, Matrix4, Points, move, sample, telling, thin
 from hoimg.settings import SerialSettings
 
 VOXELS = 60_000
@@ -108,8 +108,8 @@ def _labels_of_moving(division: Division, other: Skin) -> NDArray[np.intp]:
     if division.divided:
         _, nearest = cKDTree(carried[own]).query(other.points)
         label = division.labels[own][nearest]
-    back = [other.gaps(np.linalg.inv(m), skin.bones) for m in division.matrices]
-    return without_loose(other, back, label, division.min_bone_mm3)
+    back = [np.linalg.inv(m) for m in division.matrices]
+    return without_loose(other, back, skin.bones, label, division.min_bone_mm3)
 
 
 def labels_near(division: Division, index: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -152,7 +152,7 @@ def _counted(
     counted = []
     for k in (*range(len(ways)), LEFT):
         moved = move(ways[max(k, 0)], points[label == k])
-        moved = moved[inside(end.view, moved)]
+        moved = moved[telling(end, moved)]
         hit = sample(end, moved) <= 0.5 * start.grid.spacing_zyx_mm[0]
         counted.append((len(moved) * share, float(np.count_nonzero(hit)) * share))
     return counted
@@ -178,7 +178,7 @@ def _residual(
     gaps = []
     for points, end, way in ((ours, moving, matrix), (theirs, fixed, np.linalg.inv(matrix))):
         moved = move(way, points)
-        gap = np.abs(sample(end, moved[inside(end.view, moved)]))
+        gap = np.abs(sample(end, moved[telling(end, moved)]))
         gaps.append(np.minimum(gap, TRUNCATION_MM))
     together = np.concatenate(gaps)
     return float(np.median(together)) if together.size else None

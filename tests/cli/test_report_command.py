@@ -11,6 +11,7 @@ from hoimg.cli.main import run
 from hoimg.cli.report import _point
 from hoimg.cli.report_table import print_table
 from hoimg.results import (
+    Change,
     Exam,
     Excluded,
     Finding,
@@ -148,3 +149,33 @@ def test_no_lesion_is_said_in_words(tmp_path, capsys):
     out, err = table(report_of([exam(0)]), tmp_path, capsys, verbosity=-1)
     assert "No ossification was called." in out
     assert err == ""
+
+
+def test_the_table_shows_the_last_change_against_what_could_be_noise(tmp_path, capsys):
+    days = [exam(0), exam(90), exam(200)]
+    ids = [e.exam_id for e in days]
+    grown = lesion("L1", "immature", Observation(exam_id=ids[2], status="measured"))
+    kept = lesion("L2", "indeterminate", Observation(exam_id=ids[2], status="measured"))
+    once = lesion("L3", "indeterminate", Observation(exam_id=ids[2], status="measured"))
+    grown.changes = [
+        Change(from_exam=ids[0], to_exam=ids[1], days=90, category="new"),
+        Change(
+            from_exam=ids[1], to_exam=ids[2], days=110, category="enlarging",
+            volume_change_pct=154.2, volume_rc_pct=25.0, mass_change_pct=160.0, mass_rc_pct=27.0,
+        ),
+    ]  # fmt: skip
+    kept.changes = [
+        Change(
+            from_exam=ids[1], to_exam=ids[2], days=110, category="no_detectable_change",
+            volume_change_pct=3.0, volume_rc_pct=38.0,
+        )
+    ]  # fmt: skip
+    out, _ = table(report_of(days, [grown, kept, once]), tmp_path, capsys)
+    lines = out.splitlines()
+    row = {line[:2]: k for k, line in enumerate(lines) if line[:2] in ("L1", "L2", "L3")}
+    below = lines[row["L1"] + 1]
+    assert "day 90 to 200" in below
+    assert "+154 %" in below
+    assert "RC 25 %" in below
+    assert "no detectable change (RC 38 %)" in lines[row["L2"] + 1]
+    assert "day" not in lines[row["L3"] + 1]

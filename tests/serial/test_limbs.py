@@ -185,6 +185,35 @@ def test_a_bone_that_is_gone_is_rejected_and_nothing_near_it_carried():
     assert gained.covers(places(trunk)).mean() > 0.95
 
 
+@pytest.mark.parametrize("bend", [None, (0, 20, 10)])
+@pytest.mark.parametrize("called", ["new", "old"])
+def test_bone_that_one_exam_calls_ossification_is_no_bone_of_its_own(bend, called):
+    """Half of the head and its socket are lost to the skeleton of one exam."""
+    limb = np.eye(4) if bend is None else turn(bend)
+    truth = BODY @ limb
+
+    def lost(volume, bone, motion):
+        points = volume.grid.to_lps_mm(np.indices(SIZE).reshape(3, -1).T)
+        home = apply(np.linalg.inv(motion), points).reshape(*SIZE, 3)
+        gone = bone.array & (home[..., 0] > 36) & (home[..., 2] > -8)
+        return Mask(bone.array & ~gone, bone.grid), [Mask(gone.astype(np.uint16), bone.grid)]
+
+    volume, bone = still()
+    moved, moved_bone = scan(BODY, limb, seed=3)
+    unsure = {}
+    if called == "old":
+        bone, unsure["fixed_unsure"] = lost(volume, bone, np.eye(4))
+    else:
+        moved_bone, unsure["moving_unsure"] = lost(moved, moved_bone, truth)
+    found = register(volume, bone, moved, moved_bone, **unsure)
+    assert [p.accepted for p in found.parts] == [True] * (1 if bend is None else 2)
+    low = places(femur)[places(femur)[:, 2] < -40]
+    error = np.linalg.norm(found.carry(low) - apply(truth, low), axis=1)
+    assert np.percentile(error, 95) <= 2.5
+    # Unsaid, it is bone that went nowhere.
+    assert not all(p.accepted for p in register(volume, bone, moved, moved_bone).parts)
+
+
 @pytest.mark.parametrize(
     "options",
     [{"scale": 1.04}, {"scale": 0.96}, {"flip": True}],
