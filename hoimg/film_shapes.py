@@ -27,7 +27,7 @@ class FilmOutline:
             (1.4826 times the median deviation, after a blur of 1 mm, less the mean over 10 mm);
             also of an outline that was refused. None when nothing could be tried.
         reason: Why there is none: ``film_contrast_below_noise``, ``region_outside_field``,
-            ``region_leaves_no_background``; None when there is one.
+            ``region_leaves_no_background``, ``region_too_large``; None when there is one.
         flags: ``touches_fov``, ``overlaps_cortex`` (an edge of native bone runs through it),
             ``region_too_tight`` (the outline lies on the region's border).
         edge_cost: Mean cost of the outline, 0.05 on a perfect edge, 1.05 on none.

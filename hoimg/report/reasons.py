@@ -126,6 +126,7 @@ FLAGS: dict[str, str] = {
     "region_across_exposures": "not measured: the region reaches over two exposures of one plate",
     "region_outside_field": "the region lies outside of the exposed field",
     "region_leaves_no_background": "the region leaves too little around it to compare with",
+    "region_too_large": "the region is larger than any lesion: draw it closer",
     "region_beyond_film": "the region reaches beyond the film",
     "region_suggested": "nobody gave this region: the settings let suggestions count",
     "region_too_tight": "the outline lies on the region's border: the true size may be larger",

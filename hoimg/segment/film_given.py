@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from hoimg.film_shapes import FilmOutline
 from hoimg.image import Radiograph
 from hoimg.segment.film_background import fill_smoothly, local_noise
-from hoimg.segment.film_outline import PAST_BLUR_MM
-from hoimg.segment.film_working import to_film, work_on
+from hoimg.segment.film_outline import NO_BACKGROUND, OUTSIDE_FIELD, PAST_BLUR_MM, TOO_LARGE
+from hoimg.segment.film_working import to_film, too_large, work_on
 from hoimg.settings.film import FilmSettings
 
 
@@ -29,19 +29,21 @@ def outline_given(
         settings: Thresholds.
 
     Returns:
-        The outline; with a reason and without ``inside_yx`` where nothing of it was exposed, or
-        nothing is left around it to compare with.
+        The outline; with a reason and without ``inside_yx`` where nothing of it was exposed,
+        nothing is left around it to compare with, or it is larger than any lesion.
 
     Raises:
         ValueError: when it has another shape than the film.
     """
     if inside_yx.shape != film.pixels.shape:
         raise ValueError(f"outline {inside_yx.shape} does not fit film {film.pixels.shape}")
+    if too_large(film, inside_yx, settings):
+        return FilmOutline(inside_yx, None, None, None, TOO_LARGE)
     work = work_on(film, inside_yx, settings)
     if work is None:
-        return FilmOutline(inside_yx, None, None, None, "region_outside_field")
+        return FilmOutline(inside_yx, None, None, None, OUTSIDE_FIELD)
     if not work.has_background:
-        return FilmOutline(inside_yx, None, None, None, "region_leaves_no_background")
+        return FilmOutline(inside_yx, None, None, None, NO_BACKGROUND)
     background = fill_smoothly(work.values, work.region, PAST_BLUR_MM / work.spacing_mm)
     noise = local_noise(work.values, work.region, work.valid, work.spacing_mm)
     signal = float((work.values - background)[work.region].mean())

@@ -97,9 +97,12 @@ def laid_on(
     laid = _laid(moving, fixed, whole)
     covered = _laid(_image(other_body, step_mm), fixed, whole) > 0.99
     both = body & covered
-    if both.sum() < 100 or values[both].std() == 0 or laid[both].std() == 0:
+    if both.sum() < 100:
         return None
-    agreement = float(np.corrcoef(values[both], laid[both])[0, 1])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        agreement = float(np.corrcoef(values[both], laid[both])[0, 1])
+    if not np.isfinite(agreement):  # one of them is the same everywhere
+        return None
     return LaidFilm(laid, covered, agreement)
 
 

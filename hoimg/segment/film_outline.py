@@ -18,7 +18,7 @@ from hoimg.image import Radiograph
 from hoimg.segment.film_background import fill_smoothly, local_noise, steps_across
 from hoimg.segment.film_cut import cheapest_region, cheapest_regions, link_costs, mean_cost
 from hoimg.segment.film_native import NativeEdges, native_edges, without_native
-from hoimg.segment.film_working import BLUR_SIGMA_MM, Working, to_film, work_on
+from hoimg.segment.film_working import BLUR_SIGMA_MM, Working, to_film, too_large, work_on
 from hoimg.settings.film import FilmSettings
 
 Floats = NDArray[np.float64]
@@ -26,6 +26,7 @@ Bools = NDArray[np.bool_]
 
 BELOW_NOISE = "film_contrast_below_noise"
 OUTSIDE_FIELD = "region_outside_field"
+TOO_LARGE = "region_too_large"
 NO_BACKGROUND = "region_leaves_no_background"
 
 EDGE_SIGMA_MM = 0.4
@@ -78,6 +79,8 @@ def outline_in_region(
     """
     if region_yx.shape != film.pixels.shape:
         raise ValueError(f"region {region_yx.shape} does not fit film {film.pixels.shape}")
+    if too_large(film, region_yx, settings):
+        return FilmOutline(region_yx, None, None, None, TOO_LARGE)
     work = work_on(film, region_yx, settings)
     if work is None:
         return FilmOutline(region_yx, None, None, None, OUTSIDE_FIELD)
