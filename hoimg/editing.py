@@ -11,6 +11,7 @@ from hoimg.results import Finding
 
 if TYPE_CHECKING:
     from hoimg.film_regions import FilmRegion
+    from hoimg.hip_marks import GivenHip
     from hoimg.image import CTVolume
     from hoimg.segment import Segmentation
     from hoimg.settings import Settings
@@ -50,8 +51,8 @@ def check_no_edits(edits: Sequence[Edit]) -> None:
         )
 
 
-def strangers(edits: Sequence[Edit | FilmRegion]) -> list[Finding]:
-    """That some corrections, or regions on films, speak of exams which are not here."""
+def strangers(edits: Sequence[Edit | FilmRegion | GivenHip]) -> list[Finding]:
+    """That some corrections, regions or landmarks speak of exams which are not here."""
     if not edits:
         return []
     return [
@@ -74,10 +75,5 @@ def all_edits(edits: Edits, strange: Sequence[Edit], done: Iterable[Edit]) -> Ed
         done: Those that were applied.
     """
     known = {(e.exam_id, e.action, e.point_lps_mm): e for e in done}
-    return Edits(
-        edits=(
-            *(known.get((e.exam_id, e.action, e.point_lps_mm), e) for e in edits.edits),
-            *strange,
-        ),
-        regions=edits.regions,
-    )
+    told = (known.get((e.exam_id, e.action, e.point_lps_mm), e) for e in edits.edits)
+    return edits.model_copy(update={"edits": (*told, *strange)})

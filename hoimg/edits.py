@@ -18,7 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from hoimg.errors import UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from hoimg.film_regions import FilmRegion
+    from hoimg.hip_marks import GivenHip
 
 EDITS_VERSION = "1.0.0"
 MAX_BYTES = 16 * 2**20
@@ -89,12 +93,36 @@ class FilmRegionEdit(_Model):
     date: Date | None = None
 
 
+class LandmarkEdit(_Model):
+    """The landmarks of one hip on one film, by which its gap is measured and graded."""
+
+    side: Literal["right", "left"] | None = Field(
+        default=None, description="The patient's; null: that which the film states."
+    )
+    head: tuple[float, float, float] | None = Field(
+        default=None, description="X, Y of the femoral head's middle, and its radius."
+    )
+    pelvis: tuple[tuple[float, float], ...] | None = Field(
+        default=None, description="X, Y of the corners of its outline; with femur, or neither."
+    )
+    femur: tuple[tuple[float, float], ...] | None = None
+    unit: Literal["px", "mm"] = "px"
+    exam_id: str | None = None
+    sop_instance_uid: str | None = Field(
+        default=None, description="The film's; where both are given, this one decides."
+    )
+    note: str = ""
+    reader: str | None = None
+    date: Date | None = None
+
+
 class Edits(_Model):
     """The whole of ``edits.json``."""
 
     schema_version: str = EDITS_VERSION
     edits: tuple[Edit, ...] = ()
     regions: tuple[FilmRegionEdit, ...] = Field(default=(), description="On films.")
+    landmarks: tuple[LandmarkEdit, ...] = Field(default=(), description="Of hips on films.")
 
     @property
     def film_regions(self) -> tuple[FilmRegion, ...]:
@@ -104,6 +132,15 @@ class Edits(_Model):
             UsageError: one has no area, no shape or two, or a label that is none.
         """
         return tuple(_film_region(r, k) for k, r in enumerate(self.regions, start=1))
+
+    @property
+    def hips(self) -> tuple[GivenHip, ...]:
+        """The landmarks of hips on films, ready to be placed.
+
+        Raises:
+            UsageError: they are none.
+        """
+        return tuple(_hip(h, k) for k, h in enumerate(self.landmarks, start=1))
 
     def text(self) -> str:
         """As it is written: names in the model's order, a line break at the end."""
@@ -164,7 +201,7 @@ def given_edits(
         found.append(_edit_of("include", text, series_uid))
     for text in exclude:
         found.append(_edit_of("exclude", text, series_uid))
-    return Edits(edits=tuple(found), regions=() if edits is None else edits.regions)
+    return (edits or Edits()).model_copy(update={"edits": tuple(found)})
 
 
 def for_exams(edits: Edits, series: Mapping[str, str]) -> tuple[Edits, list[Edit]]:
@@ -204,7 +241,7 @@ def for_exams(edits: Edits, series: Mapping[str, str]) -> tuple[Edits, list[Edit
         placed.setdefault(
             (exam_id, edit.action, edit.point_lps_mm), edit.model_copy(update=changed)
         )
-    return Edits(edits=tuple(placed.values()), regions=edits.regions), strange
+    return edits.model_copy(update={"edits": tuple(placed.values())}), strange
 
 
 def point_words(point_lps_mm: Point, exam_id: str | None = None) -> str:
@@ -229,6 +266,25 @@ def _film_region(region: FilmRegionEdit, number: int) -> FilmRegion:
         source=source,
         label=region.label,
         film=region.sop_instance_uid or region.exam_id,
+    )
+
+
+def _hip(hip: LandmarkEdit, number: int) -> GivenHip:
+    import numpy as np
+
+    from hoimg.hip_marks import GivenHip
+
+    def outline(points: tuple[tuple[float, float], ...] | None) -> NDArray[np.float64] | None:
+        return None if points is None else np.array(points, dtype=np.float64).reshape(-1, 2)
+
+    return GivenHip(
+        f"landmarks {number} of edits.json",
+        hip.side,
+        hip.sop_instance_uid or hip.exam_id,
+        hip.head,
+        outline(hip.pelvis),
+        outline(hip.femur),
+        hip.unit,
     )
 
 

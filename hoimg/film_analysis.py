@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,19 +12,40 @@ from numpy.typing import NDArray
 
 from hoimg.film_regions import PlacedRegion
 from hoimg.image import Radiograph
-from hoimg.results import Film, FilmImages, Finding, Observation
+from hoimg.results import (
+    Film,
+    FilmImages,
+    Finding,
+    Observation,
+    Outline,
+    OutlineOnFilm,
+    Suggestion,
+)
 from hoimg.settings import Settings
 
 if TYPE_CHECKING:
     from hoimg.dicom import Exam
+    from hoimg.film_shapes import FilmOutline
     from hoimg.measure.film import FilmMeasurement
-    from hoimg.segment.film_outline import FilmOutline
 
 NO_VOLUME = "film_gives_no_volume"
 """Flag of every measured lesion on a film: volume, HU and mass are null for this reason."""
 LOOKS_INVERTED = "film_looks_inverted"
 ACROSS = "region_across_exposures"
 NO_REGION = "no_region_given"
+
+
+@dataclass(frozen=True)
+class KeptOutline:
+    """What a report keeps of an outline beside its pixels.
+
+    Attributes:
+        flags: Of region, film and outline; those of measuring come anew.
+        facts: What its measures rest on.
+    """
+
+    flags: tuple[str, ...]
+    facts: OutlineOnFilm
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +60,8 @@ class FilmAnalysis:
             label; areas are measured on each whole outline.
         observations: By label.
         findings: What the pixels showed, and that no region was given.
+        kept: By label, what is known of each outline beside its pixels, and what is said of it.
+        suggestions: Places for a reader to look at.
     """
 
     exam: Exam
@@ -47,6 +70,24 @@ class FilmAnalysis:
     labels_yx: NDArray[np.uint16]
     observations: Mapping[int, Observation]
     findings: tuple[Finding, ...] = ()
+    kept: Mapping[int, KeptOutline] = field(default_factory=dict)
+    suggestions: tuple[Suggestion, ...] = ()
+
+    @property
+    def outlines(self) -> list[Outline]:
+        """Every outline, by label: what it takes to measure it again."""
+        from hoimg.outlines import fingerprints
+
+        seen = fingerprints(self.labels_yx)
+        return [
+            Outline(
+                label=label,
+                flags=list(self.kept[label].flags),
+                sha256=seen.get(label, ""),
+                on_film=self.kept[label].facts,
+            )
+            for label in sorted(self.kept)
+        ]
 
     @property
     def images(self) -> FilmImages:
@@ -105,9 +146,9 @@ def with_regions(
     doubtful = any(f.code == "polarity_doubtful" for f in exam.findings)
     gap = exposure_gap(film) if any(f.code == "two_exposures" for f in analysis.findings) else None
     labels = analysis.labels_yx.copy()
-    observations = dict(analysis.observations)
+    observations, kept = dict(analysis.observations), dict(analysis.kept)
     for region in regions:
-        own = _own_exposure(film, region.region_yx, gap)
+        own = own_exposure(film, region.region_yx, gap)
         flags = [*region.flags, *(["polarity_doubtful"] if doubtful else [])]
         if exam.film.burned_in:
             flags.append("burned_in_text")
@@ -115,14 +156,18 @@ def with_regions(
             why = LOOKS_INVERTED if inverted else ACROSS
             observations[region.label] = _unmeasured(exam, film, region, (why, *flags))
             continue
-        observations[region.label], inside = _measured(exam, own, region, flags, settings)
-        if inside is not None:
-            labels[inside & (labels == 0)] = region.label
+        seen, outline = _measured(exam, own, region, flags, settings)
+        observations[region.label] = seen
+        if outline.inside_yx is not None:
+            covered = outline.inside_yx & (labels != 0)
+            labels[outline.inside_yx & (labels == 0)] = region.label
+            kept[region.label] = kept_of(outline, covered, flags)
     return replace(
         analysis,
         regions=(*analysis.regions, *regions),
         labels_yx=labels,
         observations=observations,
+        kept=kept,
         findings=tuple(f for f in analysis.findings if not regions or f.code != NO_REGION),
     )
 
@@ -148,13 +193,20 @@ def film_of(exam: Exam) -> Film:
         mirrored=film.mirrored,
         polarity_source=film.polarity_source,
         burned_in=film.burned_in,
+        same_exposure=list(film.left_out),
     )
 
 
-def _own_exposure(
+def own_exposure(
     film: Radiograph, region_yx: NDArray[np.bool_], gap: tuple[int, int, int] | None
 ) -> Radiograph | None:
-    """The film with all but the region's own exposure made invalid; None where it is over both."""
+    """The film with all but the region's own exposure made invalid; None where it is over both.
+
+    Args:
+        film: With one exposure or two.
+        region_yx: A region, or an outline.
+        gap: Of :func:`hoimg.dicom.film_checks.exposure_gap`; None for one exposure.
+    """
     if gap is None:
         return film
     axis, first, last = gap
@@ -172,7 +224,7 @@ def _own_exposure(
 
 def _measured(
     exam: Exam, film: Radiograph, region: PlacedRegion, flags: Sequence[str], settings: Settings
-) -> tuple[Observation, NDArray[np.bool_] | None]:
+) -> tuple[Observation, FilmOutline]:
     from hoimg.measure.film import measure_on_film
     from hoimg.segment.film_outline import outline_in_region
 
@@ -180,10 +232,33 @@ def _measured(
     if outline.inside_yx is None:
         why = outline.reason or "film_outline_failed"
         said = _unmeasured(exam, film, region, (why, *flags, *outline.flags))
-        return said.model_copy(update={"contrast_to_noise": _finite(outline)}), None
+        return said.model_copy(update={"contrast_to_noise": _finite(outline)}), outline
     made = measure_on_film(film, outline, settings.film)
-    seen = _observation(exam, region, made, (*flags, *outline.flags))
-    return seen.model_copy(update={"contrast_to_noise": _finite(outline)}), outline.inside_yx
+    outline = replace(outline, excess=made.excess)
+    return observation_of(exam, region.label, outline, made, flags), outline
+
+
+def kept_of(
+    outline: FilmOutline, covered_yx: NDArray[np.bool_], flags: Sequence[str]
+) -> KeptOutline:
+    """What is kept of an outline.
+
+    Args:
+        outline: As measured.
+        covered_yx: The part of it that is of another label in the label map.
+        flags: What else is said of it.
+    """
+    assert outline.excess is not None
+    ends = np.flatnonzero(np.diff(np.pad(covered_yx.ravel().astype(np.int8), 1)))
+    facts = OutlineOnFilm(
+        contrast_to_noise=_finite(outline),
+        excess=outline.excess,
+        edge_cost=outline.edge_cost,
+        area_span=outline.area_span,
+        length_span=outline.length_span,
+        covered=[(int(a), int(b - a)) for a, b in zip(ends[::2], ends[1::2], strict=True)],
+    )
+    return KeptOutline(tuple(dict.fromkeys((*flags, *outline.flags))), facts)
 
 
 def _finite(outline: FilmOutline) -> float | None:
@@ -192,15 +267,24 @@ def _finite(outline: FilmOutline) -> float | None:
     return ratio if ratio is not None and math.isfinite(ratio) else None
 
 
-def _observation(
-    exam: Exam, region: PlacedRegion, made: FilmMeasurement, flags: Sequence[str]
+def observation_of(
+    exam: Exam, label: int, outline: FilmOutline, made: FilmMeasurement, flags: Sequence[str]
 ) -> Observation:
-    told = tuple(dict.fromkeys((*flags, *made.flags, NO_VOLUME)))
+    """The numbers of a lesion on a film as results.
+
+    Args:
+        exam: The film.
+        label: Of lesion and region.
+        outline: Of the lesion.
+        made: Its measures.
+        flags: What else is said of region and film.
+    """
+    told = tuple(dict.fromkeys((*flags, *outline.flags, *made.flags, NO_VOLUME)))
     return Observation(
         exam_id=exam.exam_id,
         status="measured",
-        label=region.label,
-        region_label=region.label,
+        label=label,
+        region_label=label,
         area_mm2=made.area_mm2,
         area_ci95_mm2=made.area_ci95_mm2,
         area_px2=made.area_px2,
@@ -214,6 +298,7 @@ def _observation(
         edge_ratio_ci95=made.edge_ratio_ci95,
         density_index=made.density_index,
         density_index_ci95=made.density_index_ci95,
+        contrast_to_noise=_finite(outline),
         spacing_source=made.spacing_source,
         touches_fov="touches_fov" in told,
         flags=list(told),

@@ -13,7 +13,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,14 @@ _WORDS = re.compile(
 _NAMED_FILE = re.compile(r"(?P<film>day\d{4,}_[a-z0-9]*_[0-9a-f]{6,64}|\d+(?:\.\d+)+):(?P<path>.+)")
 
 Unit = Literal["px", "mm"]
+
+
+class _NamesFilm(Protocol):
+    @property
+    def film(self) -> str | None: ...
+
+
+NamesFilm = TypeVar("NamesFilm", bound=_NamesFilm)
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,25 +195,41 @@ def place_regions(
             without any pixel of the film; ``region_no_scale``: millimetres on a film without a
             pixel size.
     """
-    if not any(e.series.series_uid == series_uid for e in films):
-        series_uid = None  # it names a CT
     found: dict[str, list[FilmRegion]] = {}
     for region in regions:
-        found.setdefault(_film_of(region, films, series_uid).exam_id, []).append(region)
+        exam = film_named(region.film, region.source, films, series_uid, region.frame)
+        found.setdefault(exam.exam_id, []).append(region)
     by_id = {e.exam_id: e for e in films}
     return {e: _numbered(by_id[e], found[e]) for e in by_id if e in found}
 
 
 def split_by_film(
-    regions: Sequence[FilmRegion], films: Sequence[Exam]
-) -> tuple[list[FilmRegion], list[FilmRegion]]:
-    """The regions that may speak of these films, and those that name another one."""
-    here: list[FilmRegion] = []
-    elsewhere: list[FilmRegion] = []
-    for region in regions:
-        known = region.film is None or any(_is(region.film, e) for e in films)
-        (here if known else elsewhere).append(region)
+    given: Sequence[NamesFilm], films: Sequence[Exam]
+) -> tuple[list[NamesFilm], list[NamesFilm]]:
+    """What may speak of these films (regions, landmarks), and what names another one."""
+    here: list[NamesFilm] = []
+    elsewhere: list[NamesFilm] = []
+    for one in given:
+        known = one.film is None or any(_is(one.film, e) for e in films)
+        (here if known else elsewhere).append(one)
     return here, elsewhere
+
+
+def scale_of(exam: Exam, unit: Unit, source: str) -> tuple[float, float]:
+    """What a row and a column of a film measure in a unit.
+
+    Raises:
+        InputRefused: ``region_no_scale``: millimetres on a film without a pixel size.
+    """
+    assert exam.film is not None
+    if unit == "px":
+        return (1.0, 1.0)
+    if exam.film.spacing_yx_mm is None:
+        raise InputRefused(
+            f"{source}: {exam.exam_id} states no pixel size that can be trusted; give it in pixels",
+            "region_no_scale",
+        )
+    return exam.film.spacing_yx_mm
 
 
 def describe_films(films: Sequence[Exam]) -> str:
@@ -213,37 +237,60 @@ def describe_films(films: Sequence[Exam]) -> str:
     return "; ".join(f"{e.exam_id} ({e.film.summary})" for e in films if e.film is not None)
 
 
-def _film_of(region: FilmRegion, films: Sequence[Exam], series_uid: str | None) -> Exam:
-    """The one film that a region speaks of."""
+def film_named(
+    name: str | None,
+    source: str,
+    films: Sequence[Exam],
+    series_uid: str | None = None,
+    frame: int | None = None,
+) -> Exam:
+    """The one film that a reader speaks of.
+
+    Args:
+        name: exam_id, SOPInstanceUID or SeriesInstanceUID; None when it is not stated.
+        source: Where it was said, for messages.
+        films: Every film of the patient.
+        series_uid: What ``--series`` names, taken where no name is stated; that of a CT says
+            nothing.
+        frame: Frame number from 0; None when it is not stated.
+
+    Raises:
+        UsageError: there is no film, none of that name, or several that fit.
+        InputRefused: ``region_other_film``: a UID that none of the films has.
+    """
     if not films:
-        raise UsageError(f"{region.source}: speaks of a film, and no film is there")
-    name = region.film if region.film is not None else series_uid
+        raise UsageError(f"{source}: speaks of a film, and no film is there")
+    if name is None and any(e.series.series_uid == series_uid for e in films):
+        name = series_uid
     fitting = [
         e
         for e in films
         if (name is None or _is(name, e))
-        and (region.frame is None or (e.film is not None and e.film.frame == region.frame))
+        and (frame is None or (e.film is not None and e.film.frame == frame))
     ]
     if len(fitting) == 1:
         return fitting[0]
     listed = describe_films(fitting or films)
     if fitting:
         raise UsageError(
-            f"{region.source}: there are {len(fitting)} films; name one as FILM:... with one of: "
-            f"{listed}"
+            f"{source}: there are {len(fitting)} films; name one as FILM:... with one of: {listed}"
         )
     if re.fullmatch(r"\d+(\.\d+)+", name or ""):
         raise InputRefused(
-            f"{region.source}: speaks of an image that is none of these films: {listed}",
+            f"{source}: speaks of an image that is none of these films: {listed}",
             "region_other_film",
         )
-    raise UsageError(f"{region.source}: there is no such film; the films are {listed}")
+    raise UsageError(f"{source}: there is no such film; the films are {listed}")
 
 
 def _is(name: str, exam: Exam) -> bool:
-    """Whether a name is that of a film: exam_id, SOP or series instance UID."""
-    sop_uid = "" if exam.film is None else exam.film.sop_uid
-    return name in (exam.exam_id, sop_uid, exam.series.series_uid)
+    """Whether a name is that of a film: exam_id, SOP or series instance UID.
+
+    Or of another image of the same exposure and size, for which it stands.
+    """
+    film = exam.film
+    own = () if film is None else (film.sop_uid, *film.twins)
+    return name in (exam.exam_id, exam.series.series_uid, *own)
 
 
 def _numbered(exam: Exam, regions: Sequence[FilmRegion]) -> list[PlacedRegion]:
@@ -287,15 +334,7 @@ def _on_film(region: FilmRegion, exam: Exam) -> tuple[NDArray[np.bool_], tuple[s
     else:
         from hoimg.dicom.masks.polygon import fill
 
-        scale_yx = (1.0, 1.0)
-        if region.unit == "mm":
-            if film.spacing_yx_mm is None:
-                raise InputRefused(
-                    f"{region.source}: {exam.exam_id} states no pixel size that can be trusted; "
-                    "give the region in pixels",
-                    "region_no_scale",
-                )
-            scale_yx = film.spacing_yx_mm
+        scale_yx = scale_of(exam, region.unit, region.source)
         # Pixel k reaches from k to k + 1, so that its centre lies half a pixel in.
         contours = [c[:, ::-1] / np.array(scale_yx) - 0.5 for c in region.contours_xy]
         inside = fill(contours, *shape)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hoimg.film_analysis import FilmAnalysis, with_regions
 from hoimg.film_regions import PlacedRegion
 from hoimg.film_series import film_on_film, outline_of, same_view
-from hoimg.results import Finding
+from hoimg.results import Finding, Suggestion
 from hoimg.settings import Settings
 
 Bools = NDArray[np.bool_]
@@ -104,27 +104,36 @@ def _tied_or_carried(
         moved = PlacedRegion(label, asked, key_of(one, region), (CARRIED,))
         changed = with_regions(other, [moved], settings)
     else:
-        told = _suggestion(one, region, other, asked)
-        changed = replace(other, findings=(*other.findings, told))
+        told, place = _suggestion(one, region, other, asked)
+        changed = replace(
+            other,
+            findings=(*other.findings, told),
+            suggestions=(*other.suggestions, place),
+        )
     return [changed if k == b else film for k, film in enumerate(films)]
 
 
 def _suggestion(
     one: FilmAnalysis, region: PlacedRegion, other: FilmAnalysis, asked: Bools
-) -> Finding:
+) -> tuple[Finding, Suggestion]:
     """Where a lesion of another film would lie on this one, and how to confirm it."""
     rows, columns = (np.flatnonzero(asked.any(axis=1 - k)) for k in (0, 1))
-    box = f"box:{columns[0]},{rows[0]},{columns[-1] + 1},{rows[-1] + 1}"
+    corners = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+    box = f"box:{','.join(str(v) for v in corners)}"
     named = region.ties is not None and region.ties.startswith("label:")
     label = f"{region.ties.removeprefix('label:')}=" if named and region.ties is not None else ""
-    return Finding(
+    roi = f"{label}{other.exam.exam_id}:{box}"
+    told = Finding(
         code=SUGGESTED,
         level="info",
         message=f"By the bone round it, the lesion in region {region.label} of "
         f"{one.exam.exam_id} would lie here at {box}. It was not measured on this film, because "
         "no region was given on it.",
-        fix=f"Where the film shows it, give --roi {label}{other.exam.exam_id}:{box} (or set "
+        fix=f"Where the film shows it, give --roi {roi} (or set "
         "carried_regions_count in section film).",
+    )
+    return told, Suggestion(
+        box=corners, source="region_on_another_film", from_exam=one.exam.exam_id, roi=roi
     )
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hoimg.image import Mask
 from hoimg.results import Outline
@@ -47,7 +49,7 @@ def outlines_of(lesions: Mask, flags: Mapping[int, Sequence[str]]) -> list[Outli
     """
     return [
         Outline(label=label, flags=list(flags.get(label, ())), sha256=digest)
-        for label, digest in _fingerprints(lesions).items()
+        for label, digest in fingerprints(lesions.array).items()
     ]
 
 
@@ -67,11 +69,15 @@ def redrawn(before: Sequence[Outline], now: Sequence[Outline]) -> Redrawn:
     )
 
 
-def _fingerprints(lesions: Mask) -> dict[int, str]:
-    """Label to SHA-256 of where its box begins, the box's size, and its voxels as bits."""
+def fingerprints(labels: NDArray[Any]) -> dict[int, str]:
+    """Label to SHA-256 of where its box begins, the box's size, and its pixels as bits.
+
+    Args:
+        labels: Label map of a CT or a film, or one mask.
+    """
     from scipy.ndimage import find_objects
 
-    array = lesions.array.astype(np.uint8) if lesions.array.dtype == bool else lesions.array
+    array = labels.astype(np.uint8) if labels.dtype == bool else labels
     found: dict[int, str] = {}
     for label, box in enumerate(find_objects(array), start=1):
         if box is not None:

@@ -15,14 +15,17 @@ from hoimg.edits import Edit, Edits, for_exams
 from hoimg.errors import InputRefused, UsageError
 from hoimg.film_analysis import FilmAnalysis, analyze_film, film_of
 from hoimg.film_follow import film_lesions
+from hoimg.film_hips import HipsOfFilm, hips_of_films
 from hoimg.film_regions import place_regions, split_by_film
+from hoimg.film_suggestions import with_news, with_suggestions
 from hoimg.film_tie import tied_films
 from hoimg.follow import Course, Step, each, followed, hips_of
 from hoimg.guidance import Guidance, place_guidance
+from hoimg.hip_marks import place_marks, with_films_named
 from hoimg.image import CTVolume, Mask
 from hoimg.model_skeleton import model_skeleton
 from hoimg.outlines import GIVEN, outlines_of
-from hoimg.results import Context, Finding, Hip, PatientResult, Report
+from hoimg.results import Context, Finding, PatientResult, Report
 from hoimg.results import Exam as ExamResult
 from hoimg.settings import Settings
 
@@ -160,6 +163,8 @@ def analyze_patient(
         check_no_edits([e for e in corrections.edits if e.exam_id == guided])
     drawn, drawn_elsewhere = split_by_film(corrections.film_regions, films)
     regions = place_regions([*guidance.film_regions, *drawn], films, guidance.series_uid)
+    marked, marked_elsewhere = split_by_film(corrections.hips, films)
+    marks = place_marks(marked, films, guidance.series_uid)
     # Two exams are read at once: together they decode with two processes, not with four.
     children = 1 if len(scans) > 1 else None
     earlier = EarlierScans([e.exam_id for e in scans])
@@ -179,7 +184,9 @@ def analyze_patient(
             earlier.over(exam.exam_id)
 
     def film(exam: Exam) -> FilmAnalysis:
-        return analyze_film(exam, regions.get(exam.exam_id, ()), settings)
+        return with_suggestions(
+            analyze_film(exam, regions.get(exam.exam_id, ()), settings), settings
+        )
 
     unread: dict[str, Finding] = {}
     refusals: dict[str, InputRefused] = {}
@@ -203,7 +210,7 @@ def analyze_patient(
         raise next(refusals[e.exam_id] for e in patient.exams)
     if len(shown) > 1:
         say("films: placed onto each other, lesions compared")
-        shown = tied_films(shown, settings)
+        shown = tied_films(with_news(shown, settings), settings)
     onset_day = None
     if onset is not None and patient.baseline_date is not None:
         onset_day = (onset - patient.baseline_date).days
@@ -236,7 +243,8 @@ def analyze_patient(
     together, doubts, placements = film_lesions(
         shown, course, settings, lesions, {} if names is None else names.by_tracking_uid, used
     )
-    told = [*strangers([*strange, *drawn_elsewhere]), *doubts]
+    on_films = hips_of_films(shown, marks, together, settings)
+    told = [*strangers([*strange, *drawn_elsewhere, *marked_elsewhere]), *doubts]
     every: list[ExamAnalysis | FilmAnalysis] = [*analyses, *shown]
     analysed = {a.exam.exam_id: a for a in every}
     exams = [
@@ -244,7 +252,7 @@ def analyze_patient(
             exam,
             patient,
             analysed.get(exam.exam_id),
-            hips.get(exam.exam_id, []),
+            on_films.get(exam.exam_id) or HipsOfFilm(tuple(hips.get(exam.exam_id, ()))),
             unread,
             told,
         )
@@ -268,7 +276,11 @@ def analyze_patient(
         report,
         images_of(analyses),
         settings.to_toml(),
-        all_edits(corrections, strange, [e for a in analyses for e in a.edits]),
+        with_films_named(
+            all_edits(corrections, strange, [e for a in analyses for e in a.edits]),
+            films,
+            guidance.series_uid,
+        ),
         {a.exam.exam_id: a.images for a in shown},
     )
 
@@ -336,7 +348,7 @@ def _exam_result(
     exam: Exam,
     patient: Patient,
     analysis: ExamAnalysis | FilmAnalysis | None,
-    hips: list[Hip],
+    hips: HipsOfFilm,
     unread: Mapping[str, Finding],
     told: Sequence[Finding],
 ) -> ExamResult:
@@ -347,7 +359,7 @@ def _exam_result(
     acquisition = exam.acquisition
     if isinstance(analysis, FilmAnalysis):
         # A doubt of the header and one of the pixels are two.
-        findings += analysis.findings
+        findings += [*analysis.findings, *hips.findings]
     elif analysis is not None:
         findings += [*analysis.findings, *analysis.segmentation.findings]
         acquisition = analysis.measurements.acquisition
@@ -361,7 +373,8 @@ def _exam_result(
         days_from_baseline=exam.days_from_baseline,
         acquisition=acquisition,
         findings=findings,
-        outlines=list(analysis.outlines) if isinstance(analysis, ExamAnalysis) else [],
-        hips=hips,
+        outlines=[] if analysis is None else list(analysis.outlines),
+        hips=list(hips.hips),
         film=None if exam.film is None else film_of(exam),
+        suggestions=list(analysis.suggestions) if isinstance(analysis, FilmAnalysis) else [],
     )

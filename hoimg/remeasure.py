@@ -12,12 +12,18 @@ import numpy as np
 import hoimg
 from hoimg.analysis import ExamAnalysis, excluded_of, images_of, measured_in, pixels_of
 from hoimg.errors import InputRefused
+from hoimg.film_again import remeasure_film
+from hoimg.film_analysis import FilmAnalysis
+from hoimg.film_follow import film_lesions
+from hoimg.film_hips import NO_LANDMARKS, HipsOfFilm, hips_of_films
+from hoimg.film_regions import split_by_film
 from hoimg.follow import Course, Step, each, followed, hips_of
+from hoimg.hip_marks import place_marks
 from hoimg.image import CTVolume, Mask
 from hoimg.names import labelled
 from hoimg.outlines import GIVEN, Redrawn, outlines_of, redrawn
 from hoimg.results import Exam as ExamResult
-from hoimg.results import Finding, Hip, Outline, PatientResult
+from hoimg.results import Finding, Hip, Lesion, Outline, PatientResult, Report
 from hoimg.segment import Segmentation
 from hoimg.segment.overrule import taken_from
 from hoimg.segment.types import ExcludedRegion
@@ -43,7 +49,7 @@ def remeasure_patient(
 
     Args:
         saved: From :func:`hoimg.report.saved.read_saved`.
-        exams: Every exam of the report that has a label map, from
+        exams: Every exam of the report that has a label map, CT and films, from
             :func:`hoimg.dicom.again.read_again`.
         on_step: Called with a few words when a step starts.
 
@@ -56,13 +62,22 @@ def remeasure_patient(
     from hoimg.serial.totals import totals_of
 
     say = on_step or (lambda _words: None)
-    children = 1 if len(exams) > 1 else None
+    scans = [e for e in exams if e.film is None]
+    children = 1 if len(scans) > 1 else None
 
     def one(exam: Exam) -> ExamAnalysis:
         say(f"{exam.exam_id}: measuring")
         return remeasure_exam(exam, saved, children=children)
 
-    analyses = each(one, exams)
+    def film(exam: Exam) -> tuple[FilmAnalysis, Redrawn]:
+        say(f"{exam.exam_id}: measuring")
+        return remeasure_film(exam, saved)
+
+    analyses = each(one, scans)
+    films = {
+        a.exam.exam_id: (a, r) for a, r in each(film, [e for e in exams if e.film is not None])
+    }
+    shown = [a for a, _ in films.values()]
     before = saved.report
     measured = {a.exam.exam_id: a for a in analyses}
     starts = [e.date - timedelta(e.days_from_baseline) for e in exams if e.date is not None]
@@ -72,30 +87,48 @@ def remeasure_patient(
         min(starts, default=None),
         before.onset_day,
     )
-    unread = [exam.exam_id for exam in before.exams if exam.exam_id not in measured]
+    unread = [e.exam_id for e in before.exams if e.film is None and e.exam_id not in measured]
     settings = saved.settings
     used = [lesion.lesion_id for lesion in before.lesions]
-    lesions, registrations = followed(
-        analyses, course, unread, settings, say, labelled(before), used
+    lesions, registrations = (
+        followed(analyses, course, unread, settings, say, labelled(before), used)
+        if analyses
+        else ([], [])
     )
+    names = {lesion.tracking_uid: lesion.lesion_id for lesion in before.lesions}
+    together, _, placements = film_lesions(shown, course, settings, lesions, names, used)
+    here, _ = split_by_film(saved.edits.hips, [a.exam for a in shown])
+    marks = place_marks(here, [a.exam for a in shown])
+    on_films = hips_of_films(shown, marks, together, settings)
     exams_now = [
         remeasured_exam(exam, analysis, hips_of(analysis, lesions, settings))
         if (analysis := measured.get(exam.exam_id))
+        else remeasured_film(exam, *again, on_films.get(exam.exam_id, HipsOfFilm()), before)
+        if (again := films.get(exam.exam_id))
         else exam
         for exam in before.exams
     ]
+    volumes = [e for e in exams_now if e.film is None]
     report = before.model_copy(
         update={
             "software": f"hoimg {hoimg.__version__}",
             "config_sha256": saved.settings.sha256,
             "exams": exams_now,
-            "lesions": lesions,
-            "totals": totals_of(exams_now, lesions, settings.serial, unread=unread),
+            "lesions": together,
+            "totals": totals_of(volumes, lesions, settings.serial, unread=unread)
+            if volumes
+            else None,
             "excluded": [item for a in analyses for item in excluded_of(a)],
-            "registrations": registrations,
+            "registrations": [*registrations, *placements],
         }
     )
-    return PatientResult(report, images_of(analyses), saved.settings.to_toml(), saved.edits)
+    return PatientResult(
+        report,
+        images_of(analyses),
+        saved.settings.to_toml(),
+        saved.edits,
+        {a.exam.exam_id: a.images for a in shown},
+    )
 
 
 def remeasure_exam(exam: Exam, saved: SavedReport, *, children: int | None = None) -> ExamAnalysis:
@@ -167,12 +200,7 @@ def segmented_before(saved: SavedReport, exam_id: str, volume: CTVolume) -> Segm
         for item in saved.report.excluded
         if item.exam_id == exam_id
     ]
-    names = {
-        seen.label: lesion
-        for lesion in saved.report.lesions
-        for seen in lesion.observations
-        if seen.exam_id == exam_id and seen.label is not None
-    }
+    names = _lesions_of(saved.report, exam_id)
     segmentation = Segmentation(
         lesions=lesions,
         excluded=Mask(saved.excluded(exam_id).array, grid),
@@ -207,6 +235,41 @@ def remeasured_exam(before: ExamResult, analysis: ExamAnalysis, hips: list[Hip])
             "hips": hips,
         }
     )
+
+
+def remeasured_film(
+    before: ExamResult, analysis: FilmAnalysis, changed: Redrawn, hips: HipsOfFilm, report: Report
+) -> ExamResult:
+    """The film's entry in the new report, likewise.
+
+    Args:
+        before: The film in the earlier report.
+        analysis: Of :func:`hoimg.film_again.remeasure_film`.
+        changed: What a reader redrew.
+        hips: Its hips with their grades, and what is said where there are none.
+        report: The earlier report.
+    """
+    names = {k: lesion.lesion_id for k, lesion in _lesions_of(report, before.exam_id).items()}
+    findings = list(before.findings)
+    if [f for f in findings if f.code == NO_LANDMARKS] != list(hips.findings):
+        findings = [*(f for f in findings if f.code != NO_LANDMARKS), *hips.findings]
+    return before.model_copy(
+        update={
+            "findings": [*findings, *_told(changed, names)],
+            "outlines": analysis.outlines,
+            "hips": list(hips.hips),
+        }
+    )
+
+
+def _lesions_of(report: Report, exam_id: str) -> dict[int, Lesion]:
+    """Label to lesion of one exam."""
+    return {
+        seen.label: lesion
+        for lesion in report.lesions
+        for seen in lesion.observations
+        if seen.exam_id == exam_id and seen.label is not None
+    }
 
 
 def _flags(before: Sequence[Outline], changed: Redrawn) -> dict[int, list[str]]:

@@ -25,6 +25,8 @@ from hoimg.results_exam import Outline as Outline
 from hoimg.results_exam import PsfSource as PsfSource
 from hoimg.results_film import Film as Film
 from hoimg.results_film import FilmImages as FilmImages
+from hoimg.results_film import OutlineOnFilm as OutlineOnFilm
+from hoimg.results_film import Suggestion as Suggestion
 from hoimg.results_observation import BoneContact as BoneContact
 from hoimg.results_observation import Observation as Observation
 from hoimg.results_observation import Status as Status

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from hoimg.results_film import Film
+from hoimg.results_film import Film, OutlineOnFilm, Suggestion
 from hoimg.results_over_time import ResultModel
 
 PsfSource = Literal["cortex", "skin", "slice_thickness", "usual"]
@@ -104,11 +104,18 @@ class Outline(ResultModel):
     flags: list[str] = Field(
         default_factory=list, description="What segmentation says of it; observations repeat it."
     )
-    sha256: str = Field(description="Of its voxels: whether it was redrawn since shows by it.")
+    sha256: str = Field(
+        description="Of its voxels: whether it was redrawn since shows by it. Empty: on a film "
+        "other outlines cover it wholly."
+    )
+    on_film: OutlineOnFilm | None = Field(default=None, description="Of a film's; null on CT.")
 
 
 class Hip(ResultModel):
-    """One hip that lesions of an exam lie about. Grades are equivalents on CT, not on a film."""
+    """One hip that lesions of an exam lie about. On CT grades are equivalents of those on films.
+
+    On a film all is of shadows: joined and bridged are apparent, the gap is that of the projection.
+    """
 
     side: Literal["left", "right"] = Field(description="The patient's side.")
     labels: list[int] = Field(
@@ -122,7 +129,8 @@ class Hip(ResultModel):
     gap_mm: float | None = Field(
         default=None,
         description="Least distance between opposing bone surfaces, ossification included and the "
-        "joint's own surfaces left out, mm; 0 where ossification joins both sides.",
+        "joint's own surfaces left out, mm; 0 where ossification joins both sides. On a film in mm "
+        "of its spacing_source; at the detector it is longer than in the patient.",
     )
     gap_ci95_mm: tuple[float, float] | None = None
     gap_ends_lps_mm: tuple[tuple[float, float, float], tuple[float, float, float]] | None = Field(
@@ -149,6 +157,38 @@ class Hip(ResultModel):
         description="Mavrogenis-equivalent (CT), site alone; its letter (a spinal cord, b brain "
         "injury) is clinical and is not given.",
     )
+    plane: Literal["frontal", "lateral"] | None = Field(
+        default=None, description="Of the film; this and what follows is null on CT."
+    )
+    overlying: list[int] = Field(
+        default_factory=list,
+        description="Of labels: within a bone's shadow all round, so that the film does not show "
+        "whether they are one with it.",
+    )
+    gap_px: float | None = Field(
+        default=None, description="The gap in pixels along rows; 0: apparently bridged."
+    )
+    gap_ends_yx: tuple[tuple[float, float], tuple[float, float]] | None = Field(
+        default=None,
+        description="Where it was measured, row and column of pixels whose centres are whole "
+        "numbers: pelvic side, femoral side.",
+    )
+    largest_island_mm: float | None = None
+    head_centre_yx: tuple[float, float] | None = Field(default=None, description="Likewise.")
+    head_radius_px: float | None = Field(default=None, description="Along columns.")
+    landmarks: Literal["given", "found"] | None = None
+    brooker: Literal["0", "I", "II", "borderline II/III", "III", "IV (apparent)"] | None = Field(
+        default=None, description="From a frontal film."
+    )
+    della_valle: Literal["A", "B", "borderline B/C", "C"] | None = Field(
+        default=None, description="From a frontal film."
+    )
+    biplanar: Literal["1", "borderline 1/2", "2"] | None = Field(
+        default=None, description="From a frontal and a lateral film of one day."
+    )
+    lateral_exam: str | None = Field(
+        default=None, description="The lateral film that biplanar takes, an exam_id."
+    )
     flags: list[str] = Field(default_factory=list)
 
 
@@ -166,6 +206,11 @@ class Exam(ResultModel):
     excluded_labelmap: str | None = Field(
         default=None, description="Path relative to the report folder."
     )
+    regions: str | None = Field(
+        default=None,
+        description="Path relative to the report folder of a film's map of the regions that were "
+        "given; null without any.",
+    )
     anatomy: str | None = Field(
         default=None,
         description="Path relative to the report folder of the map of body (bit 1), native "
@@ -176,3 +221,7 @@ class Exam(ResultModel):
         default_factory=list, description="Hips that a lesion lies about; none is looked for else."
     )
     film: Film | None = Field(default=None, description="Of a radiograph; null for a CT.")
+    suggestions: list[Suggestion] = Field(
+        default_factory=list,
+        description="On a film: for a reader to confirm; not among the lesions.",
+    )

@@ -44,6 +44,47 @@ class Film(ResultModel):
     mirrored: bool = Field(description="Larger stored values attenuate less; reading turned them.")
     polarity_source: str = Field(description="The tag that decided it.")
     burned_in: bool | None = Field(default=None, description="Text in the pixels, as stated.")
+    same_exposure: list[str] = Field(
+        default_factory=list,
+        description="SOP instance UIDs of other images of the same exposure, which were left out.",
+    )
+
+
+class Suggestion(ResultModel):
+    """A place on a film that a reader may look at: no lesion, measured nowhere, in no total."""
+
+    box: tuple[int, int, int, int] = Field(
+        description="X0, Y0, X1, Y1 in pixels from the film's upper left corner."
+    )
+    source: Literal["other_side", "earlier_film", "region_on_another_film"] = Field(
+        description="What it stands out against, or where the region was given that was carried."
+    )
+    from_exam: str | None = Field(
+        default=None, description="That other film; null for the other side of the same."
+    )
+    score: float | None = Field(
+        default=None, description="By how many spreads of its neighbourhood it stands out."
+    )
+    roi: str = Field(description="What --roi takes to have it outlined and measured.")
+
+
+class OutlineOnFilm(ResultModel):
+    """What is known of an outline on a film beside its pixels: with it, it is measured again."""
+
+    contrast_to_noise: float | None = None
+    excess: float = Field(description="Mean of film less background inside, film units.")
+    edge_cost: float | None = Field(
+        default=None, description="Mean cost of the outline, 0.05 on a perfect edge, 1.05 on none."
+    )
+    area_span: tuple[float, float] = Field(
+        default=(1.0, 1.0), description="Areas of outlines that fit nearly as well, over its own."
+    )
+    length_span: tuple[float, float] = Field(default=(1.0, 1.0), description="Lengths likewise.")
+    covered: list[tuple[int, int]] = Field(
+        default_factory=list,
+        description="Pixels of it that are of a lower label in the label map, as runs (first "
+        "pixel, number of pixels), counted along the rows from 0.",
+    )
 
 
 @dataclass(frozen=True, eq=False)

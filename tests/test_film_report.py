@@ -93,8 +93,6 @@ def test_the_files_of_a_film_report(
     assert "projected area" in told
     assert "mm at detector, uncorrected" in told
     assert "volume" not in told.split("The rules")[0].split("What was measured")[1].split("[")[0]
-    assert run(["measure", str(folder), str(tmp_path / "in"), "-o", str(tmp_path / "m")]) == 2
-    assert "films" in capsys.readouterr().err
 
 
 def test_without_a_region_nothing_is_called_and_the_report_says_how(

@@ -66,6 +66,7 @@ def explain_lines(report: Report, lesion_id: str) -> list[str]:
         f"  {_observation(o, days) if films.get(o.exam_id) is None else _on_film(o, days, films)}"
         for o in found.observations
     ]
+    lines += _hips(report, found)
     lines += _placed(report, found, days)
     if found.changes:
         lines += ["", "What changed (RC: repeatability, smaller changes may be noise)"]
@@ -81,6 +82,18 @@ def explain_lines(report: Report, lesion_id: str) -> list[str]:
         lines += [f"  {line}" for line in told]
     lines += ["", *_conclusion(found), "", report.statement]
     return lines
+
+
+def _hips(report: Report, lesion: Lesion) -> list[str]:
+    """The hips that the lesion lies about, with their grades."""
+    from hoimg.report.hip_view import hip_line
+
+    about = [
+        (exam, hip) for exam in report.exams for hip in exam.hips if lesion.lesion_id in hip.lesions
+    ]
+    if not about:
+        return []
+    return ["", "The hip it lies about", *(f"  {hip_line(exam, hip)}" for exam, hip in about)]
 
 
 def _placed(report: Report, lesion: Lesion, days: dict[str, int]) -> list[str]:

@@ -43,7 +43,9 @@ def print_tables(inventory: Inventory, patients: Mapping[str, Patient]) -> None:
                     out.print(f"{exam_id}: {reason}")
         for exam in patients[key].radiographs if key in patients else ():
             assert exam.film is not None
-            out.print(f"{exam.exam_id}: {exam.film.summary}")
+            more = len(exam.film.left_out)
+            twins = f"; stands for {more} more image(s) of the same exposure" if more else ""
+            out.print(f"{exam.exam_id}: {exam.film.summary}{twins}")
         notes = patients[key].findings if key in patients else ()
         notes = notes or inventory.patient_findings.get(key, ())
         own = [f for members in studies.values() for s in members for f in s.findings]

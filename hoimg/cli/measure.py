@@ -31,7 +31,7 @@ def measure(
     With untouched label maps the new report is the old one. Where you redrew lesions.nii.gz of an
     exam (same voxels, one value per lesion), your outlines are measured as they are: a value that
     you kept is the same lesion, a new value a new one, and a value that you removed is a lesion
-    not seen there. Settings are those of the report.
+    not seen there (on a film: not looked for there). Settings are those of the report.
 
     Examples:
 
@@ -55,14 +55,15 @@ def measure(
         raise UsageError(
             f"{output}: is the report that is measured again; name another folder with -o"
         )
-    if not saved.measured:
+    wanted = [e for e in saved.report.exams if e.labelmap is not None]
+    if not wanted:
         raise UsageError(f"{saved.folder}: no exam of this report has a label map to measure")
     grids = {exam.exam_id: saved.grid(exam.exam_id) for exam in saved.measured}
     # What archives hold stays until the command ends: pixels are read last.
     sources = ctx.with_resource(open_sources(named_paths(paths), saved.settings))
     with console.progress("Reading") as step:
         step("headers")
-        exams = read_again(sources, saved.measured, grids, saved.settings)
+        exams = read_again(sources, wanted, grids, saved.settings)
     count = len(exams)
     with console.progress(f"Measuring {count} exam(s)", total=2 * count - 1) as step:
         result = remeasure_patient(saved, exams, on_step=step)
@@ -76,6 +77,10 @@ def measure(
         page = write_report(result, output)
     print_table(result, page, console)
     for before, exam in zip(saved.report.exams, result.report.exams, strict=True):
-        # Measuring adds its findings to the end; those of earlier times were told then.
-        for finding in exam.findings[len(before.findings) :]:
+        # Those of earlier times were told then; the same words may be new again.
+        new = list(exam.findings)
+        for finding in before.findings:
+            if finding in new:
+                new.remove(finding)
+        for finding in new:
             console.say(f"{exam.exam_id}: {finding.message}")

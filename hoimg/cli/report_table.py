@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def print_table(result: PatientResult, page: Path, console: Console) -> None:
     """The answer per lesion on standard output, and where the report lies."""
     from hoimg.report.change_words import change_words
-    from hoimg.report.film_view import area_words
+    from hoimg.report.film_view import area_words, suggestion_words
+    from hoimg.report.hip_view import hip_line
 
     report = result.report
     films = {e.exam_id: e.film for e in report.exams}
@@ -45,10 +46,18 @@ def print_table(result: PatientResult, page: Path, console: Console) -> None:
             change = lesion.changes[-1]
             span = f"day {days[change.from_exam]} to {days[change.to_exam]}"
             print(f"{'':8}{span}: {change_words(change)}")
+    for exam, hip in [(e, h) for e in report.exams for h in e.hips]:
+        print(f"Hip: {hip_line(exam, hip)}")
     bare = [e.exam_id for e in report.exams if any(f.code == NO_REGION for f in e.findings)]
     if bare:
         print(f"No region was given, so none was called, on {len(bare)} film(s): {', '.join(bare)}")
         print(f"  To give one: --roi {bare[0]}:box:X0,Y0,X1,Y1 (pixels; more in --help)")
+    places = [(e, s) for e in report.exams for s in e.suggestions]
+    if places:
+        print(f"Suggested, to be confirmed by a reader, not findings: {len(places)} place(s)")
+    for exam, place in places:
+        why = suggestion_words(place, report)
+        print(f"  day {exam.days_from_baseline}: {why}; to have it measured: --roi {place.roi}")
     counts: dict[str, int] = {}
     for item in report.excluded:
         counts[item.reason] = counts.get(item.reason, 0) + 1

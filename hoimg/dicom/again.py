@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hoimg.dicom.choose import choose_series
+from hoimg.dicom.film import FilmInfo
 from hoimg.dicom.scan import Progress, scan
 from hoimg.dicom.sources import Sources
 from hoimg.dicom.types import Exam, Inventory, SeriesInfo
 from hoimg.errors import InputRefused, UsageError
 from hoimg.geometry import Grid
 from hoimg.results import Exam as Reported
+from hoimg.results import Film
 from hoimg.settings import Settings
 
 MADE = ("kvp", "kernel", "slice_thickness_mm", "contrast", "tube_current_ma")
@@ -31,7 +34,7 @@ def read_again(
     Args:
         paths: As :func:`hoimg.dicom.read_patient`; files of other series and patients may be there.
         wanted: The exams of the report. Names, days and how each was made are taken from it.
-        grids: By ``exam_id``: the exam's own voxels.
+        grids: By ``exam_id`` of a CT: the exam's own voxels.
         settings: Those of the report.
         on_progress: Called with (files read, files to read).
 
@@ -44,11 +47,16 @@ def read_again(
     """
     roots = paths.roots if isinstance(paths, Sources) else tuple(paths)
     inventory = scan(paths, settings, on_progress=on_progress)
-    return tuple(_exam(exam, grids[exam.exam_id], inventory, roots) for exam in wanted)
+    return tuple(_exam(exam, grids.get(exam.exam_id), inventory, roots) for exam in wanted)
 
 
-def _exam(exam: Reported, grid: Grid, inventory: Inventory, roots: Sequence[Path]) -> Exam:
-    series = _series(exam, grid, inventory, roots)
+def _exam(exam: Reported, grid: Grid | None, inventory: Inventory, roots: Sequence[Path]) -> Exam:
+    film = None
+    if exam.film is not None:
+        series, film = _film(exam, exam.film, inventory, roots)
+    else:
+        assert grid is not None
+        series = _series(exam, grid, inventory, roots)
     return Exam(
         exam_id=exam.exam_id,
         modality=exam.modality,
@@ -57,11 +65,51 @@ def _exam(exam: Reported, grid: Grid, inventory: Inventory, roots: Sequence[Path
         date=series.date,
         days_from_baseline=exam.days_from_baseline,
         acquisition=exam.acquisition,
+        film=film,
+    )
+
+
+def _film(
+    exam: Reported, wanted: Film, inventory: Inventory, roots: Sequence[Path]
+) -> tuple[SeriesInfo, FilmInfo]:
+    """The film and its series; by its SOP instance UID, else by what its header says."""
+    found = [
+        (s, f)
+        for s in inventory.series
+        for f in s.films
+        if s.series_uid == exam.series_instance_uid
+        and f.frame == wanted.frame
+        and (f.sop_uid or None) == wanted.sop_instance_uid
+    ]
+    usable = [
+        (s, f)
+        for s, f in found
+        if f.usable and (f.rows, f.columns) == (wanted.rows, wanted.columns)
+    ]
+    if usable:
+        series, film = usable[0]
+        # What named another image of the exposure still names this one.
+        others = tuple(wanted.same_exposure)
+        return series, replace(film, twins=others, left_out=others)
+    where = _where(roots)
+    named = wanted.sop_instance_uid or "none is stated"
+    if not found:
+        raise UsageError(
+            f"{where}: the film {exam.exam_id} is not there (SOPInstanceUID {named}); give every "
+            "folder that the report was made from, unaltered: pseudonymised copies have other UIDs"
+        )
+    codes = ", ".join(
+        dict.fromkeys(n.code for _, f in found for n in f.findings if n.level == "error")
+    )
+    raise InputRefused(
+        f"{where}: the film {exam.exam_id} cannot be measured any more "
+        f"[{codes or 'another size'}]; give the files that the report was made from",
+        codes.split(",")[0] or "labelmap_other_grid",
     )
 
 
 def _series(exam: Reported, grid: Grid, inventory: Inventory, roots: Sequence[Path]) -> SeriesInfo:
-    where = ", ".join(str(r) for r in roots[:3]) + (" ..." if len(roots) > 3 else "")
+    where = _where(roots)
     named = [s for s in inventory.series if s.series_uid == exam.series_instance_uid]
     if not named:
         raise UsageError(
@@ -91,3 +139,7 @@ def _series(exam: Reported, grid: Grid, inventory: Inventory, roots: Sequence[Pa
         if all(getattr(s.acquisition, m) == getattr(exam.acquisition, m) for m in MADE)
     ]
     return choose_series(alike or fitting)[0]
+
+
+def _where(roots: Sequence[Path]) -> str:
+    return ", ".join(str(r) for r in roots[:3]) + (" ..." if len(roots) > 3 else "")

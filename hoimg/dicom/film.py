@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from hoimg.dicom.film_exposure import Exposure
 from hoimg.dicom.types import StoredPixels
 from hoimg.results import Finding
 
@@ -14,6 +16,7 @@ View = Literal["AP", "PA", "LAT", "oblique"]
 Plane = Literal["frontal", "lateral", "oblique"]
 Side = Literal["R", "L", "B", "U"]
 Intent = Literal["FOR PRESENTATION", "FOR PROCESSING"]
+_HIP = re.compile(r"(?<![A-Z])HIP|PELVI")
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,10 @@ class FilmInfo:
         field_yx: First row, row after the last, first and last column likewise, of the part that
             a rectangular collimator or shutter in the header leaves, taken by the standard's
             letter; None without one. Not applied to the pixels: see :mod:`hoimg.dicom.radiograph`.
+        exposure: What the header states of the exposure.
+        twins: UIDs (SOP and series instance) of images of the same exposure and size that were left
+            out: what speaks of them speaks of this film.
+        left_out: SOP instance UIDs of all images of the same exposure that were left out.
         findings: What keeps the film out, or has to be known when it is measured.
     """
 
@@ -89,12 +96,26 @@ class FilmInfo:
     lossy: bool
     sop_uid: str = ""
     field_yx: tuple[int, int, int, int] | None = None
+    exposure: Exposure = field(default_factory=Exposure)
+    twins: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
 
     @property
     def usable(self) -> bool:
         """Whether nothing in the header keeps the film from being read."""
         return not any(f.level == "error" for f in self.findings)
+
+    @property
+    def shows_hip(self) -> bool:
+        """Whether the header says hip or pelvis."""
+        return _HIP.search((self.body_part or "").upper()) is not None
+
+    @property
+    def both_sides(self) -> bool:
+        """Whether both sides of the body are on it: stated, or a pelvis without a side."""
+        pelvis = "PELVI" in (self.body_part or "").upper()
+        return self.side == "B" or (pelvis and self.side in (None, "U"))
 
     @property
     def summary(self) -> str:

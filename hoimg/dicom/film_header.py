@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hoimg.dicom.film import FilmInfo, Intent
+from hoimg.dicom.film_exposure import exposure_of
 from hoimg.dicom.film_spacing import Numbers, SpacingTags, film_spacing
 from hoimg.dicom.film_values import DamagedLut, modality_of, presentation_of, voi_of
 from hoimg.dicom.film_view import film_side, film_view
@@ -29,12 +30,15 @@ _TAGS = [
     "SpecificCharacterSet", "SOPClassUID", "Rows", "Columns", "BitsStored",
     "PixelRepresentation", "PhotometricInterpretation", "PresentationIntentType", "ViewPosition",
     "ViewCodeSequence", "PatientOrientation", "ImageLaterality", "FrameLaterality", "Laterality",
-    "BodyPartExamined", "KVP", "DistanceSourceToDetector", "DistanceSourceToPatient",
-    "EstimatedRadiographicMagnificationFactor", "PixelSpacing", "PixelSpacingCalibrationType",
+    "BodyPartExamined", "AnatomicRegionSequence", "KVP", "DistanceSourceToDetector",
+    "DistanceSourceToPatient", "EstimatedRadiographicMagnificationFactor", "PixelSpacing",
+    "PixelSpacingCalibrationType",
     "ImagerPixelSpacing", "NominalScannedPixelSpacing", "PixelAspectRatio", "BurnedInAnnotation",
     "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", "WindowCenter", "WindowWidth",
     "VOILUTFunction", "VOILUTSequence", "PresentationLUTShape", "PresentationLUTSequence",
     "PixelIntensityRelationship", "PixelIntensityRelationshipSign",
+    "IrradiationEventUID", "SourceImageSequence", "AcquisitionDateTime", "AcquisitionDate",
+    "AcquisitionTime", "AcquisitionNumber",
     "CollimatorShape", "CollimatorLeftVerticalEdge", "CollimatorRightVerticalEdge",
     "CollimatorUpperHorizontalEdge", "CollimatorLowerHorizontalEdge",
     "ShutterShape", "ShutterLeftVerticalEdge", "ShutterRightVerticalEdge",
@@ -142,7 +146,11 @@ def _film(
     elif intent == "FOR PROCESSING":
         notes.append(finding("film_raw", "It holds the detector's values, not processed."))
     mirrored, source, doubts = polarity(dataset, intent)
-    view = film_view(values.text("ViewPosition"), _code(dataset), values.many("PatientOrientation"))
+    view = film_view(
+        values.text("ViewPosition"),
+        _code(dataset, "ViewCodeSequence"),
+        values.many("PatientOrientation"),
+    )
     image_side = values.text("ImageLaterality") or values.text("FrameLaterality")
     side, side_reason, side_notes = film_side(image_side, values.text("Laterality"))
     tags = SpacingTags(
@@ -179,7 +187,8 @@ def _film(
         view_reason=view.reason,
         side=side,
         side_reason=side_reason,
-        body_part=header.body_part,
+        # A DX need not state the one where it states the other.
+        body_part=header.body_part or (_code(dataset, "AnatomicRegionSequence") or ("", None))[1],
         kvp=header.kvp,
         sid_mm=tags.sid_mm,
         sod_mm=tags.sod_mm,
@@ -194,6 +203,7 @@ def _film(
         lossy=header.lossy,
         sop_uid=header.sop_uid,
         field_yx=_field(values, shape),
+        exposure=exposure_of(dataset),
         findings=tuple(notes),
     )
 
@@ -237,9 +247,10 @@ def _intent(values: Values, sop_class: str) -> Intent | None:
     return None
 
 
-def _code(dataset: Dataset) -> tuple[str, str] | None:
+def _code(dataset: Dataset, name: str) -> tuple[str, str] | None:
+    """Value and meaning of a coded element."""
     try:
-        item = dataset.ViewCodeSequence[0]
+        item = dataset[name].value[0]
         return str(item.get("CodeValue", "")), clean_text(str(item.get("CodeMeaning", "")))
     except Exception:  # absent, empty or damaged: not stated
         return None

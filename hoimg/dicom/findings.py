@@ -115,6 +115,7 @@ FINDINGS: dict[str, tuple[Level, str]] = {
     "magnification_refused": ("warning", "Check the distances from source to film and patient."),
     "burned_in_text": ("warning", "Remove text before sharing; keep it out of regions."),
     "radiograph": ("info", "Give regions with --roi; without one no lesion is called on a film."),
+    "same_exposure": ("info", "Nothing; a region on the other image counts on this one."),
     "film_refused": ("warning", "See the findings of those films with 'hoimg info'."),
     "two_exposures": ("warning", "Measure each part on its own; they share no landmark."),
     # what is no original CT volume

@@ -6,12 +6,13 @@ import datetime
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hoimg.dicom.choose import choose_together
 from hoimg.dicom.clean import clean_text, patient_key
 from hoimg.dicom.film import FilmInfo
+from hoimg.dicom.film_exposure import one_of_each
 from hoimg.dicom.findings import finding
 from hoimg.dicom.scan import Progress, scan
 from hoimg.dicom.sources import Sources
@@ -100,6 +101,7 @@ def select_patient(
         studies[info.study_uid].append(info)
     findings = [*inventory.findings, *inventory.patient_findings.get(key, ())]
     films, copies = _films(own)
+    films = _one_film_of_each_exposure(films, series)
     findings += copies
     with_film = {c.series.study_uid for c in films}
     for uid, members in studies.items():
@@ -263,6 +265,54 @@ def _films(series: Sequence[SeriesInfo]) -> tuple[list[_Choice], list[Finding]]:
             found.setdefault(choice.key, choice)
     said = f"{copies} film(s) are copies of others."
     return list(found.values()), [finding("identical_copies", said)] if copies else []
+
+
+def _one_film_of_each_exposure(films: Sequence[_Choice], wanted: str | None) -> list[_Choice]:
+    """Of several images of one exposure one; it says which ones it stands for."""
+    days: dict[object, list[_Choice]] = defaultdict(list)
+    for choice in films:
+        # Images of one exposure may have been filed in two studies of its day.
+        days[choice.series.date or choice.series.study_uid].append(choice)
+    kept: list[_Choice] = []
+    for members in days.values():
+        shown = [c.film for c in members if c.film is not None]
+        named = [c.series.series_uid == wanted for c in members]
+        for best, others in one_of_each(shown, named):
+            choice = members[best]
+            kept.append(_for_all(choice, [members[k] for k in others]) if others else choice)
+    return kept
+
+
+def _for_all(choice: _Choice, others: Sequence[_Choice]) -> _Choice:
+    """An image of an exposure that stands for others of it."""
+    film = choice.film
+    assert film is not None
+    size = (film.rows, film.columns)
+    left = [(c, c.film) for c in others if c.film is not None]
+    twins = [
+        uid
+        for c, f in left
+        if (f.rows, f.columns) == size
+        for uid in (f.sop_uid, c.series.series_uid)
+        if uid and uid != choice.series.series_uid
+    ]
+    # By the end of the exam_id that each would have had: UIDs are identity.
+    said = ", ".join(f"{f.intent or 'no intent stated'} ({_short(c)})" for c, f in left)
+    note = finding(
+        "same_exposure",
+        f"Other image(s) of this exposure were left out: {said}; this one is "
+        f"{film.intent or 'of no stated intent'}. One exposure is one film.",
+    )
+    film = replace(
+        film,
+        twins=tuple(dict.fromkeys(twins)),
+        left_out=tuple(f.sop_uid for _, f in left if f.sop_uid),
+    )
+    return replace(choice, film=film, notes=(*choice.notes, note))
+
+
+def _short(choice: _Choice) -> str:
+    return hashlib.sha256(choice.key.encode()).hexdigest()[:6]
 
 
 def _films_refused(members: Sequence[SeriesInfo]) -> list[Finding]:

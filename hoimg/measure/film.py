@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hoimg.film_shapes import FilmOutline
 from hoimg.image import Radiograph
 from hoimg.measure.film_cortex import OwnCortex, own_cortex
 from hoimg.measure.film_profiles import POINT_MM, FilmEdges, contours, read_edges, read_lines
 from hoimg.measure.shape import max_diameter
 from hoimg.measure.uncertainty import Z95, Interval
 from hoimg.settings.film import FilmSettings
-
-if TYPE_CHECKING:
-    from hoimg.segment.film_outline import FilmOutline
 
 Floats = NDArray[np.float64]
 
@@ -49,6 +46,7 @@ class FilmMeasurement:
         edge_ratio_ci95: Its interval.
         density_index: (lesion - soft) / (own cortex - soft), ordinal, within this film only.
         density_index_ci95: Its interval.
+        excess: Mean of film less background inside, film units.
         spacing_source: As of the film.
         flags: Those of the outline; ``no_spacing``; ``detector_uncorrected``;
             ``edge_not_readable``; ``no_own_cortex``.
@@ -69,6 +67,7 @@ class FilmMeasurement:
     edge_ratio_ci95: Interval | None = None
     density_index: float | None = None
     density_index_ci95: Interval | None = None
+    excess: float | None = None
 
 
 def measure_on_film(
@@ -81,8 +80,10 @@ def measure_on_film(
         outline: On the same pixels. One with a reason gives nulls and that reason as a flag.
         settings: Thresholds.
     """
-    inside, background = outline.inside_yx, outline.background_yx
-    if inside is None or background is None or not inside.any():
+    inside, excess = outline.inside_yx, outline.excess
+    if inside is not None and excess is None and outline.background_yx is not None:
+        excess = _mean_excess(film, inside, outline.background_yx)
+    if inside is None or excess is None or not inside.any():
         return FilmMeasurement(film.spacing_source, (outline.reason or "no_outline",))
     assumed = settings.assumed_spacing_mm
     spacing = film.spacing_yx_mm or (assumed, assumed)
@@ -91,6 +92,7 @@ def measure_on_film(
     sizes = _sizes(outline, spacing, perimeter, settings)
     flags = list(outline.flags)
     known: dict[str, float | Interval] = {
+        "excess": excess,
         "area_px2": float(inside.sum()),
         "area_ci95_px2": _scaled(sizes.area_ci, 1 / math.prod(spacing)),
         "length_px": sizes.length / math.sqrt(math.prod(spacing)),
@@ -108,7 +110,6 @@ def measure_on_film(
             "length_mm": sizes.length,
             "length_ci95_mm": _with_depth(sizes.length, sizes.length_ci, depth),
         }
-    excess = float((film.pixels[inside] - background[inside]).mean(dtype=np.float64))
     contrast = outline.contrast_to_noise or 0.0
     noise = max(excess, 0.0) / contrast if contrast > 0 else 0.0
     edges = [
@@ -128,6 +129,15 @@ def measure_on_film(
         if "edge_ratio" not in known and "edge_not_readable" not in flags:
             flags.append("edge_not_readable")
     return FilmMeasurement(film.spacing_source, tuple(flags), **known)  # type: ignore[arg-type]
+
+
+def _mean_excess(
+    film: Radiograph, inside: NDArray[np.bool_], background: NDArray[np.float32]
+) -> float | None:
+    """Mean of film less background inside; None without any inside."""
+    if not inside.any():
+        return None
+    return float((film.pixels[inside] - background[inside]).mean(dtype=np.float64))
 
 
 @dataclass(frozen=True)

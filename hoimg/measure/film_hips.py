@@ -10,18 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hoimg.film_shapes import HipLandmarks
 from hoimg.image import Radiograph
 from hoimg.measure.shape import max_diameter
 from hoimg.measure.uncertainty import Z95
 from hoimg.settings.film import FilmSettings
-
-if TYPE_CHECKING:
-    from hoimg.segment.film_landmarks import HipLandmarks
 
 Bools = NDArray[np.bool_]
 Plane = Literal["frontal", "lateral"]
@@ -103,7 +101,7 @@ def hips_on_film(
         for mask in (one.pelvis_yx, one.femur_yx):
             if mask.shape != film.pixels.shape:
                 raise ValueError(f"a silhouette {mask.shape} does not fit the film")
-    about = _about(landmarks, labels, settings)
+    about = lesions_about(landmarks, labels, settings)
     return [
         _hip(film, "frontal" if plane == "frontal" else "lateral", labels, mine, one, settings)
         for one, mine in zip(landmarks, about, strict=True)
@@ -121,16 +119,27 @@ def _labels(mineral: NDArray[np.generic], film: Radiograph) -> NDArray[np.intege
     return np.asarray(mineral, np.int64)
 
 
-def _about(
+def lesions_about(
     landmarks: Sequence[HipLandmarks], labels: NDArray[np.integer], settings: FilmSettings
 ) -> list[list[int]]:
-    """The lesions about each hip: those within reach of its head, nearest head first."""
+    """The lesions about each hip: those within reach of its head, each with the nearest.
+
+    Nearest is told by the heads, and by the femora where not every head is known.
+
+    Args:
+        landmarks: Of each hip; without a head every lesion is within its reach.
+        labels: Lesions, or regions of them, on the film's pixels: one value each.
+        settings: The reach.
+    """
     about: list[list[int]] = [[] for _ in landmarks]
+    by_head = len(landmarks) == 1 or all(one.head_center_yx is not None for one in landmarks)
+    femora = [] if by_head else [_distance(one.femur_yx, (1.0, 1.0)) for one in landmarks]
     for value in (int(v) for v in np.unique(labels) if v):
-        points = np.argwhere(labels == value).astype(float)
-        away = [_away(points, one) for one in landmarks]
-        if away and min(away) <= settings.hip_reach_heads:
-            about[int(np.argmin(away))].append(value)
+        lesion = labels == value
+        away = [_away(np.argwhere(lesion).astype(float), one) for one in landmarks]
+        order = away if by_head else [float(d[lesion].min()) for d in femora]
+        if order and away[nearest := int(np.argmin(order))] <= settings.hip_reach_heads:
+            about[nearest].append(value)
     return about
 
 

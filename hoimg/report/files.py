@@ -8,7 +8,7 @@ import io
 import json
 import platform
 import tomllib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -54,15 +54,17 @@ TOTALS_COLUMNS: tuple[str, ...] = (
 
 
 def add_labelmaps(
-    report: Report, images: Mapping[str, ExamImages], films: Collection[str] = ()
+    report: Report, images: Mapping[str, ExamImages], films: Mapping[str, FilmImages] | None = None
 ) -> Report:
     """The report with each exam's label map paths filled, relative to the report folder.
 
     Args:
         report: Without them.
         images: Of the CT exams.
-        films: exam_ids of the films that were read: they have a map of lesions only.
+        films: Those that were read: they have a map of lesions, and one of regions where any
+            were given.
     """
+    films = films or {}
     exams = [
         exam.model_copy(
             update={
@@ -81,6 +83,9 @@ def add_labelmaps(
                 else None,
                 "excluded_labelmap": None,
                 "anatomy": None,
+                "regions": f"exams/{exam.exam_id}/regions.nii.gz"
+                if exam.exam_id in films and films[exam.exam_id].regions_yx.any()
+                else None,
             }
         )
         for exam in report.exams
@@ -112,7 +117,8 @@ def write_labelmaps(images: Mapping[str, ExamImages], folder: Path) -> None:
 def write_film_labelmaps(films: Mapping[str, FilmImages], folder: Path) -> None:
     """Write ``lesions.nii.gz`` of each film: one slice on the film's own pixels, uint16.
 
-    Its first axis is the columns, its second the rows. A film has no place in the patient: the
+    And ``regions.nii.gz`` likewise, where regions were given. The first axis is the columns, the
+    second the rows. A film has no place in the patient: the
     first pixel lies at 0, and a pixel is 1 mm wide where the film has no size to be trusted.
     """
     from hoimg.geometry import Grid
@@ -124,6 +130,8 @@ def write_film_labelmaps(films: Mapping[str, FilmImages], folder: Path) -> None:
         y, x = images.film.spacing_yx_mm or (1.0, 1.0)
         grid = Grid((1, *images.labels_yx.shape), (1.0, y, x), (0.0, 0.0, 0.0))
         write_nifti(target / "lesions.nii.gz", images.labels_yx[None], grid)
+        if images.regions_yx.any():
+            write_nifti(target / "regions.nii.gz", images.regions_yx[None], grid)
 
 
 def report_json(report: Report) -> str:

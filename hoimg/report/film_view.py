@@ -8,7 +8,7 @@ from typing import Any
 from hoimg.report import words
 from hoimg.report.film_pictures import FilmPicture, part_of_film, whole_film
 from hoimg.report.reasons import reason_text
-from hoimg.results import Exam, Film, FilmImages, Lesion, Observation, Report
+from hoimg.results import Exam, Film, FilmImages, Lesion, Observation, Report, Suggestion
 
 VIEWS = {"AP": "AP", "PA": "PA", "LAT": "lateral", "oblique": "oblique"}
 SIDES = {"R": "right", "L": "left", "B": "both sides", "U": "unpaired"}
@@ -134,12 +134,54 @@ def _film(exam: Exam, film: Film, report: Report, images: FilmImages | None) -> 
         "pixel": "" if film.spacing_yx_mm is None else f"{film.spacing_yx_mm[1]:.4g} mm",
         "picture": picture,
         "names": [(names.get(k, str(k)), x, y) for k, x, y in picture.places] if picture else [],
+        "marks": hip_marks(exam) | {"places": _places(exam, film)},
+        "suggestions": [
+            {"number": n, "why": suggestion_words(s, report), "roi": s.roi}
+            for n, s in enumerate(exam.suggestions, start=1)
+        ],
         "given": bool(names),
         "doubts": [
             *(f.message for f in exam.findings if f.level != "info"),
             *([text] if picture is not None and (text := text_words(film)) else []),
         ],
     }
+
+
+def hip_marks(exam: Exam) -> dict[str, Any]:
+    """Heads (x, y, radius) and gaps (x, y, x, y) of a film's hips, in columns of the film."""
+    assert exam.film is not None
+    y, x = exam.film.spacing_yx_mm or (1.0, 1.0)
+
+    def at(place_yx: tuple[float, float]) -> tuple[float, float]:
+        return place_yx[1] + 0.5, (place_yx[0] + 0.5) * y / x
+
+    heads = [
+        (*at(hip.head_centre_yx), hip.head_radius_px)
+        for hip in exam.hips
+        if hip.head_centre_yx is not None and hip.head_radius_px is not None
+    ]
+    ends = [hip.gap_ends_yx for hip in exam.hips if hip.gap_ends_yx is not None]
+    return {"heads": heads, "gaps": [(*at(a), *at(b)) for a, b in ends]}
+
+
+def suggestion_words(place: Suggestion, report: Report) -> str:
+    """Why a place is suggested, in words."""
+    days = {exam.exam_id: exam.days_from_baseline for exam in report.exams}
+    other = "" if place.from_exam is None else f" of day {days[place.from_exam]}"
+    return {
+        "other_side": "the other side has nothing like it",
+        "earlier_film": f"it was not there on the film{other}",
+        "region_on_another_film": f"the lesion in a region on the film{other} would lie here",
+    }[place.source]
+
+
+def _places(exam: Exam, film: Film) -> list[tuple[int, float, float, float, float]]:
+    """Number, left, top, width and height of what is suggested, in columns."""
+    y, x = film.spacing_yx_mm or (1.0, 1.0)
+    return [
+        (n, s.box[0], s.box[1] * y / x, s.box[2] - s.box[0], (s.box[3] - s.box[1]) * y / x)
+        for n, s in enumerate(exam.suggestions, start=1)
+    ]
 
 
 def _where(film: Film | None) -> str:

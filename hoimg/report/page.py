@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from hoimg.edits import point_words
 from hoimg.report import words
 from hoimg.report.film_view import films_view
+from hoimg.report.hip_view import hips_on_ct, hips_on_films
 from hoimg.report.lesion_view import PictureMaker, lesion_view
 from hoimg.report.over_time_view import context_lines, timing_view, totals_view
 from hoimg.report.reasons import reason_text
-from hoimg.results import Calibration, Exam, ExamImages, FilmImages, Hip, Report
+from hoimg.results import Calibration, Exam, ExamImages, FilmImages, Report
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -93,7 +94,8 @@ def context(
         "totals": totals_view(report),
         "timing": timing_view(report),
         "told": context_lines(report.context),
-        "hips": [_hip(exam, hip) for exam in report.exams for hip in exam.hips],
+        "hips": hips_on_ct(report),
+        "film_hips": hips_on_films(report),
         "excluded": _excluded(report, exams),
         "excluded_count": len(report.excluded),
         "excluded_brief": _brief(report),
@@ -182,30 +184,6 @@ def _excluded(report: Report, exams: Mapping[str, Exam]) -> list[dict[str, Any]]
             }
         )
     return made
-
-
-def _hip(exam: Exam, hip: Hip) -> dict[str, Any]:
-    gap = words.NOT_MEASURED
-    if hip.gap_mm is not None:
-        gap = words.number(hip.gap_mm)
-        if hip.gap_ci95_mm is not None:
-            low, high = (words.number(v, 2) for v in hip.gap_ci95_mm)
-            gap += f" ({low} to {high})"
-    return {
-        "day": exam.days_from_baseline,
-        "side": hip.side,
-        "lesions": ", ".join(hip.lesions) or "none",
-        "gap": gap,
-        "grades": [
-            grade or words.NOT_RATED
-            for grade in (
-                hip.brooker_equivalent,
-                hip.della_valle_equivalent,
-                hip.mavrogenis_equivalent,
-            )
-        ],
-        "why": "; ".join(reason_text(flag) for flag in hip.flags),
-    }
 
 
 def place_text(centroid_lps_mm: tuple[float, float, float]) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from hoimg.anatomy import Anatomy, unpacked
@@ -41,8 +43,13 @@ class SavedReport:
 
     @property
     def measured(self) -> tuple[Exam, ...]:
-        """The exams that have a label map; the others could not be read."""
-        return tuple(exam for exam in self.report.exams if exam.labelmap is not None)
+        """The CT exams that have a label map; the others could not be read."""
+        return tuple(e for e in self.report.exams if e.labelmap is not None and e.film is None)
+
+    @property
+    def films(self) -> tuple[Exam, ...]:
+        """The films that have a label map; the others could not be read."""
+        return tuple(e for e in self.report.exams if e.labelmap is not None and e.film is not None)
 
     def exam(self, exam_id: str) -> Exam:
         """An exam by its name."""
@@ -85,6 +92,45 @@ class SavedReport:
                 "labelmap_other_grid",
             )
         return _sparse(found)
+
+    def film_labels(self, exam_id: str) -> NDArray[np.uint16]:
+        """Label map ``[y, x]`` of a film, as it is now: a reader may have redrawn it.
+
+        Raises:
+            InputRefused: when it cannot be read, or lies on other pixels than the film's.
+        """
+        exam = self.exam(exam_id)
+        assert exam.film is not None
+        path = self.folder / (exam.labelmap or "")
+        found = read_mask(path)
+        y, x = exam.film.spacing_yx_mm or (1.0, 1.0)
+        if not found.grid.same_as(Grid((1, exam.film.rows, exam.film.columns), (1.0, y, x))):
+            raise InputRefused(
+                f"{path}: lies on other pixels than the film; save it with the film's own columns, "
+                "rows and spacing, as it was written",
+                "labelmap_other_grid",
+            )
+        return np.asarray(found.array[0], np.uint16)
+
+    def film_regions(self, exam_id: str) -> NDArray[np.uint16]:
+        """Label map ``[y, x]`` of the regions that were given on a film.
+
+        Raises:
+            UsageError: when it is missing or was changed, or an earlier version of hoimg, which
+                kept none, wrote the report.
+            InputRefused: when it cannot be read.
+        """
+        exam = self.exam(exam_id)
+        assert exam.film is not None
+        if exam.regions is not None:
+            return np.asarray(read_mask(self._written(exam_id, "regions")).array[0], np.uint16)
+        seen = [o for le in self.report.lesions for o in le.observations if o.exam_id == exam_id]
+        if seen:
+            raise UsageError(
+                f"{self.folder}: an earlier version of hoimg wrote it, without the regions on "
+                f"{exam_id}; make it again with hoimg report"
+            )
+        return np.zeros((exam.film.rows, exam.film.columns), np.uint16)
 
     def _written(self, exam_id: str, what: str) -> Path:
         """A file of an exam that must be as the run wrote it."""
@@ -135,7 +181,7 @@ def read_saved(path: Path) -> SavedReport:
         path: Its folder, or the ``report.json`` in it.
 
     Raises:
-        UsageError: when it is no whole report of this version, it holds films, or a file other
+        UsageError: when it is no whole report of this version, or a file other
             than a label map of lesions was changed since it was written.
     """
     report = read_report(path)
@@ -145,11 +191,6 @@ def read_saved(path: Path) -> SavedReport:
         raise UsageError(
             f"{folder}: has no manifest.json that can be read, so the report is not whole; "
             "make it again with hoimg report"
-        )
-    if films := [e.exam_id for e in report.exams if e.film is not None]:
-        raise UsageError(
-            f"{folder}: holds films ({', '.join(films)}), which cannot be measured again from a "
-            "report; run hoimg report with their regions"
         )
     _check_written(folder, ["report.json", "settings.toml", "edits.json"], written)
     settings = read_settings(folder / "settings.toml")

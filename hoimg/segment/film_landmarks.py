@@ -1,19 +1,19 @@
 """Landmarks of hips on a film: femoral head, and the silhouettes of pelvis and femur beside it.
 
-Given by a reader, or found on a frontal film. Found ones are bone that stands out in the evened
-film, told apart by where it lies about the head: the femur outwards and down from the joint, the
-pelvis above it and towards the middle. Lateral films, on which both lie over each other, need given
-ones.
+Given by a reader, or found on a frontal film: all of them, or the bones beside a given head. Found
+ones are bone that stands out in the evened film, told apart by where it lies about the head: the
+femur outwards and down from the joint, the pelvis above it and towards the middle. Lateral films,
+on which both lie over each other, need given ones.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hoimg.film_shapes import HipLandmarks
 from hoimg.image import Radiograph
 from hoimg.segment.film_even import EvenFilm, disc, even_film, made_even
 from hoimg.segment.film_head import EVEN_MM, FilmHead, find_film_heads
@@ -34,31 +34,12 @@ RIM = (1.6, 10.0)
 """Nearer to the head than so many radii, where the socket's edge is, femur ends at this angle."""
 SHAFT = (0.4, -1.5)
 """Below the neck, bone farther out than this many radii is femur, from so many radii down."""
+HEAD_OUT = 1.05
+"""Nearer to the head's middle, in radii, is the head itself."""
 NEAR_HEADS = 3.5
 """A piece of bone that comes this near to the head's middle, in radii, belongs to the hip."""
 MIN_PIECE_MM2, LINED = 150.0, 0.06
 """Smaller pieces, and pieces with less of them in lines of cortex (muscle, skin), are no bone."""
-
-
-@dataclass(frozen=True, eq=False)
-class HipLandmarks:
-    """What is native at one hip of a film, on the film's pixels.
-
-    Attributes:
-        side: The patient's.
-        pelvis_yx: Silhouette of the pelvis, ``[y, x]``, without the head's disc and the mineral.
-        femur_yx: Of the femur, likewise.
-        head_center_yx: Pixels; None when it is not known.
-        head_radius_px: Along rows and columns, pixels; None with it.
-        source: ``given`` or ``found``.
-    """
-
-    side: Literal["right", "left"]
-    pelvis_yx: Bools
-    femur_yx: Bools
-    head_center_yx: tuple[float, float] | None = None
-    head_radius_px: tuple[float, float] | None = None
-    source: Literal["given", "found"] = "given"
 
 
 def find_hip_landmarks(
@@ -86,6 +67,69 @@ def find_hip_landmarks(
     bone = _bone(small, np.asarray(mineral_yx) != 0)
     heads = find_film_heads(small, side, settings)
     return [_landmarks(small, head, bone, film.pixels.shape) for head in heads]
+
+
+def landmarks_at_head(
+    film: Radiograph,
+    side: Literal["right", "left"],
+    head_center_yx: tuple[float, float],
+    head_radius_px: tuple[float, float],
+    mineral_yx: NDArray[np.generic],
+    *,
+    both_sides: bool,
+) -> HipLandmarks:
+    """Find pelvis and femur beside a femoral head that a reader gave, on a frontal film.
+
+    Args:
+        film: Of one hip or of the pelvis, the patient's right on its left.
+        side: The patient's.
+        head_center_yx: Film pixels.
+        head_radius_px: Along rows and columns.
+        mineral_yx: Lesions on the film's pixels, non-zero; they are no native bone.
+        both_sides: Whether both sides of the body are on the film.
+
+    Returns:
+        The landmarks, ``given``.
+    """
+    from dataclasses import replace
+
+    small = even_film(film, STEP_MM, both_sides)
+    y, x = ((c + 0.5) / s - 0.5 for c, s in zip(head_center_yx, small.pixels_yx, strict=True))
+    radius = head_radius_px[0] / small.pixels_yx[0]
+    head = FilmHead((y, x), radius, -1 if side == "right" else 1)
+    bone = _bone(small, np.asarray(mineral_yx) != 0)
+    found = _landmarks(small, head, bone, film.pixels.shape)
+    return replace(
+        found, head_center_yx=head_center_yx, head_radius_px=head_radius_px, source="given"
+    )
+
+
+def landmarks_outlined(
+    side: Literal["right", "left"],
+    pelvis_yx: Bools,
+    femur_yx: Bools,
+    head_center_yx: tuple[float, float] | None = None,
+    head_radius_px: tuple[float, float] | None = None,
+) -> HipLandmarks:
+    """The landmarks that a reader's outlines of both bones make.
+
+    Where the head is known it is taken out of them, as it is of those that are found: the joint's
+    own surface is no spur.
+
+    Args:
+        side: The patient's.
+        pelvis_yx: Inside of its outline, on the film's pixels.
+        femur_yx: Likewise.
+        head_center_yx: Film pixels; None when it is not given.
+        head_radius_px: Along rows and columns.
+    """
+    if head_center_yx is not None and head_radius_px is not None:
+        y, x = np.ogrid[: pelvis_yx.shape[0], : pelvis_yx.shape[1]]
+        away = np.hypot(
+            (y - head_center_yx[0]) / head_radius_px[0], (x - head_center_yx[1]) / head_radius_px[1]
+        )
+        pelvis_yx, femur_yx = pelvis_yx & (away > HEAD_OUT), femur_yx & (away > HEAD_OUT)
+    return HipLandmarks(side, pelvis_yx, femur_yx, head_center_yx, head_radius_px, "given")
 
 
 def _bone(film: EvenFilm, mineral: Bools) -> Bools:
@@ -137,7 +181,7 @@ def _landmarks(
     femur = (angle > FEMUR_FROM_DEG) & (angle < top)
     femur = np.where(up < SHAFT[1], out > SHAFT[0], femur)
     # Not beyond the body's middle, about 90 mm from a head's.
-    outside = (away > 1.05) & (out > -4.0)
+    outside = (away > HEAD_OUT) & (out > -4.0)
     thigh = _near(bone & femur & outside, away)
     pelvis = _near(bone & ~femur & outside, away)
     center = film.to_film_yx(np.asarray(head.center_yx))

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hoimg.film_shapes import FilmOutline
 from hoimg.image import Radiograph
 from hoimg.segment.film_background import fill_smoothly, local_noise, steps_across
-from hoimg.segment.film_cut import cheapest_region, link_costs, mean_cost
+from hoimg.segment.film_cut import cheapest_region, cheapest_regions, link_costs, mean_cost
 from hoimg.segment.film_native import NativeEdges, native_edges, without_native
-from hoimg.segment.film_working import BLUR_SIGMA_MM, Working, to_film, work_on
+from hoimg.segment.film_working import BLUR_SIGMA_MM, Working, to_film, too_large, work_on
 from hoimg.settings.film import FilmSettings
 
 Floats = NDArray[np.float64]
@@ -25,6 +26,7 @@ Bools = NDArray[np.bool_]
 
 BELOW_NOISE = "film_contrast_below_noise"
 OUTSIDE_FIELD = "region_outside_field"
+TOO_LARGE = "region_too_large"
 NO_BACKGROUND = "region_leaves_no_background"
 
 EDGE_SIGMA_MM = 0.4
@@ -49,38 +51,6 @@ NEARLY = 0.1
 """An outline that costs no more than this beyond the best one could be right as well."""
 LOOSE_MM, LOOSE_COST = 12.0, 0.03
 """A mean margin beyond this is too loose to be what the reader meant; cost of each mm more."""
-
-
-@dataclass(frozen=True, eq=False)
-class FilmOutline:
-    """The outline of one lesion on one film.
-
-    Attributes:
-        region_yx: What was given, bool on the film's pixels.
-        inside_yx: The mineral's shadow, holes filled, likewise; None when ``reason`` is set.
-        background_yx: Film units: under the outline what surrounds it, carried on smoothly; the
-            film itself elsewhere. None without an outline.
-        contrast_to_noise: Mean of film less background inside over the typical unevenness round it
-            (1.4826 times the median deviation, after a blur of 1 mm, less the mean over 10 mm);
-            also of an outline that was refused. None when nothing could be tried.
-        reason: Why there is none: ``film_contrast_below_noise``, ``region_outside_field``,
-            ``region_leaves_no_background``; None when there is one.
-        flags: ``touches_fov``, ``overlaps_cortex`` (an edge of native bone runs through it),
-            ``region_too_tight`` (the outline lies on the region's border).
-        edge_cost: Mean cost of the outline, 0.05 on a perfect edge, 1.05 on none.
-        area_span: Least and largest area, over its own, of the outlines that fit nearly as well.
-        length_span: The same of the longest dimension.
-    """
-
-    region_yx: Bools
-    inside_yx: Bools | None
-    background_yx: NDArray[np.float32] | None
-    contrast_to_noise: float | None
-    reason: str | None
-    flags: tuple[str, ...] = ()
-    edge_cost: float | None = None
-    area_span: tuple[float, float] = (1.0, 1.0)
-    length_span: tuple[float, float] = (1.0, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +79,8 @@ def outline_in_region(
     """
     if region_yx.shape != film.pixels.shape:
         raise ValueError(f"region {region_yx.shape} does not fit film {film.pixels.shape}")
+    if too_large(film, region_yx, settings):
+        return FilmOutline(region_yx, None, None, None, TOO_LARGE)
     work = work_on(film, region_yx, settings)
     if work is None:
         return FilmOutline(region_yx, None, None, None, OUTSIDE_FIELD)
@@ -164,8 +136,8 @@ def _choose(work: Working, settings: FilmSettings) -> _Choice | None:
     worth = np.clip(depth / FULL_REWARD_MM, 0, 1)
     allowed = (depth > 1.0) & work.valid
     found: list[tuple[float, Bools]] = []
-    for reward in REWARDS:
-        inside = ndimage.binary_fill_holes(cheapest_region(costs, reward * worth, allowed))
+    for region in cheapest_regions(costs, worth, REWARDS, allowed):
+        inside = ndimage.binary_fill_holes(region)
         if inside.any():
             cost, _ = mean_cost(costs, inside)
             found.append((cost + LOOSE_COST * _looseness(inside, work.region, spacing), inside))

@@ -41,7 +41,8 @@ class FilmSuggestion:
         region_yx: Where it stands out, on the film's pixels, with a margin: a region for
             :func:`hoimg.segment.film_outline.outline_in_region` once it is confirmed.
         center_yx: Its middle, film pixels.
-        score: By how many spreads of its neighbourhood it stands out against the other side.
+        score: By how many spreads of its neighbourhood it stands out against the other side, or
+            the other film.
     """
 
     region_yx: Bools
@@ -56,7 +57,8 @@ class FilmSuggestions:
     Attributes:
         found: The clearest first.
         agreement: Correlation of the film with its mirror image where both have body, -1 to 1.
-        reason: ``sides_unlike`` where the sides do not match well enough to be compared; None.
+        reason: ``sides_unlike`` (``films_unlike``) where they do not match well enough to be
+            compared; None.
     """
 
     found: tuple[FilmSuggestion, ...]
@@ -79,10 +81,10 @@ def suggest_on_film(film: Radiograph, settings: FilmSettings) -> FilmSuggestions
     other = mirrored_film(even, small.body, small.step_mm)
     if other is None or other.agreement < settings.suggest_min_agreement:
         return FilmSuggestions((), None if other is None else other.agreement, "sides_unlike")
-    usable = _usable(small, film) & other.body
+    usable = usable_part(small, film) & other.body
     field = standing_out(even, other.values, usable, small.step_mm, settings)
     found = [
-        _suggestion(film, small, region, score)
+        placed_on_film(film, small, region, score)
         for region, score in peaks(field, usable, small.step_mm, settings)
     ]
     return FilmSuggestions(tuple(found), other.agreement, None)
@@ -156,8 +158,13 @@ def _blurred(values: Floats, usable: Bools, sigma: float) -> Floats:
     return np.asarray(total / np.maximum(share, np.float32(1e-3)))
 
 
-def _usable(small: EvenFilm, film: Radiograph) -> Bools:
-    """Body, away from its edges and from metal and writing."""
+def usable_part(small: EvenFilm, film: Radiograph) -> Bools:
+    """Body, away from its edges and from metal and writing.
+
+    Args:
+        small: The film in small.
+        film: The film.
+    """
     from scipy import ndimage
 
     margin = disc(EDGE_MM / small.step_mm)
@@ -171,7 +178,17 @@ def _usable(small: EvenFilm, film: Radiograph) -> Bools:
     return np.asarray(usable)
 
 
-def _suggestion(film: Radiograph, small: EvenFilm, region: Bools, score: float) -> FilmSuggestion:
+def placed_on_film(
+    film: Radiograph, small: EvenFilm, region: Bools, score: float
+) -> FilmSuggestion:
+    """A place of the small film, with a margin, on the film's pixels.
+
+    Args:
+        film: The film.
+        small: The same in small.
+        region: What stands out, on its pixels.
+        score: By how much.
+    """
     from scipy import ndimage
 
     rows, columns = film.pixels.shape

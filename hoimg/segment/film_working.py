@@ -19,6 +19,8 @@ BLUR_SIGMA_MM = 0.42
 """1 mm full width at half maximum: finer noise hides no outline."""
 LEAST_BACKGROUND = 60
 """Pixels."""
+LARGEST_MM2 = 100_000.0
+"""A square of 316 mm: no lesion is larger, and time and memory of a region have a bound."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +57,15 @@ def spacing_of(film: Radiograph, settings: FilmSettings) -> tuple[float, float]:
     """Size of the pixels for smoothing, mm; assumed where the film states none."""
     assumed = settings.assumed_spacing_mm
     return film.spacing_yx_mm or (assumed, assumed)
+
+
+def too_large(film: Radiograph, region_yx: Bools, settings: FilmSettings) -> bool:
+    """Whether the box round a region is larger than :data:`LARGEST_MM2`."""
+    sides = []
+    for axis, size in enumerate(spacing_of(film, settings)):
+        used = np.flatnonzero(region_yx.any(axis=1 - axis))
+        sides.append((float(np.ptp(used)) + 1) * size if used.size else 0.0)
+    return sides[0] * sides[1] > LARGEST_MM2
 
 
 def work_on(film: Radiograph, region_yx: Bools, settings: FilmSettings) -> Working | None:

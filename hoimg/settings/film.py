@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from hoimg.settings.threshold import Section, threshold
+
+Magnification = Annotated[float, Field(ge=1.0, le=3.0)]
+"""Shadow over object; a source that is nearer than this to the patient is no radiograph's."""
 
 
 class FilmSettings(Section):
@@ -230,10 +237,11 @@ class FilmSettings(Section):
         gt=0,
     )
     hip_head_min_score: float = threshold(
-        0.11,
+        0.125,
         unit="0 to 1",
         meaning="A circle that looks less like a femoral head is none: no landmarks are found.",
-        source="simulated films, tuning seeds: hips 0.12 or more, other bone and gas below 0.10",
+        source="simulated films, tuning seeds: hips of digital bodies 0.137 or more; on films of a "
+        "real CT, too soft for its heads to be seen, other bone scores up to 0.110",
         status="default",
         ge=0,
     )
@@ -278,11 +286,11 @@ class FilmSettings(Section):
         status="default",
         ge=0,
     )
-    hip_usual_magnification: tuple[float, float] = threshold(
+    hip_usual_magnification: tuple[Magnification, Magnification] = threshold(
         (1.15, 1.25),
         unit="ratio",
-        meaning="A gap known at the detector only is graded where every magnification in this "
-        "range gives the same grade.",
+        meaning="A gap known at the detector only is graded where both ends of this range, and so "
+        "all between, give the same grade. A film cannot make things smaller: 1 or more.",
         source="hip radiographs, 1.15-1.25",
         status="borrowed",
     )
@@ -291,6 +299,14 @@ class FilmSettings(Section):
         unit="correlation",
         meaning="Sides that match less are not compared: nothing is suggested.",
         source="simulated films, tuning seeds",
+        status="default",
+    )
+    suggest_min_agreement_over_time: float = threshold(
+        0.9,
+        unit="correlation",
+        meaning="An earlier film that matches less is not held against a later one: nothing is "
+        "suggested as new.",
+        source="simulated films, tuning seeds: 0.94 and more in one projection",
         status="default",
     )
     suggest_tolerance_mm: float = threshold(
@@ -316,6 +332,14 @@ class FilmSettings(Section):
         source="engineering choice",
         status="default",
         ge=0,
+    )
+    suggestions_count: bool = threshold(
+        False,
+        unit="",
+        meaning="Places that stand out against the other side or an earlier film count as regions: "
+        "lesions are called in them without a reader who confirms them.",
+        source="engineering choice: what a program suggests, a reader confirms",
+        status="default",
     )
     suggest_most: int = threshold(
         3,

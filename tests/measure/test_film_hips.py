@@ -7,10 +7,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from hoimg.film_shapes import HipLandmarks
 from hoimg.image import Radiograph
 from hoimg.measure.film_hips import hips_on_film
-from hoimg.segment.film_landmarks import HipLandmarks, find_hip_landmarks
+from hoimg.segment.film_landmarks import (
+    find_hip_landmarks,
+    landmarks_at_head,
+    landmarks_outlined,
+)
 from hoimg.settings.film import FilmSettings
 
 SETTINGS = FilmSettings()
@@ -111,6 +117,20 @@ def test_a_lesion_belongs_to_the_nearest_head_within_four_radii():
     for radius, about in ((27.5, (2,)), (27.4, ())):
         lone = measured(film, head("right", 100, 40, radius), np.where(labels == 2, 2, 0))
         assert lone.labels == about  # 110 pixels away
+
+
+def test_without_heads_a_lesion_belongs_to_the_nearest_femur():
+    film, _ = plain()
+    sides = []
+    for side, columns in (("right", slice(10, 40)), ("left", slice(120, 150))):
+        pelvis, femur = np.zeros((200, 160), bool), np.zeros((200, 160), bool)
+        pelvis[:80, columns], femur[140:, columns] = True, True
+        sides.append(HipLandmarks(side, pelvis, femur))
+    labels = spur(np.zeros((200, 160), np.uint8), 1, slice(120, 140), slice(20, 30))
+    spur(labels, 2, slice(100, 140), slice(130, 140))
+    right, left = hips_on_film(film, "frontal", labels, sides, SETTINGS)
+    assert (right.labels, left.labels) == ((1,), (2,))
+    assert (right.gap_mm, left.gap_mm) == (pytest.approx(20.0), pytest.approx(10.0))
 
 
 def test_a_mask_of_pieces_is_read_as_lesions_of_their_own():
@@ -268,3 +288,40 @@ def test_no_hip_is_found_where_there_is_none():
     nothing = np.zeros(pixels.shape, bool)
     for side in ("R", "L", "B"):
         assert find_hip_landmarks(film, side, "frontal", nothing, SETTINGS) == []
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_bones_are_found_beside_a_given_head(mirrored):
+    film = phantom.film(mirrored=mirrored)
+    lesion = phantom.box(0.5, 66, 76, 100, 140)
+    lesion = lesion[:, ::-1] if mirrored else lesion
+    y, x = phantom.HEAD_YX
+    center = (y / 0.5 - 0.5, (phantom.SIZE[1] - x if mirrored else x) / 0.5 - 0.5)
+    side = "left" if mirrored else "right"
+    radius = (phantom.HEAD / 0.5, phantom.HEAD / 0.5)
+    marks = landmarks_at_head(film, side, center, radius, lesion, both_sides=False)
+    assert (marks.source, marks.head_center_yx, marks.head_radius_px) == ("given", center, radius)
+    hip = measured(film, marks, lesion)
+    assert (hip.landmarks, hip.joined_to_pelvis) == ("given", (1,))
+    assert hip.gap_mm == pytest.approx(59.0, abs=2.0)
+
+
+def test_a_head_is_taken_out_of_outlines_that_a_reader_gives():
+    pelvis, femur = np.ones((80, 60), bool), np.ones((80, 60), bool)
+    marks = landmarks_outlined("right", pelvis, femur, (40.0, 30.0), (10.0, 20.0))
+    rows, columns = np.indices((80, 60))
+    inside = ((rows - 40) / 10.5) ** 2 + ((columns - 30) / 21.0) ** 2 <= 1
+    assert np.array_equal(marks.pelvis_yx, ~inside)
+    assert np.array_equal(marks.femur_yx, ~inside)
+    whole = landmarks_outlined("right", pelvis, femur)
+    assert whole.pelvis_yx.all()
+    assert whole.head_center_yx is None
+
+
+@pytest.mark.parametrize(("usual", "right"), [((1.0, 1.0), True), ((0.99, 1.2), False)])
+def test_no_film_makes_a_hip_smaller(usual, right):
+    if right:
+        assert FilmSettings(hip_usual_magnification=usual).hip_usual_magnification == usual
+    else:
+        with pytest.raises(ValidationError):
+            FilmSettings(hip_usual_magnification=usual)

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from hoimg.film_shapes import FilmOutline
 from hoimg.image import Radiograph
 from hoimg.measure.film import measure_on_film, wilson
-from hoimg.segment.film_outline import FilmOutline
 from hoimg.settings.film import FilmSettings
 
 SETTINGS = FilmSettings()

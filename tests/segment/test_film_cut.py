@@ -5,11 +5,20 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from hoimg.segment.film_background import fill_smoothly, local_noise, steps_across
-from hoimg.segment.film_cut import FLOOR, OFFSETS, cheapest_region, link_costs, mean_cost
+from hoimg.segment.film_cut import (
+    FLOOR,
+    OFFSETS,
+    cheapest_region,
+    cheapest_regions,
+    link_costs,
+    mean_cost,
+)
 
 
 def energy(costs, reward, inside):
@@ -87,3 +96,60 @@ def test_the_step_across_an_outline_is_that_of_the_disc():
     inside = np.hypot(y, x) < 30
     steps = steps_across(7.0 * inside + 0.0 * x, inside, 0.5)
     assert np.allclose(steps, 7.0, atol=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000), first=st.floats(0.01, 1.0), count=st.integers(1, 6))
+def test_several_rewards_at_once_give_what_each_gives_alone(seed, first, count):
+    """Whole numbers in the gradient make ties, which must be broken alike."""
+    rng = np.random.default_rng(seed)
+    gradient = rng.integers(-2, 3, size=(2, 12, 15)).astype(float)
+    costs = link_costs((gradient[0], gradient[1]), 0.7)
+    worth = rng.integers(0, 3, size=(12, 15)) / 2
+    allowed = rng.random((12, 15)) < 0.85
+    rewards = [first * 1.4**k for k in range(count)]
+    together = cheapest_regions(costs, worth, rewards, allowed)
+    for reward, inside in zip(rewards, together, strict=True):
+        assert np.array_equal(inside, cheapest_region(costs, reward * worth, allowed))
+    for smaller, larger in itertools.pairwise(together):
+        assert not (smaller & ~larger).any()
+
+
+def test_what_is_known_of_the_answer_does_not_change_it():
+    rng = np.random.default_rng(4)
+    gradient = rng.normal(size=(2, 20, 20))
+    costs = link_costs((gradient[0], gradient[1]), 0.5)
+    allowed = np.ones((20, 20), bool)
+    allowed[0], allowed[:, -1] = False, False
+    reward = np.where(np.hypot(*(np.indices((20, 20)) - 9.0)) < 6, 0.6, 0.0)
+    alone = cheapest_region(costs, reward, allowed)
+    assert 40 < alone.sum() < 360
+    some = alone & (rng.random((20, 20)) < 0.5)
+    more = alone | (allowed & (rng.random((20, 20)) < 0.5))
+    for between in ((some, more), (alone, alone), (some, allowed), (np.zeros_like(some), more)):
+        known = cheapest_region(costs, reward, allowed, between)
+        assert np.array_equal(known, alone)
+
+
+@pytest.mark.parametrize("odd", [0, 1])
+def test_a_large_region_is_cut_near_a_coarse_border_and_gives_the_same(monkeypatch, odd):
+    """Discs and a bar on noise, cut as a whole and by bands."""
+    y, x = np.indices((150 + odd, 170 + odd)) - 75.0
+    bodies = (np.hypot(y, x) < 30) | (np.hypot(y - 40, x - 60) < 12)
+    bodies |= (np.abs(y + 50) < 4) & (np.abs(x - 40) < 40)
+    noise = np.random.default_rng(6).normal(0, 0.05, bodies.shape)
+    film = ndimage.gaussian_filter(bodies + noise, 1.0)
+    costs = link_costs(
+        tuple(ndimage.gaussian_filter(film, 0.9, order=o) for o in ((1, 0), (0, 1))), 0.01
+    )
+    allowed = np.zeros(bodies.shape, bool)
+    allowed[5:-4, 3:-6] = True
+    worth = np.ones(bodies.shape)
+    rewards = (0.004, 0.009, 0.013)
+    whole = cheapest_regions(costs, worth, rewards, allowed)
+    monkeypatch.setattr("hoimg.segment.film_cut.WHOLE", 10_000)
+    for one, other in zip(whole, cheapest_regions(costs, worth, rewards, allowed), strict=True):
+        assert one.any()
+        assert not (other & ~allowed).any()
+        assert (one ^ other).sum() <= 0.01 * one.sum()
+    assert 2 * (whole[2] & bodies).sum() / (whole[2].sum() + bodies.sum()) > 0.85

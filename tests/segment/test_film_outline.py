@@ -8,6 +8,7 @@ from film_phantoms import SPACING, ball, bar, box, coordinates, dice, film, shel
 
 from hoimg.image import Radiograph
 from hoimg.segment.film_outline import outline_in_region
+from hoimg.segment.film_working import too_large
 from hoimg.settings.film import FilmSettings
 
 SETTINGS = FilmSettings()
@@ -191,3 +192,14 @@ def test_without_a_spacing_pixels_are_taken_as_assumed():
     a = outline_in_region(one, region, told)
     b = outline_in_region(unknown, region, told)
     assert np.array_equal(a.inside_yx, b.inside_yx)
+
+
+@pytest.mark.parametrize(("columns", "refused"), [(199, False), (201, True)])
+def test_a_region_larger_than_any_lesion_is_refused_at_once(columns, refused):
+    """Pixels of 2 mm by 5 mm: 50 rows of 100 mm, and 0.1 m2 with 200 columns of 5 mm."""
+    film = Radiograph(np.ones((80, 300), np.float32), (2.0, 5.0), "calibrated")
+    region = np.zeros((80, 300), bool)
+    region[10, 20] = region[59, 20 + columns - 1] = True
+    assert too_large(film, region, FilmSettings()) is refused
+    if refused:
+        assert outline_in_region(film, region, FilmSettings()).reason == "region_too_large"
