@@ -13,12 +13,12 @@ from hoimg.earlier import EarlierScans
 from hoimg.editing import all_edits, check_no_edits, edited, strangers
 from hoimg.edits import Edit, Edits, for_exams
 from hoimg.errors import InputRefused, UsageError
-from hoimg.film_analysis import FilmAnalysis, analyze_film, film_of
-from hoimg.film_follow import film_lesions
-from hoimg.film_hips import HipsOfFilm, hips_of_films
 from hoimg.film_regions import place_regions, split_by_film
-from hoimg.film_suggestions import with_news, with_suggestions
-from hoimg.film_tie import tied_films
+from hoimg.films.analysis import FilmAnalysis, analyze_film, film_of
+from hoimg.films.follow import film_lesions
+from hoimg.films.hips import HipsOfFilm, hips_of_films
+from hoimg.films.suggestions import with_news, with_suggestions
+from hoimg.films.tie import tied_films
 from hoimg.follow import Course, Step, each, followed, hips_of
 from hoimg.guidance import Guidance, place_guidance
 from hoimg.hip_marks import place_marks, with_films_named
@@ -51,7 +51,7 @@ def analyze_exam(
 
     Args:
         exam: A CT from :func:`hoimg.read_patient`; for a film see
-            :func:`hoimg.film_analysis.analyze_film`.
+            :func:`hoimg.films.analysis.analyze_film`.
         settings: None for the defaults.
         guidance: What a reader gave for this exam.
         edits: A reader's corrections of this exam, applied to what was found.

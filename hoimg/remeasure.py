@@ -12,11 +12,11 @@ import numpy as np
 import hoimg
 from hoimg.analysis import ExamAnalysis, excluded_of, images_of, measured_in, pixels_of
 from hoimg.errors import InputRefused
-from hoimg.film_again import remeasure_film
-from hoimg.film_analysis import FilmAnalysis
-from hoimg.film_follow import film_lesions
-from hoimg.film_hips import NO_LANDMARKS, HipsOfFilm, hips_of_films
 from hoimg.film_regions import split_by_film
+from hoimg.films.again import remeasure_film
+from hoimg.films.analysis import FilmAnalysis
+from hoimg.films.follow import film_lesions
+from hoimg.films.hips import NO_LANDMARKS, HipsOfFilm, hips_of_films
 from hoimg.follow import Course, Step, each, followed, hips_of
 from hoimg.hip_marks import place_marks
 from hoimg.image import CTVolume, Mask
@@ -244,7 +244,7 @@ def remeasured_film(
 
     Args:
         before: The film in the earlier report.
-        analysis: Of :func:`hoimg.film_again.remeasure_film`.
+        analysis: Of :func:`hoimg.films.again.remeasure_film`.
         changed: What a reader redrew.
         hips: Its hips with their grades, and what is said where there are none.
         report: The earlier report.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from hoimg.dicom import Exam
-from hoimg.film_analysis import FilmAnalysis, with_regions
 from hoimg.film_regions import PlacedRegion
+from hoimg.films.analysis import FilmAnalysis, with_regions
 from hoimg.image import Radiograph
 from hoimg.serial.film_similarity import Similarity
 from hoimg.settings import Settings

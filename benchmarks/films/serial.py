@@ -24,10 +24,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from run import draw_region
 
 from hoimg import read_patient
-from hoimg.film_analysis import FilmAnalysis, analyze_film
 from hoimg.film_regions import PlacedRegion
-from hoimg.film_series import changes_on_films
-from hoimg.film_tie import CARRIED, key_of, tied_films
+from hoimg.films.analysis import FilmAnalysis, analyze_film
+from hoimg.films.series import changes_on_films
+from hoimg.films.tie import CARRIED, key_of, tied_films
 from hoimg.settings import FilmSettings, Settings
 
 FAMILIES = ("unchanged", "grown", "projection")

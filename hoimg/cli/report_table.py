@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hoimg.cli.console import Console
-from hoimg.film_analysis import NO_REGION
+from hoimg.films.analysis import NO_REGION
 
 if TYPE_CHECKING:
     from hoimg.results import PatientResult

@@ -8,9 +8,9 @@ from film_scene import analysed
 
 import hoimg
 from hoimg.dicom import Exam
-from hoimg.film_analysis import FilmAnalysis
-from hoimg.film_follow import film_lesions
-from hoimg.film_series import changes_on_films
+from hoimg.films.analysis import FilmAnalysis
+from hoimg.films.follow import film_lesions
+from hoimg.films.series import changes_on_films
 from hoimg.follow import Course
 from hoimg.results import Lesion, RegistrationSummary
 from hoimg.settings import Settings

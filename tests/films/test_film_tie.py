@@ -11,9 +11,9 @@ from film_scene import MOVED, analysed, film
 
 import hoimg
 from hoimg.dicom import Exam
-from hoimg.film_follow import film_lesions
-from hoimg.film_series import changes_on_films
-from hoimg.film_tie import CARRIED, SUGGESTED, key_of, tied_films
+from hoimg.films.follow import film_lesions
+from hoimg.films.series import changes_on_films
+from hoimg.films.tie import CARRIED, SUGGESTED, key_of, tied_films
 from hoimg.follow import Course
 from hoimg.settings import FilmSettings, Settings
 

@@ -15,9 +15,9 @@ from limb_patient import limb, write_exams
 
 import hoimg
 from hoimg.cli.main import run
-from hoimg.film_analysis import FilmAnalysis
-from hoimg.film_follow import film_lesions
 from hoimg.film_regions import PlacedRegion
+from hoimg.films.analysis import FilmAnalysis
+from hoimg.films.follow import film_lesions
 from hoimg.follow import Course
 from hoimg.image import Radiograph
 from hoimg.results import Lesion, Maturity, Observation

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.errors import InputRefused
-from hoimg.film_analysis import (
+from hoimg.film_regions import PlacedRegion
+from hoimg.film_shapes import FilmOutline
+from hoimg.films.analysis import (
     LOOKS_INVERTED,
     FilmAnalysis,
     KeptOutline,
@@ -18,8 +20,6 @@ from hoimg.film_analysis import (
     observation_of,
     own_exposure,
 )
-from hoimg.film_regions import PlacedRegion
-from hoimg.film_shapes import FilmOutline
 from hoimg.image import Radiograph
 from hoimg.outlines import GIVEN, fingerprints, redrawn
 from hoimg.results import Exam as Reported

@@ -7,15 +7,15 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import count
 from typing import TYPE_CHECKING
 
-from hoimg.film_series import changes_on_films
-from hoimg.film_tie import key_of
+from hoimg.films.series import changes_on_films
+from hoimg.films.tie import key_of
 from hoimg.follow import Course
 from hoimg.results import Finding, Lesion, RegistrationSummary
 from hoimg.settings import Settings
 
 if TYPE_CHECKING:
-    from hoimg.film_analysis import FilmAnalysis
     from hoimg.film_regions import PlacedRegion
+    from hoimg.films.analysis import FilmAnalysis
 
 Seen = list[tuple["FilmAnalysis", "PlacedRegion"]]
 
@@ -31,7 +31,7 @@ def film_lesions(
     """The lesions of films, with those of CT that a reader tied them to.
 
     Two films show one lesion where their regions have one tie (a label, a tracking UID, or what
-    :func:`hoimg.film_tie.tied_films` found). Films that state opposite sides are never
+    :func:`hoimg.films.tie.tied_films` found). Films that state opposite sides are never
     tied by a label. A tracking UID that a lesion of a CT has adds the films to that lesion; its
     label stays that of CT.
 

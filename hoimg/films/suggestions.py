@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hoimg.film_analysis import FilmAnalysis, with_regions
 from hoimg.film_regions import PlacedRegion
+from hoimg.films.analysis import FilmAnalysis, with_regions
 from hoimg.results import Finding, Suggestion
 from hoimg.segment.film_suggest import FilmSuggestion
 from hoimg.settings import Settings
@@ -56,7 +56,7 @@ def with_news(films: Sequence[FilmAnalysis], settings: Settings) -> list[FilmAna
         films: In date order, with their regions outlined.
         settings: All of them.
     """
-    from hoimg.film_series import same_view
+    from hoimg.films.series import same_view
     from hoimg.segment.film_new import new_on_film
 
     made: list[FilmAnalysis] = []

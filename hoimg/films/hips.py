@@ -17,8 +17,8 @@ from hoimg.results import Finding, Hip, Lesion
 from hoimg.settings import Settings
 
 if TYPE_CHECKING:
-    from hoimg.film_analysis import FilmAnalysis
     from hoimg.film_shapes import HipLandmarks
+    from hoimg.films.analysis import FilmAnalysis
     from hoimg.maturity.film_hip import FilmHipGrades
     from hoimg.measure.film_hips import FilmHip
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hoimg.film_analysis import FilmAnalysis
 from hoimg.film_regions import PlacedRegion
+from hoimg.films.analysis import FilmAnalysis
 from hoimg.results import Change, RegistrationSummary
 from hoimg.serial.change import LONG_INTERVAL
 from hoimg.settings import FilmSettings

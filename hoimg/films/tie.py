@@ -12,9 +12,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hoimg.film_analysis import FilmAnalysis, with_regions
 from hoimg.film_regions import PlacedRegion
-from hoimg.film_series import film_on_film, outline_of, same_view
+from hoimg.films.analysis import FilmAnalysis, with_regions
+from hoimg.films.series import film_on_film, outline_of, same_view
 from hoimg.results import Finding, Suggestion
 from hoimg.settings import Settings
 
