@@ -8,13 +8,12 @@ only where the file also states it; descriptions are therefore cut to words of a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pydicom import Dataset
+    from pydicom import DataElement, Dataset
 
 _MEASURES = re.compile(r"\d{1,2}(?:[.,]\d{1,3})? ?mm|\d{2,3} ?(?:kev|kv)|3d|2d|2nd|1st")
 # A lesion's or a segment's short label, a vertebra, an exam's day without the trace of its UID.
@@ -104,22 +103,21 @@ def known_of(dataset: Dataset) -> Known:
             if element.VR == "SQ":
                 stack += [(inner, depth + 1) for inner in element.value]
             elif element.VR == "PN":
-                for name in _texts(element.value):
+                for name in _texts(element):
                     parts = re.findall(r"[^\W\d_]+", name.casefold())
                     words.update(part for part in parts if len(part) >= 3)
                     whole.add(" ".join(parts))
                     whole.add("^".join(parts))
             elif element.keyword in _IDENTIFIERS | _PLACES:
-                whole.update(text.strip().casefold() for text in _texts(element.value))
+                whole.update(text.strip().casefold() for text in _texts(element))
     return Known(frozenset(words), frozenset(text for text in whole if len(text) >= 4))
 
 
-def _texts(value: object) -> Iterable[str]:
-    if value is None:
+def _texts(element: DataElement) -> list[str]:
+    """The values as texts. A person's name is a value, though it can be iterated over."""
+    if not element.value:
         return []
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        return [str(value)]
-    return [str(part) for part in value]
+    return [str(part) for part in element.value] if element.VM > 1 else [str(element.value)]
 
 
 @cache
