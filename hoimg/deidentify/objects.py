@@ -38,7 +38,7 @@ _CODES = {
 
 def why_not(dataset: Dataset) -> str:
     """Why an object is refused, in words without anything of its values; empty when it is not."""
-    from pydicom.uid import UID_dictionary
+    from pydicom.uid import UID
 
     sop_class = str(dataset.get("SOPClassUID", ""))
     for keyword in ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
@@ -53,9 +53,9 @@ def why_not(dataset: Dataset) -> str:
         )
     if sop_class in _IMAGES | REPORTS:
         return ""
-    if sop_class not in UID_dictionary:
+    if not UID(sop_class).type:
         return "is a private kind of object"
-    return f"is {UID_dictionary[sop_class][0]}, which cannot be cleaned here"
+    return f"is {UID(sop_class).name}, which cannot be cleaned here"
 
 
 def mark(new: Dataset, source: Dataset) -> None:

@@ -172,11 +172,11 @@ def _uids(element: DataElement, action: str, patient: Patient) -> Any:
 
 
 def _uid(keyword: str, uid: str, patient: Patient) -> str:
-    from pydicom.uid import UID_dictionary
+    from pydicom.uid import UID
 
     stays = (
         not uid
-        or uid in UID_dictionary
+        or UID(uid).type  # registered by DICOM
         or (keyword.endswith("ClassUID") and _CLASS_UIDS.fullmatch(uid))
         or (keyword == "CodingSchemeUID" and _SCHEME_UIDS.fullmatch(uid))
     )

@@ -22,6 +22,7 @@ from hoimg.dicom.quiet import quiet_pydicom
 
 if TYPE_CHECKING:
     from pydicom import Dataset
+    from pydicom.dataset import FileMetaDataset
 
 _IMPLEMENTATION = "2.25.213385017342017634226325061226943512621"
 """Implementation class UID of files written here; any fixed one."""
@@ -126,14 +127,14 @@ def _kind(file: Path) -> str:
 def _new_object(file: Path, pseudonyms: Pseudonyms) -> Dataset:
     """The de-identified object of a file, with its file meta information."""
     from pydicom import dcmread
-    from pydicom.uid import UID_dictionary
+    from pydicom.uid import UID
 
     dataset = dcmread(file, force=True)
     reason = why_not(dataset)
     if reason:
         raise _Refused(reason)
     syntax = _syntax(dataset)
-    if UID_dictionary.get(syntax, ("", ""))[1] != "Transfer Syntax":
+    if UID(syntax).type != "Transfer Syntax":
         raise _Refused("has a private or unknown transfer syntax")
     patient_id, issuer, study = (
         str(dataset.get(k, "") or "").strip(" \0")
@@ -166,7 +167,7 @@ def _syntax(dataset: Dataset) -> str:
     return str(ExplicitVRLittleEndian if little else ExplicitVRBigEndian)
 
 
-def _meta(new: Dataset, syntax: str) -> Dataset:
+def _meta(new: Dataset, syntax: str) -> FileMetaDataset:
     from pydicom.dataset import FileMetaDataset
     from pydicom.uid import UID
 
