@@ -19,7 +19,10 @@ import hoimg
 from hoimg.cli.console import Console, logging_to
 from hoimg.errors import HoimgError
 
-COMMANDS = ("report", "info", "explain", "measure", "simulate", "validate", "schema", "doctor")
+COMMANDS = (
+    *("report", "info", "explain", "measure", "deidentify"),
+    *("simulate", "validate", "schema", "doctor"),
+)
 """Subcommands in the order of the help page; each is a function in a module of its own name."""
 
 QUIET = frozenset({"-q", "--quiet"})

@@ -20,15 +20,20 @@ MAX_NAMED = 3
 
 
 def identity_of(header: Header) -> str:
+    """What stands for the patient of a header, see :func:`identity`."""
+    return identity(header.patient_id, header.issuer, header.study_uid)
+
+
+def identity(patient_id: str, issuer: str, study_uid: str) -> str:
     """What stands for the patient: without a PatientID, exams cannot be joined.
 
     The same ID from two issuers (two hospitals) may be two people, so the issuer is part of it.
     """
-    if not header.patient_id:
-        return f"study:{header.study_uid}"
-    if header.issuer:
-        return f"id:{header.patient_id}|issuer:{header.issuer}"
-    return f"id:{header.patient_id}"
+    if not patient_id:
+        return f"study:{study_uid}"
+    if issuer:
+        return f"id:{patient_id}|issuer:{issuer}"
+    return f"id:{patient_id}"
 
 
 @dataclass
