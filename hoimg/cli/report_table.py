@@ -17,6 +17,7 @@ def print_table(result: PatientResult, page: Path, console: Console) -> None:
     from hoimg.report.change_words import change_words
     from hoimg.report.film_view import area_words, suggestion_words
     from hoimg.report.hip_view import hip_line
+    from hoimg.serial.change import LONG_INTERVAL
 
     report = result.report
     films = {e.exam_id: e.film for e in report.exams}
@@ -42,8 +43,9 @@ def print_table(result: PatientResult, page: Path, console: Console) -> None:
         seen = f"day {shown}" if shown else "-"
         why = "; ".join(reason.replace("_", " ") for reason in lesion.maturity.reasons)
         print(f"{lesion.lesion_id:8}{seen:14}{size:>28}  {lesion.maturity.label:15}{why}")
-        if lesion.changes:
-            change = lesion.changes[-1]
+        steps = [c for c in lesion.changes if LONG_INTERVAL not in c.flags]
+        if steps:
+            change = steps[-1]
             span = f"day {days[change.from_exam]} to {days[change.to_exam]}"
             print(f"{'':8}{span}: {change_words(change)}")
     for exam, hip in [(e, h) for e in report.exams for h in e.hips]:

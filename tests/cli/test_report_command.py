@@ -163,6 +163,10 @@ def test_the_table_shows_the_last_change_against_what_could_be_noise(tmp_path, c
             from_exam=ids[1], to_exam=ids[2], days=110, category="enlarging",
             volume_change_pct=154.2, volume_rc_pct=25.0, mass_change_pct=160.0, mass_rc_pct=27.0,
         ),
+        Change(
+            from_exam=ids[0], to_exam=ids[2], days=200, category="enlarging",
+            volume_change_pct=300.0, volume_rc_pct=25.0, flags=["long_interval"],
+        ),
     ]  # fmt: skip
     kept.changes = [
         Change(
