@@ -234,13 +234,10 @@ def without_loose(
 
     Other mineral at its place counts as bone: it may be the same, called otherwise.
     """
-    own = np.empty(len(label))
-    for k, matrix in enumerate(matrices):
-        mine = label == k
-        own[mine] = skin.gaps(matrix, other, doubt=True)[mine]
-    own[label == LEFT] = np.inf
+    gaps = np.stack([skin.gaps(matrix, other, doubt=True) for matrix in matrices])
+    own = gaps[label, np.arange(len(label))]
     label = label.copy()
-    for group in skin.groups(np.nan_to_num(own, nan=0.0, posinf=np.inf) > LOOSE_MM):
+    for group in skin.groups(np.nan_to_num(own, nan=0.0) > LOOSE_MM):
         if skin.volume_mm3[group].sum() >= min_bone_mm3:
             label[group] = LEFT
     return label

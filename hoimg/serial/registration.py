@@ -94,7 +94,7 @@ def register(
 def _without_lost(
     division: Division, theirs: Bones, images: Images, found: Registration, settings: SerialSettings
 ) -> tuple[Division, Registration]:
-    """The registration by its accepted parts alone, where these explain more of the bone so.
+    """The registration by its accepted parts alone, where all of them hold so too.
 
     Where an exam calls bone ossification, what the other exam still has as bone there seemed to
     have moved on its own, or not to be found.
