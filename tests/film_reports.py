@@ -42,3 +42,16 @@ def only(report: dict[str, Any]) -> dict[str, Any]:
     [seen] = lesion["observations"]
     assert isinstance(seen, dict)
     return seen
+
+
+def inverted_film(sample_data: Path, folder: Path) -> None:
+    """A sample film whose header tells a lie about its polarity that no other tag contradicts."""
+    import pydicom
+
+    [path] = list((sample_data / "films" / "FF80DF").iterdir())
+    ds = pydicom.dcmread(path)
+    ds.decompress()
+    ds.PhotometricInterpretation, ds.PresentationLUTShape = "MONOCHROME1", "INVERSE"
+    del ds.PixelIntensityRelationshipSign
+    folder.mkdir()
+    ds.save_as(folder / "a")

@@ -15,7 +15,19 @@ import numpy as np
 import pydicom
 import pytest
 from film_objects import film_dataset, write_gsps, write_seg, write_tid1500
-from film_reports import AREA_MM2, BOX, CENTRE, RADIUS, SIDE, SPACING, ball, made, only, report_of
+from film_reports import (
+    AREA_MM2,
+    BOX,
+    CENTRE,
+    RADIUS,
+    SIDE,
+    SPACING,
+    ball,
+    inverted_film,
+    made,
+    only,
+    report_of,
+)
 from PIL import Image
 from pydicom.data import get_testdata_file
 
@@ -176,14 +188,7 @@ def test_without_a_pixel_size_there_are_pixels_and_no_millimetre(tmp_path: Path)
 
 
 def test_a_film_that_looks_inverted_gives_no_number(sample_data: Path, tmp_path: Path) -> None:
-    [path] = list((sample_data / "films" / "FF80DF").iterdir())
-    ds = pydicom.dcmread(path)
-    ds.decompress()
-    # A lie that no tag contradicts: the pixels stay.
-    ds.PhotometricInterpretation, ds.PresentationLUTShape = "MONOCHROME1", "INVERSE"
-    del ds.PixelIntensityRelationshipSign
-    (tmp_path / "in").mkdir()
-    ds.save_as(tmp_path / "in" / "a")
+    inverted_film(sample_data, tmp_path / "in")
     report = made(tmp_path, "--roi", "box:594,627,712,747")
     seen = only(report)
     assert (seen["status"], seen["area_px2"]) == ("not_measurable", None)

@@ -9,15 +9,7 @@ from __future__ import annotations
 from hoimg.image import Radiograph
 from hoimg.segment.film_even import even_film, made_even
 from hoimg.segment.film_mirror import laid_on
-from hoimg.segment.film_suggest import (
-    EVEN_MM,
-    STEP_MM,
-    FilmSuggestions,
-    peaks,
-    placed_on_film,
-    standing_out,
-    usable_part,
-)
+from hoimg.segment.film_suggest import EVEN_MM, STEP_MM, FilmSuggestions, set_against
 from hoimg.settings.film import FilmSettings
 
 
@@ -41,10 +33,4 @@ def new_on_film(
     laid = laid_on(even, small.body, old, before.body, small.step_mm)
     if laid is None or laid.agreement < settings.suggest_min_agreement_over_time:
         return FilmSuggestions((), None if laid is None else laid.agreement, "films_unlike")
-    usable = usable_part(small, film) & laid.body
-    field = standing_out(even, laid.values, usable, small.step_mm, settings)
-    found = [
-        placed_on_film(film, small, region, score)
-        for region, score in peaks(field, usable, small.step_mm, settings)
-    ]
-    return FilmSuggestions(tuple(found), laid.agreement, None)
+    return set_against(film, small, even, laid, settings)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hoimg.image import Radiograph
 from hoimg.segment.film_even import EvenFilm, disc, even_film, made_even
-from hoimg.segment.film_mirror import mirrored_film
+from hoimg.segment.film_mirror import LaidFilm, mirrored_film
 from hoimg.settings.film import FilmSettings
 
 Floats = NDArray[np.float32]
@@ -81,6 +81,21 @@ def suggest_on_film(film: Radiograph, settings: FilmSettings) -> FilmSuggestions
     other = mirrored_film(even, small.body, small.step_mm)
     if other is None or other.agreement < settings.suggest_min_agreement:
         return FilmSuggestions((), None if other is None else other.agreement, "sides_unlike")
+    return set_against(film, small, even, other, settings)
+
+
+def set_against(
+    film: Radiograph, small: EvenFilm, even: Floats, other: LaidFilm, settings: FilmSettings
+) -> FilmSuggestions:
+    """Where a film shows what another picture of the same part has not.
+
+    Args:
+        film: The film.
+        small: The same in small.
+        even: Its values, made even.
+        other: The other side or another film, laid on it and alike enough.
+        settings: Least score, number and size of suggestions.
+    """
     usable = usable_part(small, film) & other.body
     field = standing_out(even, other.values, usable, small.step_mm, settings)
     found = [

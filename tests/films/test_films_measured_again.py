@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from film_objects import film_dataset
-from film_reports import AREA_MM2, BOX, CENTRE, SPACING, ball, made, only, report_of
+from film_reports import AREA_MM2, BOX, CENTRE, SPACING, ball, inverted_film, made, only, report_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from limb_patient import limb, write_exams
@@ -219,15 +219,7 @@ def test_what_lay_under_a_label_that_was_taken_away_is_seen_again(tmp_path: Path
 def test_what_is_drawn_on_a_film_that_looks_inverted_gives_no_number(
     sample_data: Path, tmp_path: Path
 ) -> None:
-    import pydicom
-
-    [path] = list((sample_data / "films" / "FF80DF").iterdir())
-    ds = pydicom.dcmread(path)
-    ds.decompress()
-    ds.PhotometricInterpretation, ds.PresentationLUTShape = "MONOCHROME1", "INVERSE"
-    del ds.PixelIntensityRelationshipSign
-    (tmp_path / "in").mkdir()
-    ds.save_as(tmp_path / "in" / "a")
+    inverted_film(sample_data, tmp_path / "in")
     report = made(tmp_path, "--roi", "box:594,627,712,747")
 
     def drawn(array: np.ndarray) -> None:
