@@ -56,7 +56,8 @@ class PictureMaker:
         self._images = images
         self._boxes = {exam_id: find_lesions(exam) for exam_id, exam in images.items()}
         self._encoding: Encoding = "png" if lesions <= LOSSLESS_LESIONS else "jpeg"
-        self._spent = 0
+        self.spent = 0
+        """Characters of all pictures so far."""
 
     def side_mm(self, lesion: Lesion) -> float:
         """One side length for all pictures of a lesion, so that growth is seen as growth."""
@@ -80,7 +81,7 @@ class PictureMaker:
 
     def _draw(self, seen: Observation, side_mm: float, name: Any, size: Any) -> Picture | None:
         images = self._images.get(seen.exam_id)
-        if images is None or self._spent > PICTURE_BUDGET:
+        if images is None or self.spent > PICTURE_BUDGET:
             return None
         box = self._box(seen)
         center: Sequence[float]
@@ -99,7 +100,7 @@ class PictureMaker:
             size=size,
             encoding=self._encoding,
         )
-        self._spent += picture.bytes
+        self.spent += picture.bytes
         return picture
 
 

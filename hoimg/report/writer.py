@@ -78,7 +78,9 @@ def _make(result: PatientResult, staged: Path) -> None:
         "totals.csv": files.totals_csv(report),
         "settings.toml": result.settings_toml,
         "edits.json": (result.edits or Edits()).text(),
-        "report.html": page_html(report, result.images, result.settings_toml, result.films),
+        "report.html": page_html(
+            report, result.images, result.settings_toml, result.films, result.links
+        ),
     }
     for file_name, text in texts.items():
         (staged / file_name).write_text(text, encoding="utf-8", newline="\n")
