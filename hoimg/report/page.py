@@ -171,12 +171,12 @@ def _shortened(value: Any) -> Any:
 
     A header may hold kilobytes without a space, which would push the page's sides apart.
     """
-    # What the code made itself is Markup, or a picture.
+    # What the code made itself is marked safe (Markup), or a picture.
     if type(value) is not str or value.startswith("data:image/"):
         return value
     if len(value) > LONGEST_TEXT:
         value = value[: LONGEST_TEXT - 1] + "…"
-    return re.sub(rf"(\S{{{LONGEST_WORD - 1}}})\S{{2,}}", r"\1…", value)
+    return re.sub(rf"(\S{{{LONGEST_WORD - 1}}})\S+", r"\1…", value)
 
 
 def _brief(report: Report) -> str:

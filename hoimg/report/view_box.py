@@ -51,22 +51,28 @@ class ViewBox:
         return matrix
 
 
-def box_about(corners_lps_mm: NDArray[np.float64], voxels: float, finest_mm: float) -> ViewBox:
+def box_about(
+    corners_lps_mm: NDArray[np.float64], voxels: float, finest_mm: float, grid: Grid | None = None
+) -> ViewBox:
     """The box about points of a lesion, in the reference exam.
 
     Args:
         corners_lps_mm: Corners of what must be in it, ``(n, 3)``.
         voxels: At most about so many voxels.
         finest_mm: Smaller steps than this show nothing more, mm.
+        grid: The reference exam's; a voxel of the box is put on one of its.
     """
     low, high = corners_lps_mm.min(axis=0), corners_lps_mm.max(axis=0)
     side = np.maximum(high - low + 2 * AROUND_MM, LEAST_SIDE_MM)
-    step = max(finest_mm, float((side.prod() / voxels) ** (1 / 3)))
-    step = float(np.ceil(step * 20 - 1e-9) / 20)
+    step = float((side.prod() / voxels) ** (1 / 3))
+    # The scan's own pixels where there is room for them: they need no interpolation.
+    step = finest_mm if step <= finest_mm else float(np.ceil(step * 20) / 20)
     count = np.ceil(side / step).astype(int)
     origin = (low + high) / 2 - (count - 1) * step / 2
+    if grid is not None:
+        origin = grid.to_lps_mm(np.rint(grid.to_index_zyx(origin)))
     x, y, z = (int(n) for n in count)
-    a, b, c = (round(float(v), 3) for v in origin)
+    a, b, c = (round(float(v), 4) for v in origin)
     return ViewBox((a, b, c), step, (z, y, x))
 
 

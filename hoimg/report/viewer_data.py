@@ -164,7 +164,7 @@ class _Maker:
                 back = np.linalg.inv(link.matrix_lps)
                 there = corners_of(box, self._images[exam_id].volume.grid)
                 corners.append(there @ back[:3, :3].T + back[:3, 3])
-        return box_about(np.concatenate(corners), voxels, min(grid.spacing_zyx_mm))
+        return box_about(np.concatenate(corners), voxels, min(grid.spacing_zyx_mm), grid)
 
     def _cut(self, exam: Exam, link: Link | None, index: int, view: ViewBox) -> Any:
         """Codes, marks and the numbers in them, of the lesions' positions in the report."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 from synthetic_report import exam_ids, patient
 
+from hoimg.image import Mask
 from hoimg.report import plots, reasons, words
 from hoimg.report.excluded_view import place_text
 from hoimg.report.lesion_rows import ROWS, volume_text
@@ -171,6 +173,29 @@ def test_hostile_tags_stay_text(result):
     assert not any(name.startswith("on") for _, a in page.tags for name in a)
     assert "<script>alert(1)</script>" in page.text
     assert text.count("<script") == 3
+
+
+def test_long_texts_are_cut_and_long_outlines_are_not(result):
+    report = result.report.model_copy(deep=True)
+    report.excluded[0].note = "W" * 5000
+    report.excluded[1].note = "word " * 1000
+    report.lesions[0].maturity.summary = "a" * 199 + " " + "b" * 200 + " " + "c" * 201
+    # A lesion like a comb: its outline has thousands of characters.
+    exam_id = exam_ids()[3]
+    labels = result.images[exam_id].lesions.array.copy()
+    labels[:, 10:90:2, 20:70] = 1
+    comb = replace(
+        result.images[exam_id], lesions=Mask(labels, result.images[exam_id].lesions.grid)
+    )
+    text = page_html(report, {**result.images, exam_id: comb})
+    shown = Page(text).text
+    assert "W" * 199 + "…" in shown
+    assert "W" * 201 not in shown
+    assert max(len(part) for part in re.findall("(?:word )+", shown)) <= 1500
+    assert "a" * 199 + " " + "b" * 199 + "… " + "c" * 199 + "…" in shown
+    paths = re.findall(r' d="([^"]*)"', text)
+    assert max(map(len, paths)) > 5000
+    assert not any("…" in path for path in paths)
 
 
 def test_no_lesion_is_said_plainly_with_what_was_left_out():
