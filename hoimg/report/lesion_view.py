@@ -54,7 +54,8 @@ class PictureMaker:
 
     def __init__(self, images: Mapping[str, ExamImages], lesions: int) -> None:
         self._images = images
-        self._boxes = {exam_id: find_lesions(exam) for exam_id, exam in images.items()}
+        self.boxes = {exam_id: find_lesions(exam) for exam_id, exam in images.items()}
+        """Box of every label of each exam."""
         self._encoding: Encoding = "png" if lesions <= LOSSLESS_LESIONS else "jpeg"
         self.spent = 0
         """Characters of all pictures so far."""
@@ -77,7 +78,7 @@ class PictureMaker:
         return self._draw(seen, side_mm, "axial", "small")
 
     def _box(self, seen: Observation) -> Box | None:
-        return self._boxes.get(seen.exam_id, {}).get(seen.label or 0)
+        return self.boxes.get(seen.exam_id, {}).get(seen.label or 0)
 
     def _draw(self, seen: Observation, side_mm: float, name: Any, size: Any) -> Picture | None:
         images = self._images.get(seen.exam_id)

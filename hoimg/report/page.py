@@ -90,7 +90,7 @@ def context(
         for number, lesion in enumerate(report.lesions, start=1)
     ]
     excluded, spent = excluded_view(report, images)
-    shown = viewers(report, images, links or {}, maker.spent + spent)
+    shown = viewers(report, images, links or {}, maker.boxes, maker.spent + spent)
     with_script = bool(shown["viewer"] or shown["scene"])
     return {
         **shown,

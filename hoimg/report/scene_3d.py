@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from hoimg.geometry import Box, Grid, bounding_box, widened
 from hoimg.report import words
-from hoimg.report.pictures import find_lesions
 from hoimg.report.tiles import columns_for, tiled_png
-from hoimg.results import Exam, ExamImages, Report
+from hoimg.results import ExamImages, Report
 
 BONE_CELLS, LESION_CELLS = 1_200_000, 60_000
 """At most about so many cells for the skeleton and for each lesion."""
@@ -27,21 +26,26 @@ LEVELS = 31
 
 
 def scene_3d(
-    report: Report, images: Mapping[str, ExamImages], budget: int
+    report: Report,
+    images: Mapping[str, ExamImages],
+    boxes: Mapping[str, Mapping[int, Box]],
+    budget: int,
 ) -> dict[str, Any] | None:
     """The skeleton, metal and lesions of the latest CT that shows a lesion.
 
     Args:
         report: The numbers.
         images: CT exams by ``exam_id``.
+        boxes: Of each label of each exam.
         budget: Characters; lesions that find no room are not in it, and counted as ``missing``.
 
     Returns:
         As the script reads it; None where no CT shows a lesion.
     """
-    exam, found = _latest(report, images)
+    exam = next((e for e in reversed(report.exams) if boxes.get(e.exam_id)), None)
     if exam is None:
         return None
+    found = boxes[exam.exam_id]
     shown = images[exam.exam_id]
     parts = []
     if shown.anatomy is not None:
@@ -80,13 +84,6 @@ def scene_3d(
         "missing": missing,
         "bone": shown.anatomy is not None,
     }
-
-
-def _latest(report: Report, images: Mapping[str, ExamImages]) -> tuple[Exam | None, dict[int, Box]]:
-    for exam in reversed(report.exams):
-        if exam.exam_id in images and (found := find_lesions(images[exam.exam_id])):
-            return exam, found
-    return None, {}
 
 
 def _map(

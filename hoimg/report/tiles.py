@@ -30,5 +30,5 @@ def tiled_png(codes: NDArray[np.uint8]) -> str:
     sheet[:z] = codes
     flat = sheet.reshape(rows, columns, y, x).swapaxes(1, 2).reshape(rows * y, columns * x)
     buffer = io.BytesIO()
-    Image.fromarray(flat).save(buffer, "PNG", optimize=False, compress_level=6)
+    Image.fromarray(flat).save(buffer, "PNG", optimize=False, compress_level=4)
     return base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -149,10 +149,10 @@ def _averaged(
 
 def _marks(images: ExamImages, cut: Box, numbers: Mapping[int, int]) -> NDArray[np.uint8]:
     labels = images.lesions.array[cut]
-    table = np.zeros(max([int(labels.max(initial=0)), *numbers]) + 1 if numbers else 1, np.uint8)
+    table = np.zeros(max(int(labels.max(initial=0)), *numbers, 0) + 1, np.uint8)
     for label, number in numbers.items():
         table[label] = number
-    marks: NDArray[np.uint8] = table[np.minimum(labels.astype(np.intp), len(table) - 1)]
+    marks: NDArray[np.uint8] = table[labels.astype(np.uint16, copy=False)]
     marks[images.excluded.array[cut] != 0] |= EXCLUDED_BIT
     if images.anatomy is not None:
         marks[images.anatomy.skeleton.array[cut] != 0] |= SKELETON_BIT

@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from hoimg.geometry import Box
 from hoimg.report import words
 from hoimg.report.hu_codes import decode_table
-from hoimg.report.pictures import find_lesions
 from hoimg.report.reasons import reason_text
 from hoimg.report.tiles import columns_for, tiled_png
 from hoimg.report.view_box import MOST_NUMBERS, ViewBox, box_about, corners_of, sample
 from hoimg.results import Exam, ExamImages, Lesion, Link, Links, Report
 
-CHARACTERS_A_VOXEL = 0.8
-"""Of base64, of HU and marks together: what noisy scans take; see docs/methods/report.md."""
+CHARACTERS_A_VOXEL = 0.6
+"""Of base64, of HU and marks together, for the first lesion; the next go by those before them."""
 MOST_VOXELS, LEAST_VOXELS = 1_400_000, 200_000
 """Voxels of one box at most and at least; rather than go below, lesions are left out."""
 _FIRST = ("immature", "indeterminate", "mature")
@@ -44,6 +44,7 @@ def viewer_data(
     report: Report,
     images: Mapping[str, ExamImages],
     links: Mapping[str, Links],
+    boxes: Mapping[str, Mapping[int, Box]],
     budget: int,
 ) -> ViewerData:
     """Collect it.
@@ -52,28 +53,28 @@ def viewer_data(
         report: The numbers.
         images: CT exams by ``exam_id``; those without any are not shown.
         links: By tracking UID; a lesion without any is shown in its reference exam alone.
+        boxes: Of each label of each exam.
         budget: Characters that all boxes may take. Immature lesions come first, then
             indeterminate ones, the larger ones first.
     """
     exams = [e for e in report.exams if e.exam_id in images]
-    boxes = {exam_id: find_lesions(exam) for exam_id, exam in images.items()}
     made: dict[int, dict[str, Any]] = {}
     made_for = _Maker(report, exams, images, boxes)
     order = sorted(
         (k for k, le in enumerate(report.lesions) if made_for.reference(le, links)),
         key=lambda k: (*_urgency(report.lesions[k]), k),
     )
-    crops = max(1, len(order) * len(exams))
-    voxels = float(np.clip(budget / CHARACTERS_A_VOXEL / crops, LEAST_VOXELS, MOST_VOXELS))
     left_out: list[str] = []
-    for k in order:
-        entry = None if left_out else made_for.entry(k, links, voxels)
-        size = 0 if entry is None else sum(len(p) for e in entry["exams"] for p in e["planes"])
-        if entry is None or size > budget:
+    rate = CHARACTERS_A_VOXEL
+    for done, k in enumerate(order):
+        share = budget / (len(order) - done)
+        entry = None if left_out else _within(made_for, k, links, share, rate * len(exams))
+        if entry is None or entry.characters > budget:
             left_out.append(report.lesions[k].lesion_id)
             continue
-        budget -= size
-        made[k] = entry
+        budget -= entry.characters
+        rate = entry.characters / max(1, entry.voxels)
+        made[k] = entry.content
     if not made:
         return ViewerData(left_out=left_out)
     entries = [made[k] for k in sorted(made)]
@@ -89,6 +90,34 @@ def viewer_data(
     return ViewerData(content, left_out, [e["id"] for e in entries], (min(steps), max(steps)))
 
 
+@dataclass(frozen=True)
+class _Entry:
+    content: dict[str, Any]
+    characters: int
+    voxels: int
+
+
+def _within(
+    maker: _Maker, index: int, links: Mapping[str, Links], share: float, characters: float
+) -> _Entry:
+    """A lesion as fine as its share allows; made again, coarser, where its scans are noisier.
+
+    Args:
+        maker: Makes it.
+        index: Of the lesion.
+        links: By tracking UID.
+        share: Characters that it may take.
+        characters: Expected for a voxel in all exams together.
+    """
+    voxels = float(np.clip(share / characters, LEAST_VOXELS, MOST_VOXELS))
+    entry = maker.entry(index, links, voxels)
+    if entry.characters > share and voxels > LEAST_VOXELS:
+        # Steps are rounded up, so that a tenth less is sure to be enough.
+        voxels = max(LEAST_VOXELS, 0.9 * voxels * share / entry.characters)
+        entry = maker.entry(index, links, voxels)
+    return entry
+
+
 def _urgency(lesion: Lesion) -> tuple[int, float]:
     sizes = [o.volume_mm3 for o in lesion.observations if o.volume_mm3 is not None]
     return _FIRST.index(lesion.maturity.label), -(sizes[-1] if sizes else 0.0)
@@ -102,7 +131,7 @@ class _Maker:
         report: Report,
         exams: Sequence[Exam],
         images: Mapping[str, ExamImages],
-        boxes: Mapping[str, Mapping[int, Any]],
+        boxes: Mapping[str, Mapping[int, Box]],
     ) -> None:
         self._report, self._exams, self._images, self._boxes = report, exams, images, boxes
 
@@ -113,8 +142,8 @@ class _Maker:
         wanted = lesion.maturity.exam_id if linked is None else linked.exam_id
         return wanted if wanted in shown else next(reversed(shown), None)
 
-    def entry(self, index: int, links: Mapping[str, Links], voxels: float) -> dict[str, Any]:
-        """One lesion as the script reads it."""
+    def entry(self, index: int, links: Mapping[str, Links], voxels: float) -> _Entry:
+        """One lesion as the script reads it, in boxes of at most about so many voxels."""
         lesion = self._report.lesions[index]
         here = self.reference(lesion, links)
         assert here is not None
@@ -135,7 +164,7 @@ class _Maker:
                     "how": _how(link, exam.exam_id == here, bool(planes)),
                 }
             )
-        return {
+        content = {
             "id": lesion.lesion_id,
             "name": index,
             "label": lesion.maturity.label,
@@ -147,8 +176,11 @@ class _Maker:
             "reference": [e.exam_id for e in self._exams].index(here),
             "exams": shown,
         }
+        parts = [planes for entry in shown if (planes := entry["planes"])]
+        characters = sum(len(part) for planes in parts for part in planes)
+        return _Entry(content, characters, len(parts) * int(np.prod(view.size_zyx)))
 
-    def _box(self, lesion: Lesion, exam_id: str) -> Any:
+    def _box(self, lesion: Lesion, exam_id: str) -> Box | None:
         for seen in lesion.observations:
             if seen.exam_id == exam_id and seen.label is not None:
                 return self._boxes.get(exam_id, {}).get(seen.label)
@@ -157,8 +189,8 @@ class _Maker:
     def _view(self, lesion: Lesion, here: str, to: Mapping[str, Link], voxels: float) -> ViewBox:
         """The box about the lesion in every exam that shows it, carried to the reference exam."""
         grid = self._images[here].volume.grid
-        corners = [corners_of(self._box(lesion, here), grid)]
-        for exam_id, link in to.items():
+        corners = []
+        for exam_id, link in [(here, Link(np.eye(4), None)), *to.items()]:
             box = self._box(lesion, exam_id)
             if box is not None and link.matrix_lps is not None:
                 back = np.linalg.inv(link.matrix_lps)

@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from hoimg.geometry import Box
 from hoimg.report import words
 from hoimg.report.hu_codes import steps_text
 from hoimg.report.scene_3d import scene_3d
@@ -22,7 +23,11 @@ script the page stays below 10 MB."""
 
 
 def viewers(
-    report: Report, images: Mapping[str, ExamImages], links: Mapping[str, Links], spent: int
+    report: Report,
+    images: Mapping[str, ExamImages],
+    links: Mapping[str, Links],
+    boxes: Mapping[str, Mapping[int, Box]],
+    spent: int,
 ) -> dict[str, Any]:
     """``viewer`` and ``scene`` of the template; each None where there is nothing to show.
 
@@ -30,12 +35,13 @@ def viewers(
         report: The numbers.
         images: CT exams by ``exam_id``.
         links: By tracking UID.
+        boxes: Of each label of each exam.
         spent: Characters that still pictures take already.
     """
-    scene = scene_3d(report, images, SCENE_BUDGET)
+    scene = scene_3d(report, images, boxes, SCENE_BUDGET)
     scene_json = json_in_page(scene)
     left = min(VIEWER_BUDGET, TOGETHER - spent - len(scene_json))
-    found = viewer_data(report, images, links, left)
+    found = viewer_data(report, images, links, boxes, left)
     viewer = None
     if found.content or found.left_out:
         low, high = (f"{step:.3g}" for step in found.step_mm)

@@ -214,7 +214,7 @@ def test_two_dates_move_together_by_the_registration(shown, file):
     values = [int(v) for v in re.findall(r": (-?\d+) HU", told)]
     assert len(values) == 2, told
     assert abs(values[0] - values[1]) < 90, told  # noise of 18 HU, and steps of 6
-    assert "Day 190: laid by the registration" in shown.control("how").inner_text()
+    assert "day 190: laid by the registration" in shown.control("how").inner_text()
 
 
 def test_what_the_registration_does_not_carry_is_said(shown):

@@ -19,6 +19,7 @@ from hoimg.geometry import Grid
 from hoimg.image import CTVolume, Mask
 from hoimg.report import excluded_view, hu_codes, viewer_view
 from hoimg.report.page import context, page_html
+from hoimg.report.pictures import find_lesions
 from hoimg.report.scene_3d import LEVELS, scene_3d
 from hoimg.report.scripted import json_in_page, policy, script
 from hoimg.report.tiles import columns_for, tiled_png
@@ -61,6 +62,10 @@ def test_every_hu_is_kept_to_half_its_step():
 def test_tiles_give_the_bytes_back(size, seed):
     codes = np.random.default_rng(seed).integers(0, 256, size, dtype=np.uint8)
     assert (untiled(tiled_png(codes), size) == codes).all()
+
+
+def boxes_of(images: dict[str, ExamImages]) -> dict:
+    return {exam_id: find_lesions(exam) for exam_id, exam in images.items()}
 
 
 def ramp_exam(grid: Grid, slope: np.ndarray, level: float) -> ExamImages:
@@ -156,7 +161,13 @@ def links_of_identity(result, reference: int) -> dict[str, Links]:
 def test_each_exam_shows_the_lesion_at_one_place_on_whatever_grid_it_was_scanned():
     """Four grids, one oblique, one feet first; the spheres' centres are the same in all."""
     result = patient()
-    found = viewer_data(result.report, result.images, links_of_identity(result, 3), 5_000_000)
+    found = viewer_data(
+        result.report,
+        result.images,
+        links_of_identity(result, 3),
+        boxes_of(result.images),
+        5_000_000,
+    )
     assert found.left_out == []
     for number, lesion in enumerate(found.content["lesions"], start=1):
         for exam, shown in enumerate(lesion["exams"]):
@@ -182,19 +193,46 @@ def test_the_budget_is_kept_and_the_urgent_come_first():
         report.lesions[k % 3].model_copy(update={"lesion_id": f"L{k}", "tracking_uid": f"2.25.{k}"})
         for k in range(9)
     ]
-    whole = viewer_data(report, result.images, {}, 50_000_000)
+    whole = viewer_data(report, result.images, {}, boxes_of(result.images), 50_000_000)
     assert len(whole.shown) == 9
     one = len(whole.content["lesions"][1]["exams"][3]["planes"][0])
-    some = viewer_data(report, result.images, {}, int(4.5 * one))
+    some = viewer_data(report, result.images, {}, boxes_of(result.images), int(4.5 * one))
     # Immature ones are L1, L4, L7; then indeterminate ones; all in the report's order.
     assert set(some.shown) >= {"L1", "L4", "L7"}
     assert not {"L0", "L3", "L6"} & set(some.shown)
     assert set(some.shown) | set(some.left_out) == {f"L{k}" for k in range(9)}
     spent = sum(len(p) for le in some.content["lesions"] for e in le["exams"] for p in e["planes"])
     assert spent <= 4.5 * one
-    none = viewer_data(report, result.images, {}, 100)
+    none = viewer_data(report, result.images, {}, boxes_of(result.images), 100)
     assert none.content == {}
     assert len(none.left_out) == 9
+
+
+def test_noisy_scans_are_shown_coarser_rather_than_not_at_all(monkeypatch):
+    """Noise of 300 HU fills every code, as a sharp kernel in a large patient nearly does."""
+    monkeypatch.setattr("hoimg.report.viewer_data.LEAST_VOXELS", 1000)
+    quiet = patient()
+    rng = np.random.default_rng(1)
+    noisy = {
+        exam_id: ExamImages(
+            exam_id,
+            CTVolume(
+                (exam.volume.hu + rng.normal(0, 300, exam.volume.hu.shape)).astype(np.int16),
+                exam.volume.grid,
+            ),
+            exam.lesions,
+            exam.excluded,
+        )
+        for exam_id, exam in quiet.images.items()
+    }
+    report, boxes = quiet.report, boxes_of(quiet.images)
+    links = links_of_identity(quiet, 3)
+    calm = viewer_data(report, quiet.images, links, boxes, 50_000_000)
+    budget = sum(len(p) for le in calm.content["lesions"] for e in le["exams"] for p in e["planes"])
+    assert viewer_data(report, quiet.images, links, boxes, budget).left_out == []
+    rough = viewer_data(report, noisy, links, boxes, budget)
+    assert rough.left_out == []
+    assert rough.step_mm[1] > calm.step_mm[1]
 
 
 def test_the_page_names_what_found_no_room(monkeypatch):
@@ -252,7 +290,7 @@ def test_the_model_holds_the_volume_and_place_of_a_box_on_an_oblique_grid():
         Mask(labels * 0, grid),
         anatomy=Anatomy(none, Mask(bone, grid), none),
     )
-    scene = scene_3d(result.report, {last: exam}, 500_000)
+    scene = scene_3d(result.report, {last: exam}, boxes_of({last: exam}), 500_000)
     assert scene is not None
     assert [p["kind"] for p in scene["parts"]] == ["bone", "lesion"]
     for part, mask in zip(scene["parts"], (bone, labels == 1), strict=True):
@@ -264,7 +302,9 @@ def test_the_model_holds_the_volume_and_place_of_a_box_on_an_oblique_grid():
         centre = axes @ mean + part["origin"]
         assert np.linalg.norm(centre - grid.to_lps_mm(np.argwhere(mask).mean(axis=0))) < 0.3
         assert full[0].max() == full[-1].max() == full[:, 0].max() == full[:, :, -1].max() == 0
-    few = scene_3d(result.report, {last: exam}, len(scene["parts"][0]["cells"]) + 10)
+    few = scene_3d(
+        result.report, {last: exam}, boxes_of({last: exam}), len(scene["parts"][0]["cells"]) + 10
+    )
     assert few is not None
     assert few["missing"] == 1
 

@@ -39,7 +39,7 @@ function startViewer(root, data) {
     level: state.level, width: state.width, lesions: find("lesions").checked,
     excluded: find("excluded").checked, skeleton: find("skeleton").checked, cross: find("cross").checked,
   });
-  const day = (exam) => `Day ${data.exams[exam].day}`;
+  const day = (exam) => `day ${data.exams[exam].day}`;
 
   async function paint() {
     const mine = ++turn, { lesion, cursor } = state, shown = [state.exam, state.beside];
@@ -59,7 +59,7 @@ function startViewer(root, data) {
         view.none.hidden = Boolean(cut);
         view.none.textContent = entry.how;
         const where = `${pane.name}, slice ${cursor[pane.plane.normal] + 1} of ${count}`;
-        view.caption.textContent = `${day(exam)}, ${where}`;
+        view.caption.textContent = `D${day(exam).slice(1)}, ${where}`;
         view.canvas.setAttribute("aria-label", `Lesion ${lesion.id}, ${day(exam)}, ${where}`);
         if (cut) drawSlice(view.canvas, { lesion, cut, plane: pane.plane, cursor }, look(), data.hu, data.names);
       });
@@ -84,7 +84,8 @@ function startViewer(root, data) {
       .map((exam) => `${day(exam)}: ${lesion.exams[exam].how}`);
     const seen = [state.exam, state.beside].filter((exam) => exam >= 0)
       .map((exam) => `${day(exam)}: lesion ${lesion.exams[exam].status || "not looked for"}`);
-    find("how").textContent = [...new Set([...seen, ...how])].join("; ") + ".";
+    const said = [...seen, ...how].join("; ");
+    find("how").textContent = `D${said.slice(1)}.`;
     const ends = [-1, 1].map((sign) => String(state.level + sign * state.width / 2).replace("-", "−"));
     find("window").textContent = `Window ${ends[0]} to ${ends[1]} HU`;
     find("level").value = state.level;
@@ -173,7 +174,7 @@ function startViewer(root, data) {
   for (const element of root.querySelectorAll("[data-plane]")) {
     const name = element.dataset.plane;
     const pane = {
-      plane: PLANES[name], name: name[0].toUpperCase() + name.slice(1),
+      plane: PLANES[name], name,
       range: element.querySelector("input"),
       views: [...element.querySelectorAll("figure")].map((figure) => ({
         figure, canvas: figure.querySelector("canvas"), none: figure.querySelector(".blank"),

@@ -27,8 +27,10 @@ function stroke(pen, segments, place, style, width) {
   }
 }
 
+const fontOf = (size) => `600 ${size}px system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif`;
+
 function words(pen, text, x, y, align, colour, size) {
-  pen.font = `600 ${size}px system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif`;
+  pen.font = fontOf(size);
   pen.textAlign = align;
   pen.textBaseline = "middle";
   pen.lineJoin = "round";
@@ -99,15 +101,22 @@ function drawSlice(canvas, shown, look, table, names) {
   frame(pen, plane, lesion.step, place, side, dense);
 }
 
-/** The lesion's name beside the rightmost point of its outline. */
+/** The lesion's name to the right of its outline, or to the left where the picture ends. */
 function tag(pen, lines, place, text, colour, side, dense) {
-  let best = 0;
-  for (let k = 0; k < lines.length; k += 2) if (lines[k] > lines[best]) best = k;
-  const short = text.length > 12 ? text.slice(0, 11) + "…" : text;
-  const x = place.left + lines[best] * place.scale + 6 * dense;
-  const right = x < side - 60 * dense;
-  words(pen, short, right ? x : side - 4 * dense, place.top + lines[best + 1] * place.scale,
-    right ? "left" : "right", colour, 12 * dense);
+  let [left, right] = [0, 0];
+  for (let k = 0; k < lines.length; k += 2) {
+    if (lines[k] < lines[left]) left = k;
+    if (lines[k] > lines[right]) right = k;
+  }
+  const short = text.length > 12 ? text.slice(0, 11) + "…" : text, size = 12 * dense;
+  const [x, y] = [place.left + lines[right] * place.scale + 6 * dense, place.top + lines[right + 1] * place.scale];
+  pen.font = fontOf(size);
+  if (x + pen.measureText(short).width < side - 18 * dense) {
+    words(pen, short, x, y, "left", colour, size);
+  } else {
+    words(pen, short, place.left + lines[left] * place.scale - 6 * dense,
+      place.top + lines[left + 1] * place.scale, "right", colour, size);
+  }
 }
 
 function cross(pen, [row, column], place, height, width, dense) {
