@@ -17,9 +17,10 @@ from hoimg.results import ExamImages, Links, Report
 
 VIEWER_BUDGET = 5_200_000
 SCENE_BUDGET = 700_000
-TOGETHER = 8_300_000
-"""Characters of the viewer, of the 3D view, and of both with all still pictures: with tables and
-script the page stays below 10 MB."""
+PAGE_SIZE = 9_600_000
+A_LESION, AN_EXCLUSION = 30_000, 600
+"""Characters: of the viewer, of the 3D view, of the whole page, and of what it says in words of a
+lesion and of something left out."""
 
 
 def viewers(
@@ -40,7 +41,8 @@ def viewers(
     """
     scene = scene_3d(report, images, boxes, SCENE_BUDGET)
     scene_json = json_in_page(scene)
-    left = min(VIEWER_BUDGET, TOGETHER - spent - len(scene_json))
+    said = A_LESION * len(report.lesions) + AN_EXCLUSION * len(report.excluded)
+    left = min(VIEWER_BUDGET, PAGE_SIZE - spent - said - len(scene_json))
     found = viewer_data(report, images, links, boxes, left)
     viewer = None
     if found.content or found.left_out:

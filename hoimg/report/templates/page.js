@@ -1,15 +1,33 @@
 // What runs when the page is opened; without script the page is whole but for the two viewers.
 
-for (const note of document.querySelectorAll(".needs-script")) note.hidden = true;
 const read = (id) => JSON.parse(document.getElementById(id).textContent);
+const noteOf = (root) => root.closest("section").querySelector(".needs-script");
+
 const viewer = document.getElementById("viewer-root");
-if (viewer) startViewer(viewer, read("viewer-data"));
+if (viewer && document.getElementById("viewer-data")) {
+  startViewer(viewer, read("viewer-data")).then(
+    () => { noteOf(viewer).hidden = true; },
+    () => {
+      viewer.hidden = true;
+      noteOf(viewer).textContent = "This browser could not unpack the viewer's pictures. Those below show each lesion.";
+    });
+}
+
 const scene = document.getElementById("scene-root");
 if (scene) {
   scene.hidden = false;
   startScene(scene, read("scene-data")).catch(() => false).then((drawn) => {
+    noteOf(scene).hidden = true;
     scene.querySelector(".with-webgl").hidden = !drawn;
     scene.querySelector(".without-webgl").hidden = drawn;
     scene.dataset.ready = String(drawn);
   });
 }
+
+// On paper everything is open; not every browser does that by the style sheet.
+let folded = [];
+window.addEventListener("beforeprint", () => {
+  folded = [...document.querySelectorAll("details:not([open])")];
+  for (const details of folded) details.open = true;
+});
+window.addEventListener("afterprint", () => { for (const details of folded) details.open = false; });

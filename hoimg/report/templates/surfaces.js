@@ -105,7 +105,21 @@ async function startScene(root, scene) {
     gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, mesh.triangles, gl.STATIC_DRAW);
     const hex = part.kind === "lesion" ? STYLES[part.label].colour : null;
     const colour = hex ? [1, 3, 5].map((k) => parseInt(hex.slice(k, k + 2), 16) / 255) : COLOURS[part.kind];
-    meshes.push({ buffers, colour, count: mesh.triangles.length, kind: part.kind });
+    meshes.push({ buffers, colour, count: mesh.triangles.length, kind: part.kind, ...named(part, mesh) });
+  }
+  /** The lesion's name as text over the picture, and the middle that it follows. */
+  function named(part, mesh) {
+    if (part.kind !== "lesion") return {};
+    const name = document.createElement("span"), count = mesh.points.length / 6;
+    name.textContent = part.id.length > 12 ? part.id.slice(0, 11) + "…" : part.id;
+    name.setAttribute("aria-hidden", "true");
+    canvas.parentElement.append(name);
+    const centre = [0, 1, 2].map((a) => {
+      let sum = 0;
+      for (let k = a; k < mesh.points.length; k += 6) sum += mesh.points[k];
+      return sum / count;
+    });
+    return { name, centre };
   }
   const middle = low.map((v, a) => (v + high[a]) / 2);
   const [dx, dy, dz] = low.map((v, a) => high[a] - v);
@@ -148,6 +162,13 @@ async function startScene(root, scene) {
       }
       one(mesh, glass ? 0.6 : 1);
       gl.disable(gl.BLEND);
+    }
+    const turned = matrix();
+    for (const mesh of meshes.filter((m) => m.name)) {
+      const from = mesh.centre.map((v, a) => v - middle[a]);
+      const [x, y] = [0, 1].map((row) => from.reduce((sum, v, a) => sum + turned[3 * a + row] * v, 0) * fit / 2);
+      mesh.name.style.transform = `translate(${x / dense + canvas.clientWidth / 2 + 14}px, `
+        + `${canvas.clientHeight / 2 - y / dense - 10}px)`;
     }
     root.dataset.drawn = String(meshes.reduce((sum, mesh) => sum + mesh.count / 3, 0));
   }

@@ -23,16 +23,18 @@ function startViewer(root, data) {
   /** The voxel of the lesion nearest to its own middle in an exam, else the middle of the box. */
   function middle(lesion, cut) {
     const [nz, ny, nx] = lesion.size, own = cut ? cut.numbers.indexOf(lesion.name) + 1 : 0;
-    const voxels = [];
-    for (let k = 0; own && k < nz * ny * nx; k++) {
-      if ((cut.marks[k] & NUMBER) === own) {
-        voxels.push([Math.floor(k / (ny * nx)), Math.floor(k / nx) % ny, k % nx]);
-      }
-    }
-    if (!voxels.length) return [nz >> 1, ny >> 1, nx >> 1];
-    const mean = [0, 1, 2].map((a) => voxels.reduce((sum, v) => sum + v[a], 0) / voxels.length);
-    const away = (v) => v.reduce((sum, x, a) => sum + (x - mean[a]) ** 2, 0);
-    return voxels.reduce((best, v) => (away(v) < away(best) ? v : best)).slice();
+    const place = (k) => [Math.floor(k / (ny * nx)), Math.floor(k / nx) % ny, k % nx];
+    const each = (visit) => {
+      for (let k = 0; own && k < nz * ny * nx; k++) if ((cut.marks[k] & NUMBER) === own) visit(place(k));
+    };
+    const sum = [0, 0, 0];
+    let count = 0, best = [nz >> 1, ny >> 1, nx >> 1], least = Infinity;
+    each((voxel) => { count++; voxel.forEach((x, axis) => { sum[axis] += x; }); });
+    each((voxel) => {
+      const away = voxel.reduce((total, x, axis) => total + (x - sum[axis] / count) ** 2, 0);
+      if (away < least) [least, best] = [away, voxel];
+    });
+    return best;
   }
 
   const look = () => ({
