@@ -280,6 +280,25 @@ def test_without_webgl_the_page_says_so_and_the_slices_stay(start, file):
     flat.close()
 
 
+def test_a_browser_that_alters_pictures_shows_no_wrong_outlines(browser, file, tmp_path):
+    text = file.read_text(encoding="utf-8")
+    changed = tmp_path / "changed.html"
+    changed.write_text(
+        re.sub(r'"(sums?)":(\[?)(\d+)', lambda m: f'"{m[1]}":{m[2]}{int(m[3]) + 1}', text),
+        encoding="utf-8",
+    )
+    watched = Watched(browser, changed)
+    watched.page.wait_for_selector("#scene-root[data-ready=false]")
+    note = watched.page.locator("#viewer .needs-script")
+    watched.page.wait_for_function(
+        "document.querySelector('#viewer .needs-script').textContent.includes('alters')"
+    )
+    assert note.is_visible()
+    assert watched.page.locator("#viewer-root").is_hidden()
+    assert watched.faults == []
+    watched.page.close()
+
+
 def test_without_script_the_pictures_say_the_same(browser, file):
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
