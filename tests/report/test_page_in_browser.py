@@ -189,7 +189,10 @@ def test_left_back_and_head_are_shown_where_radiologists_expect_them(browser, tm
     ways = {"left": (17.0, 0.0, 0.0), "back": (0.0, 14.0, 0.0), "head": (0.0, 0.0, 20.0)}
     for way in ways.values():
         hu[np.linalg.norm(points - np.add(CENTRES_LPS[1], way), axis=-1) < 4] = 2000
-    made = ExamImages(exam_id, CTVolume(hu, grid), images.lesions, images.excluded)
+    # A lesion longer than wide, so that its slices are no squares.
+    long = (np.abs(points - CENTRES_LPS[1]) < (6, 6, 24)).all(axis=-1)
+    labels = Mask(long.astype(np.uint16), grid)
+    made = ExamImages(exam_id, CTVolume(hu, grid), labels, images.excluded)
     report = result.report.model_copy(deep=True)
     report.lesions[0].maturity.exam_id = exam_id
     shown = PatientResult(report, {exam_id: made}, "")
@@ -216,6 +219,18 @@ def test_left_back_and_head_are_shown_where_radiologists_expect_them(browser, tm
         (across, y), (x, down) = found
         assert across - x == pytest.approx(wanted[0][0] * scale, abs=1.6 * scale)
         assert down - y == pytest.approx(wanted[1][1] * scale, abs=1.6 * scale)
+        # A tap on a ball puts the cross into it; a tap back on the lesion's middle ends there.
+        canvas = watched.page.locator(f"[data-plane={plane}] figure:first-child canvas")
+        canvas.scroll_into_view_if_needed()
+        frame = canvas.bounding_box()
+        for (right, below), dense in (((across, y), True), ((x, down), True), ((x, y), False)):
+            watched.painted(
+                by=lambda a=right, b=below, f=frame: watched.page.mouse.click(
+                    f["x"] + a, f["y"] + b
+                )
+            )
+            told = watched.control("at").inner_text()
+            assert re.findall(r"(\d+) HU", told) == ["2010" if dense else "39"], told
     watched.page.close()
 
 
