@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 # Programs that tests start and that come from Debian: COMMAND=PACKAGE.
-SYSTEM :=
+SYSTEM := chromium=chromium
 
 FUZZ_SECONDS ?= 60
 

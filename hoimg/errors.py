@@ -23,6 +23,10 @@ class UsageError(HoimgError):
     exit_code = 2
 
 
+class PdfNotMade(HoimgError):
+    """The page could not be printed to PDF; everything else of the report is written."""
+
+
 class InputRefused(HoimgError):
     """The input failed a check and measuring it would give wrong numbers; exit code 3.
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from hoimg.results import Hip, Lesion, Observation, RegisteredPart, RegistrationSummary
+from hoimg.links import links_of
+from hoimg.results import Hip, Lesion, Links, Observation, RegisteredPart, RegistrationSummary
 from hoimg.settings import Settings
 
 if TYPE_CHECKING:
@@ -49,8 +50,10 @@ def followed(
     say: Step,
     known: Mapping[str, Mapping[int, Known]] | None = None,
     used_ids: Collection[str] = (),
-) -> tuple[list[Lesion], list[RegistrationSummary]]:
+) -> tuple[list[Lesion], list[RegistrationSummary], dict[str, Links]]:
     """The lesions of all exams, each followed and labelled, and how the exams were placed.
+
+    Last come the links of each lesion by its tracking UID (:func:`hoimg.links.links_of`).
 
     Args:
         analyses: The exams, in date order.
@@ -90,7 +93,7 @@ def followed(
         for track in tracks
     ]
     summaries = [_summary(*pair, found) for pair, found in registrations.items()]
-    return lesions, summaries
+    return lesions, summaries, links_of(lesions, analyses, registrations)
 
 
 def hips_of(analysis: ExamAnalysis, lesions: Sequence[Lesion], settings: Settings) -> list[Hip]:

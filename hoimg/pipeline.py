@@ -226,8 +226,8 @@ def analyze_patient(
         if names is not None
     }
     used = () if names is None else names.lesion_ids
-    lesions, registrations = (
-        ([], [])
+    lesions, registrations, links = (
+        ([], [], {})
         if not analyses
         else followed(
             analyses,
@@ -282,6 +282,7 @@ def analyze_patient(
             guidance.series_uid,
         ),
         {a.exam.exam_id: a.images for a in shown},
+        links,
     )
 
 

@@ -90,10 +90,10 @@ def remeasure_patient(
     unread = [e.exam_id for e in before.exams if e.film is None and e.exam_id not in measured]
     settings = saved.settings
     used = [lesion.lesion_id for lesion in before.lesions]
-    lesions, registrations = (
+    lesions, registrations, links = (
         followed(analyses, course, unread, settings, say, labelled(before), used)
         if analyses
-        else ([], [])
+        else ([], [], {})
     )
     names = {lesion.tracking_uid: lesion.lesion_id for lesion in before.lesions}
     together, _, placements = film_lesions(shown, course, settings, lesions, names, used)
@@ -128,6 +128,7 @@ def remeasure_patient(
         saved.settings.to_toml(),
         saved.edits,
         {a.exam.exam_id: a.images for a in shown},
+        links,
     )
 
 

@@ -12,6 +12,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from hoimg.image import CTVolume, Mask
@@ -226,6 +228,36 @@ class ExamImages:
 
 
 @dataclass(frozen=True, eq=False)
+class Link:
+    """Where the surroundings of a lesion lie in another exam than its reference.
+
+    Attributes:
+        matrix_lps: 4x4 rigid matrix, LPS points of the reference exam to LPS points of this one,
+            mm; None where the place is not known.
+        by: ``registration``, or ``centres`` where that was rejected and the lesion's centroids
+            were put upon each other without a turn; None without a matrix.
+        reason: Why it is not by the registration, a reason code; None when it is.
+    """
+
+    matrix_lps: NDArray[np.float64] | None
+    by: Literal["registration", "centres"] | None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Links:
+    """How the exams show one lesion's place, for a reader who compares them.
+
+    Attributes:
+        exam_id: The reference: the exam that the label speaks of, or else the last that shows it.
+        to: By exam_id of every other CT that was read.
+    """
+
+    exam_id: str
+    to: Mapping[str, Link]
+
+
+@dataclass(frozen=True, eq=False)
 class PatientResult:
     """Everything that :func:`hoimg.report.write_report` needs.
 
@@ -236,6 +268,7 @@ class PatientResult:
         edits: A reader's corrections and what each did, as written beside the report; None for
             none.
         films: By ``exam_id``; of those read.
+        links: By ``tracking_uid`` of the lesions that a CT shows.
     """
 
     report: Report
@@ -243,3 +276,4 @@ class PatientResult:
     settings_toml: str = ""
     edits: Edits | None = None
     films: Mapping[str, FilmImages] = field(default_factory=dict)
+    links: Mapping[str, Links] = field(default_factory=dict)

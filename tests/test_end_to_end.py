@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from browsing import Watched, chromium, of_colour
 
 import hoimg
 from hoimg import pipeline
@@ -320,6 +322,78 @@ def test_the_page_answers_first_and_says_what_it_is_not(sample: Sample) -> None:
         assert lesion.lesion_id in page
     assert "Not validated" in page
     assert "does not exclude malignancy" in page
+
+
+def test_links_carry_each_lesion_to_where_the_other_exams_have_it(sample: Sample) -> None:
+    """The patient lay 4 to 11 mm elsewhere at each date; the outlines change with growth."""
+    compared = 0
+    for lesion in sample.result.report.lesions:
+        links = sample.result.links[lesion.tracking_uid]
+        seen = {o.exam_id: o.centroid_lps_mm for o in lesion.observations}
+        for exam_id, link in links.to.items():
+            assert link.by == "registration"
+            assert link.matrix_lps is not None
+            if seen[exam_id] is None:
+                continue
+            carried = link.matrix_lps @ [*seen[links.exam_id], 1.0]
+            assert np.linalg.norm(carried[:3] - seen[exam_id]) < 1.0
+            assert np.linalg.norm(np.subtract(seen[links.exam_id], seen[exam_id])) > 3.0
+            compared += 1
+    assert compared == 8
+
+
+def test_the_page_in_a_browser_shows_each_outline_where_its_label_map_has_it(
+    sample: Sample,
+) -> None:
+    """The latest exam is the viewer's reference: its own label map says where the outlines lie."""
+    page = (sample.folder / "report.html").read_text(encoding="utf-8")
+    assert len(page.encode()) < 10_000_000
+    found = re.search(r'id="viewer-data">(.*?)</script>', page, re.DOTALL)
+    assert found is not None
+    boxes = json.loads(found[1])["lesions"]
+    exam = sample.report["exams"][3]
+    labels, affine = label_map(sample.folder / exam["labelmap"])
+    with chromium() as start:
+        browser = start()
+        watched = Watched(browser, sample.folder / "report.html")
+        watched.painted()
+        watched.control("cross").uncheck()
+        for index, lesion in enumerate(sample.report["lesions"]):
+            if index:
+                watched.painted(by=lambda k=index: watched.control("lesion").select_option(str(k)))
+            box, label = boxes[index], lesion["observations"][3]["label"]
+            root = watched.page.locator("#viewer-root")
+            cursor = [int(n) for n in root.get_attribute("data-cursor").split(",")]
+            z_mm = box["origin"][2] + box["step"] * cursor[0]
+            points = np.argwhere(labels == label) @ affine[:3, :3].T + affine[:3, 3]
+            points[:, :2] *= -1  # RAS to LPS
+            plane = points[np.abs(points[:, 2] - z_mm) < 1.25 / 2 + 0.01]
+            pixels = watched.canvas("axial")
+            scale = len(pixels) / (max(box["size"]) * box["step"])
+            hit = of_colour(pixels, lesion["maturity"]["label"])
+            corner = [
+                len(pixels) / 2 - n * box["step"] * scale / 2 - (o - box["step"] / 2) * scale
+                for n, o in zip(box["size"][:0:-1], box["origin"][:2], strict=True)
+            ]
+            right = corner[0] + (plane[:, 0].max() + 0.6) * scale
+            hit[:, int(right + 4) :] = False  # the lesion's name, and other lesions
+            rows, columns = np.nonzero(hit)
+            seen = [columns.min(), columns.max() + 1, rows.min(), rows.max() + 1]
+            wanted = [
+                corner[0] + (plane[:, 0].min() - 0.6) * scale,
+                right,
+                corner[1] + (plane[:, 1].min() - 0.6) * scale,
+                corner[1] + (plane[:, 1].max() + 0.6) * scale,
+            ]
+            assert np.abs(np.subtract(seen, wanted)).max() < 0.6 * scale + 2, (index, seen, wanted)
+        watched.painted(by=lambda: watched.control("beside").select_option("1"))
+        assert "laid by the registration" in watched.control("how").inner_text()
+        axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+        faults = axe.Axe().run(watched.page).response["violations"]
+        assert [fault["id"] for fault in faults] == []
+        assert watched.faults == []
+        assert all(url.startswith(("file:", "data:")) for url in watched.requests)
+        browser.close()
 
 
 def test_the_native_metal_nail_is_never_a_lesion(sample: Sample) -> None:

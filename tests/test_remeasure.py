@@ -213,8 +213,10 @@ def test_what_a_reader_gave_to_the_run_is_kept(made, tmp_path, monkeypatch):
     followed = result.report.lesions[0].model_copy(update={"tracking_uid": "2.25.777"})
     report = result.report.model_copy(update={"lesions": [followed, *result.report.lesions[1:]]})
     folder = tmp_path / "run"
+    links = {**result.links, "2.25.777": result.links[result.report.lesions[0].tracking_uid]}
     hoimg.write_report(
-        PatientResult(report, result.images, result.settings_toml, result.edits), folder
+        PatientResult(report, result.images, result.settings_toml, result.edits, links=links),
+        folder,
     )
     assert "outline_given" in report.lesions[0].observations[0].flags
     assert "excluded_by_reader" in {e.reason for e in report.excluded}

@@ -103,7 +103,7 @@ def _with_masks(
         patient.baseline_date,
         None,
     )
-    lesions, _ = followed(analyses, course, (), settings, lambda _: None)
+    lesions, _, _ = followed(analyses, course, (), settings, lambda _: None)
     images = images_of(analyses)
     return (
         lesions,

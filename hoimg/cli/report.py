@@ -93,6 +93,13 @@ def report(
             help="Measure series with missing or uneven slices, gaps marked, instead of refusing.",
         ),
     ] = False,
+    pdf: Annotated[
+        bool,
+        typer.Option(
+            "--pdf",
+            help="Print the page to report.pdf as well, with the Chromium, Chrome or Edge found.",
+        ),
+    ] = False,
     config: Annotated[
         Path | None, typer.Option("--config", help="Settings in TOML (see docs/methods).")
     ] = None,
@@ -109,6 +116,7 @@ def report(
       hoimg report scan/ -o report/ --mask outlines.seg.dcm --skeleton bones.nii.gz
       hoimg report film/ -o report/ --roi box:410,300,620,520
       hoimg report films/ -o report/ --roi 1=day0000_dx_bde10e:box:410,300,620,520
+      hoimg report scans/ -o report/ --pdf
       hoimg report scan/ -o second/ --edits report/edits.json --exclude -41,12.5,803
 
     MASKS may be a label map (.nii.gz, .nrrd, .mha, 3D Slicer's .seg.nrrd), a DICOM SEG or
@@ -179,6 +187,12 @@ def report(
         step("report")
         page = write_report(result, output)
     print_table(result, page, console)
+    if pdf:
+        from hoimg.report.pdf import add_pdf
+
+        with console.progress("Printing") as step:
+            step("page")
+            add_pdf(output)
 
 
 def _point(text: str) -> tuple[float, float, float]:

@@ -54,9 +54,11 @@ class PictureMaker:
 
     def __init__(self, images: Mapping[str, ExamImages], lesions: int) -> None:
         self._images = images
-        self._boxes = {exam_id: find_lesions(exam) for exam_id, exam in images.items()}
+        self.boxes = {exam_id: find_lesions(exam) for exam_id, exam in images.items()}
+        """Box of every label of each exam."""
         self._encoding: Encoding = "png" if lesions <= LOSSLESS_LESIONS else "jpeg"
-        self._spent = 0
+        self.spent = 0
+        """Characters of all pictures so far."""
 
     def side_mm(self, lesion: Lesion) -> float:
         """One side length for all pictures of a lesion, so that growth is seen as growth."""
@@ -76,11 +78,11 @@ class PictureMaker:
         return self._draw(seen, side_mm, "axial", "small")
 
     def _box(self, seen: Observation) -> Box | None:
-        return self._boxes.get(seen.exam_id, {}).get(seen.label or 0)
+        return self.boxes.get(seen.exam_id, {}).get(seen.label or 0)
 
     def _draw(self, seen: Observation, side_mm: float, name: Any, size: Any) -> Picture | None:
         images = self._images.get(seen.exam_id)
-        if images is None or self._spent > PICTURE_BUDGET:
+        if images is None or self.spent > PICTURE_BUDGET:
             return None
         box = self._box(seen)
         center: Sequence[float]
@@ -99,7 +101,7 @@ class PictureMaker:
             size=size,
             encoding=self._encoding,
         )
-        self._spent += picture.bytes
+        self.spent += picture.bytes
         return picture
 
 

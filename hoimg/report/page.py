@@ -1,26 +1,28 @@
-"""``report.html``: one self-contained page that asks the network for nothing and runs no script."""
+"""``report.html``: one self-contained page that asks the network for nothing."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+import re
+from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from hoimg.edits import point_words
-from hoimg.report import words
+from hoimg.report import scripted, words
+from hoimg.report.excluded_view import excluded_view
 from hoimg.report.film_view import films_view
 from hoimg.report.hip_view import hips_on_ct, hips_on_films
 from hoimg.report.lesion_view import PictureMaker, lesion_view
 from hoimg.report.over_time_view import context_lines, timing_view, totals_view
 from hoimg.report.reasons import reason_text
-from hoimg.results import Calibration, Exam, ExamImages, FilmImages, Report
+from hoimg.report.viewer_view import viewers
+from hoimg.results import Calibration, Exam, ExamImages, FilmImages, Links, Report
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-ROWS_PER_REASON = 200
-"""Excluded candidates listed per reason in the page; report.json always holds all."""
+LONGEST_TEXT, LONGEST_WORD = 1500, 200
+"""Characters of a text from the data, and of a run without spaces in it, that the page shows."""
 
 _LEVEL_ORDER = ("error", "warning", "info")
 
@@ -53,6 +55,7 @@ def page_html(
     images: Mapping[str, ExamImages],
     settings_toml: str = "",
     films: Mapping[str, FilmImages] | None = None,
+    links: Mapping[str, Links] | None = None,
 ) -> str:
     """Render the page.
 
@@ -61,11 +64,12 @@ def page_html(
         images: Pixels by ``exam_id``; exams without any get no pictures.
         settings_toml: Shown as it is.
         films: Pixels of films by ``exam_id``.
+        links: By tracking UID of each lesion; how the viewer lays exams beside each other.
 
     Returns:
         A whole HTML document. Every text of the report is escaped.
     """
-    given = context(report, images, settings_toml, films)
+    given = context(report, images, settings_toml, films, links)
     return _environment().get_template("report.html.j2").render(given)
 
 
@@ -74,21 +78,33 @@ def context(
     images: Mapping[str, ExamImages],
     settings_toml: str = "",
     films: Mapping[str, FilmImages] | None = None,
+    links: Mapping[str, Links] | None = None,
 ) -> dict[str, Any]:
     """What the template is given."""
+    from markupsafe import Markup, escape
+
     exams = {exam.exam_id: exam for exam in report.exams}
     maker = PictureMaker(images, len(report.lesions))
+    lesions = [
+        lesion_view(lesion, number, exams, maker, films)
+        for number, lesion in enumerate(report.lesions, start=1)
+    ]
+    excluded, spent = excluded_view(report, images)
+    shown = viewers(report, images, links or {}, maker.boxes, maker.spent + spent)
+    with_script = bool(shown["viewer"] or shown["scene"])
     return {
+        **shown,
+        # Files of this package, not data.
+        "style": Markup(scripted.style()),
+        "script": Markup(scripted.script()) if with_script else "",
+        "policy": scripted.policy(with_script),
         "report": report,
         "exams": report.exams,
         "span_days": report.exams[-1].days_from_baseline - report.exams[0].days_from_baseline
         if report.exams
         else 0,
         "answer": answer(report),
-        "lesions": [
-            lesion_view(lesion, number, exams, maker, films)
-            for number, lesion in enumerate(report.lesions, start=1)
-        ],
+        "lesions": lesions,
         "films": films_view(report, films or {}),
         "seen_by": seen_by(report),
         "totals": totals_view(report),
@@ -96,7 +112,7 @@ def context(
         "told": context_lines(report.context),
         "hips": hips_on_ct(report),
         "film_hips": hips_on_films(report),
-        "excluded": _excluded(report, exams),
+        "excluded": excluded,
         "excluded_count": len(report.excluded),
         "excluded_brief": _brief(report),
         "findings": _findings(report),
@@ -108,7 +124,7 @@ def context(
         "registrations": _registrations(report, exams),
         "acquisition": _acquisition([e for e in report.exams if e.film is None]),
         "scans": [exam for exam in report.exams if exam.film is None],
-        "settings_toml": settings_toml,
+        "settings_toml": escape(settings_toml),
         "label_texts": words.LABELS,
     }
 
@@ -144,58 +160,28 @@ def _environment() -> Environment:
         loader=PackageLoader("hoimg.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shortened,
         trim_blocks=True,
         lstrip_blocks=True,
     )
 
 
+def _shortened(value: Any) -> Any:
+    """A text that no reader reads to its end is cut; report.json holds it whole.
+
+    A header may hold kilobytes without a space, which would push the page's sides apart.
+    """
+    # What the code made itself is marked safe (Markup), or a picture.
+    if type(value) is not str or value.startswith("data:image/"):
+        return value
+    if len(value) > LONGEST_TEXT:
+        value = value[: LONGEST_TEXT - 1] + "…"
+    return re.sub(rf"(\S{{{LONGEST_WORD - 1}}})\S+", r"\1…", value)
+
+
 def _brief(report: Report) -> str:
     counts = Counter(words.EXCLUSIONS.get(e.reason, reason_text(e.reason)) for e in report.excluded)
     return words.join([f"{n} × {reason.lower()}" for reason, n in counts.most_common()])
-
-
-def _excluded(report: Report, exams: Mapping[str, Exam]) -> list[dict[str, Any]]:
-    groups = defaultdict(list)
-    for item in report.excluded:
-        groups[item.reason].append(item)
-    made = []
-    for reason, items in sorted(groups.items(), key=lambda pair: (-len(pair[1]), pair[0])):
-        items.sort(key=lambda e: (exams[e.exam_id].days_from_baseline, -e.volume_mm3, e.label))
-        made.append(
-            {
-                "reason": words.EXCLUSIONS.get(reason, reason_text(reason)),
-                "count": words.count(len(items), "candidate"),
-                "hidden": max(0, len(items) - ROWS_PER_REASON),
-                "rows": [
-                    {
-                        "day": exams[e.exam_id].days_from_baseline,
-                        "label": e.label,
-                        "volume": words.number(words.cm3(e.volume_mm3)),
-                        "place": place_text(e.centroid_lps_mm),
-                        "note": e.note,
-                        "overrule": None
-                        if e.inside_lps_mm is None
-                        else point_words(
-                            e.inside_lps_mm, e.exam_id if len(report.exams) > 1 else None
-                        ),
-                    }
-                    for e in items[:ROWS_PER_REASON]
-                ],
-            }
-        )
-    return made
-
-
-def place_text(centroid_lps_mm: tuple[float, float, float]) -> str:
-    """``L 12, P 30, H 105 mm``: each coordinate with the direction that it points to."""
-    pairs = (("L", "R"), ("P", "A"), ("H", "F"))
-    return (
-        ", ".join(
-            f"{pair[0] if value >= 0 else pair[1]} {abs(value):.0f}"
-            for pair, value in zip(pairs, centroid_lps_mm, strict=True)
-        )
-        + " mm"
-    )
 
 
 def _findings(report: Report) -> list[dict[str, Any]]:

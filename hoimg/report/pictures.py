@@ -15,15 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.geometry import Box
+from hoimg.image import Mask
 from hoimg.report.planes import PlaneName, plane_of
 from hoimg.results import ExamImages
 
 WINDOW_CENTER_HU = 400.0
 WINDOW_WIDTH_HU = 1800.0
-MAX_PIXELS = {"large": 288, "small": 144}
+MAX_PIXELS = {"large": 288, "small": 144, "thumb": 96}
 """Longest side of an embedded slice; a larger cut-out is averaged down to it."""
 
-Size = Literal["large", "small"]
+Size = Literal["large", "small", "thumb"]
 Encoding = Literal["png", "jpeg"]
 
 
@@ -102,6 +103,7 @@ def draw(
     label: int | None,
     size: Size = "large",
     encoding: Encoding = "png",
+    labels: Mask | None = None,
 ) -> Picture:
     """Draw the slice through a voxel in one plane.
 
@@ -111,15 +113,16 @@ def draw(
         center_zyx: Voxel in the middle of the picture (may be fractional).
         side_mm: Side of the square that is shown, mm; beyond the scan it stays black.
         label: The lesion to outline; None outlines none.
-        size: ``large`` or ``small``, see :data:`MAX_PIXELS`.
+        size: ``large``, ``small`` or ``thumb``, see :data:`MAX_PIXELS`.
         encoding: ``png`` (lossless) or ``jpeg`` where the page must stay small.
+        labels: The map that ``label`` speaks of, on the exam's grid; its lesions when None.
     """
     grid = images.volume.grid
     plane = plane_of(grid, name)
     count = grid.size_zyx[plane.normal_axis]
     index = int(np.clip(round(center_zyx[plane.normal_axis]), 0, count - 1))
     hu = plane.take(images.volume.hu, index)
-    labels = plane.take(images.lesions.array, index)
+    here = plane.take((labels or images.lesions).array, index)
     across, down = plane.place_mm(center_zyx, grid.size_zyx)
     corner = (down - side_mm / 2, across - side_mm / 2)
     rows, columns = (
@@ -129,7 +132,7 @@ def draw(
         rows.start * plane.pixel_mm[0] - corner[0],
         columns.start * plane.pixel_mm[1] - corner[1],
     )
-    part, cut = hu[rows, columns], labels[rows, columns]
+    part, cut = hu[rows, columns], here[rows, columns]
     mine = np.zeros(cut.shape, bool) if label is None else cut == label
     return Picture(
         plane=name,

@@ -103,6 +103,7 @@ FLAGS: dict[str, str] = {
     "mirrored": "one of the exams is mirrored left to right",
     "bone_pattern_differs": "the bones differ inside, as those of two patients do",
     "joint_torn": "it would have left the bone it is joined to",
+    "not_carried": "bone near the lesion was not placed there, or it lies out of view",
     "bone_unexplained": "no motion was found that places this bone",
     "bones_not_separable": "it lies on bone at several places, and whether that is one bone or two "
     "cannot be told",

@@ -17,6 +17,8 @@ from hoimg.results import Finding, PatientResult, Report
 
 NOT_WRITTEN = "SEG, SR and summary image were not written."
 """How the finding of an exam without DICOM objects begins."""
+PDF = "report.pdf"
+"""Of :func:`hoimg.report.pdf.add_pdf`."""
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
@@ -30,7 +32,8 @@ def write_report(result: PatientResult, folder: Path) -> Path:
     from DICOM files the objects of :func:`~hoimg.report.dicom_objects.write_dicom_objects`, and
     last ``manifest.json``. Everything is made in a staging folder inside ``folder`` first: a
     failure on the way leaves an earlier
-    report untouched. Files of others stay; nothing is deleted.
+    report untouched. Files of others stay; nothing is deleted but
+    a ``report.pdf`` that hoimg printed of the page before.
 
     Args:
         result: The analysed patient.
@@ -78,7 +81,9 @@ def _make(result: PatientResult, staged: Path) -> None:
         "totals.csv": files.totals_csv(report),
         "settings.toml": result.settings_toml,
         "edits.json": (result.edits or Edits()).text(),
-        "report.html": page_html(report, result.images, result.settings_toml, result.films),
+        "report.html": page_html(
+            report, result.images, result.settings_toml, result.films, result.links
+        ),
     }
     for file_name, text in texts.items():
         (staged / file_name).write_text(text, encoding="utf-8", newline="\n")
@@ -158,6 +163,10 @@ def _commit(staged: Path, folder: Path) -> None:
     """Move the staged files into place, the manifest last: where it fits, the report is whole."""
     made = sorted(files.walk(staged), key=lambda path: path.name == "manifest.json")
     _check_in_the_way(made, staged, folder)
+    printed = folder / PDF
+    if printed.is_file() and files.sha256(printed) == written_files(folder).get(PDF):
+        # It shows the page before, and would tell on paper what no longer stands.
+        printed.unlink()
     for path in made:
         target = folder / path.relative_to(staged)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hoimg.geometry import Grid, margin_voxels
 from hoimg.image import Mask
 from hoimg.serial.placement import Registration
-from hoimg.serial.surface import Points, inside, thin
+from hoimg.serial.surface import Matrix4, Points, inside, move, thin
 from hoimg.settings import SerialSettings
 
 MOST_POINTS = 4000
@@ -87,6 +87,13 @@ class Way:
         for step in self.steps:
             points_lps_mm = step.carry_body(points_lps_mm)
         return points_lps_mm
+
+    def motion(self, points_lps_mm: Points) -> Matrix4:
+        """The rigid motion, 4x4, LPS mm, by which :meth:`carry` moves these points."""
+        whole: Matrix4 = np.eye(4)
+        for step in self.steps:
+            whole = step.body_motion(move(whole, points_lps_mm)) @ whole
+        return whole
 
     def covers(self, points_lps_mm: Points) -> bool:
         """Whether points may be carried: nearly all by verified parts, and in view throughout."""

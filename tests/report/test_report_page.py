@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 from synthetic_report import exam_ids, patient
 
+from hoimg.image import Mask
 from hoimg.report import plots, reasons, words
+from hoimg.report.excluded_view import place_text
 from hoimg.report.lesion_rows import ROWS, volume_text
 from hoimg.report.lesion_view import change_text, latest
-from hoimg.report.page import context, page_html, place_text
+from hoimg.report.page import context, page_html
 from hoimg.results import Observation
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'><b>"
@@ -28,7 +33,7 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
-        self._hidden = tag == "style"
+        self._hidden = tag in ("style", "script")
         self.tags.append((tag, dict(attrs)))
 
     def handle_data(self, data):
@@ -60,10 +65,19 @@ def test_asks_the_network_for_nothing(html, page):
     assert "http://" not in html
     assert "https://" not in html
     assert not re.search(r"url\(|@import", html)
-    assert "script" not in {tag for tag, _ in page.tags}
     policy = next(a["content"] for t, a in page.tags if t == "meta" and "http-equiv" in a)
-    assert "default-src 'none'" in policy
-    assert "img-src data:" in policy
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    assert rules["default-src"] == "'none'"
+    assert rules["img-src"] == "data:"
+    assert rules["base-uri"] == rules["form-action"] == "'none'"
+    # Only the page's own script and style may run: their hashes, computed here from the page.
+    for tag in ("script", "style"):
+        (own,) = re.findall(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(own.encode()).digest()).decode()
+        assert rules[f"{tag}-src"] == f"'sha256-{digest}'"
+    others = [a for t, a in page.tags if t == "script" and a]
+    assert [a["type"] for a in others] == ["application/json"] * 2
+    assert "style" not in {name for _, a in page.tags for name in a}
     for _, attributes in page.tags:
         assert not any(name.startswith("on") for name in attributes)
     assert len(html.encode()) < 10_000_000
@@ -99,13 +113,14 @@ def test_labels_are_never_colour_alone(html, page):
 def test_every_picture_is_described_and_inline(page, result):
     pictures = [a for t, a in page.tags if t == "svg" and a.get("role") == "img"]
     # 3 lesions: three planes each, strips of 4, 4 and 3 exams, one course plot each.
-    assert len(pictures) == 9 + 11 + 3
+    # And a small one of each candidate: 4 arteries, 9 too small ones without voxels of their own.
+    assert len(pictures) == 9 + 11 + 3 + 13
     assert all(a["aria-label"] for a in pictures)
     sources = [a["href"] for t, a in page.tags if t == "image"]
-    assert len(sources) == 20
-    assert all(s.startswith("data:image/png;base64,") for s in sources)
+    assert sum(s.startswith("data:image/png;base64,") for s in sources) == 20
+    assert sum(s.startswith("data:image/jpeg;base64,") for s in sources) == 13
     outlines = [a for t, a in page.tags if t == "path" and a.get("class") == "o"]
-    assert len(outlines) == 20
+    assert len(outlines) == 20 + 4
 
 
 def test_structure_for_readers_that_listen(page):
@@ -149,10 +164,38 @@ def test_hostile_tags_stay_text(result):
     report.exams[0].findings = [report.exams[3].findings[0].model_copy(update={"message": HOSTILE})]
     text = page_html(report, result.images, HOSTILE)
     page = Page(text)
-    assert {"script", "img", "b"}.isdisjoint(tag for tag, _ in page.tags)
+    assert {"img", "b"}.isdisjoint(tag for tag, _ in page.tags)
+    assert [a for tag, a in page.tags if tag == "script"] == [
+        {"type": "application/json", "id": "viewer-data"},
+        {"type": "application/json", "id": "scene-data"},
+        {},
+    ]
     assert not any(name.startswith("on") for _, a in page.tags for name in a)
     assert "<script>alert(1)</script>" in page.text
-    assert "<script" not in text
+    assert text.count("<script") == 3
+
+
+def test_long_texts_are_cut_and_long_outlines_are_not(result):
+    report = result.report.model_copy(deep=True)
+    report.excluded[0].note = "W" * 5000
+    report.excluded[1].note = "word " * 1000
+    report.lesions[0].maturity.summary = "a" * 199 + " " + "b" * 200 + " " + "c" * 201
+    # A lesion like a comb: its outline has thousands of characters.
+    exam_id = exam_ids()[3]
+    labels = result.images[exam_id].lesions.array.copy()
+    labels[:, 10:90:2, 20:70] = 1
+    comb = replace(
+        result.images[exam_id], lesions=Mask(labels, result.images[exam_id].lesions.grid)
+    )
+    text = page_html(report, {**result.images, exam_id: comb})
+    shown = Page(text).text
+    assert "W" * 199 + "…" in shown
+    assert "W" * 201 not in shown
+    assert max(len(part) for part in re.findall("(?:word )+", shown)) <= 1500
+    assert "a" * 199 + " " + "b" * 199 + "… " + "c" * 199 + "…" in shown
+    paths = re.findall(r' d="([^"]*)"', text)
+    assert max(map(len, paths)) > 5000
+    assert not any("…" in path for path in paths)
 
 
 def test_no_lesion_is_said_plainly_with_what_was_left_out():
@@ -194,7 +237,7 @@ def test_many_lesions_stay_below_ten_megabytes(result, monkeypatch):
     ]
     text = page_html(report, result.images)
     assert "data:image/jpeg" in text
-    assert "data:image/png" not in text
+    assert "data:image/png;base64,i" not in text
     monkeypatch.setattr(lesion_view, "PICTURE_BUDGET", 20_000)
     short = page_html(report, result.images)
     assert len(short) < len(text)
