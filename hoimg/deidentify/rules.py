@@ -198,7 +198,7 @@ def _person(keyword: str, action: str, element: DataElement, patient: Patient) -
         return patient.name
     if action == "D" and element.value:
         return REMOVED
-    return "" if action in ("Z", "Z/D", "X/Z") else None
+    return "" if action in ("Z", "Z/D", "X/Z") or keyword in table.EMPTIED else None
 
 
 def _text(element: DataElement, action: str, dataset: Dataset, patient: Patient) -> Any:

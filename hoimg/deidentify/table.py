@@ -43,7 +43,13 @@ TEXTS_NEEDED = frozenset(
 """Of these, those that a segmentation may not lack (Type 1): a dummy stands for what cannot stay.
 Not so the kernel or the scanner: equal dummies would say that two exams had the same."""
 
-EMPTIED = frozenset({"PositionReferenceIndicator", "ReferencedPerformedProcedureStepSequence"})
+EMPTIED = frozenset(
+    {
+        "OperatorsName",
+        "PositionReferenceIndicator",
+        "ReferencedPerformedProcedureStepSequence",
+    }
+)
 """What has to go and may not be missing: present, without a value (Type 2)."""
 
 TEXTS_OF_WORDS = frozenset({

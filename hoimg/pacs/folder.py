@@ -10,22 +10,19 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hoimg.dicom.header import DamagedFile, Header, quiet_pydicom, read_header
 from hoimg.errors import UsageError
 from hoimg.pacs.archive import Instance
 from hoimg.pacs.errors import PacsError
+from hoimg.whole_files import PREFIX, SUFFIX, write_whole
 
 MANIFEST = "pull.json"
 SAVE_EVERY_S = 2.0
 """A list of the files is written this often; what came since is read once more after a crash."""
-_PART = ".part"
-_PREFIX = ".hoimg-"
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,7 @@ class PullFolder:
             raise UsageError(f"{folder}: no folder can be made there ({error.strerror})") from error
         self._entries = _read_manifest(folder / MANIFEST)
         self._saved = time.monotonic()
-        for left in folder.glob(f"*/*/{_PREFIX}*{_PART}"):  # of a run that was killed
+        for left in folder.glob(f"*/*/{PREFIX}*{SUFFIX}"):  # of a run that was killed
             left.unlink(missing_ok=True)
 
     def path_of(self, instance: Instance) -> Path:
@@ -143,29 +140,6 @@ def header_of(path: Path) -> Header | None:
             return read_header(path)
         except DamagedFile:
             return None
-
-
-def write_whole(path: Path, data: bytes, check: Any = None) -> None:
-    """Write a file so that its name never stands for less than all of it, whatever happens.
-
-    Args:
-        path: Replaced when it exists; its folder exists.
-        data: All of it.
-        check: Called with the file under a temporary name; what it raises leaves no file.
-    """
-    handle, name = tempfile.mkstemp(prefix=_PREFIX, suffix=_PART, dir=path.parent)
-    part = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        if check is not None:
-            check(part)
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def _read_manifest(path: Path) -> dict[Instance, Entry]:

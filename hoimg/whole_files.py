@@ -1,0 +1,36 @@
+"""Files that are whole or not there at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+PREFIX, SUFFIX = ".hoimg-", ".part"
+"""Names of files that are being written; a program that was killed leaves them."""
+
+
+def write_whole(path: Path, data: bytes, check: Callable[[Path], None] | None = None) -> None:
+    """Write a file so that its name never stands for less than all of it, whatever happens.
+
+    Args:
+        path: Replaced when it exists; its folder exists.
+        data: All of it.
+        check: Called with the file under a temporary name; what it raises leaves no file.
+
+    Raises:
+        OSError: when it cannot be written; nothing is left then.
+    """
+    part = path.with_name(f"{PREFIX}{secrets.token_hex(8)}{SUFFIX}")
+    try:
+        with part.open("xb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        if check is not None:
+            check(part)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
