@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 def pull(
     ctx: typer.Context,
     url: Annotated[
-        str, typer.Argument(help="https://HOST/PATH of a DICOMweb service.", show_default=False)
+        str,
+        typer.Argument(
+            help="https://HOST/PATH of a DICOMweb service, or dicom://AET@HOST:PORT.",
+            show_default=False,
+        ),
     ],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder for the files; made if absent.")
@@ -33,7 +37,17 @@ def pull(
     ] = None,
     ca: Annotated[
         Path | None,
-        typer.Option("--ca", help="Certificates (PEM) to trust beside the system's."),
+        typer.Option("--ca", help="https: certificates (PEM) to trust beside the system's."),
+    ] = None,
+    aet: Annotated[
+        str | None, typer.Option("--aet", help="dicom: what we call ourselves. [default: HOIMG]")
+    ] = None,
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            "--listen",
+            help="dicom: [HOST:]PORT where the PACS sends to us by C-MOVE; without it by C-GET.",
+        ),
     ] = None,
 ) -> None:
     """Fetch studies from a PACS; stopped at any moment and run again, it goes on.
@@ -46,10 +60,14 @@ def pull(
     HOIMG_PACS_TOKEN, else from the keyring's entry "hoimg https://HOST" (pip install
     'hoimg[keyring]'). Certificates are checked against the system's, and never left unchecked.
 
+    With dicom:// studies come by C-GET, over the connection that we open. For a PACS without it
+    have our AE title, address and port entered there, and give the port with --listen (C-MOVE).
+
     \b
     Examples:
       hoimg pull https://pacs.example.org/dicom-web -o scans/ --patient 4711
       hoimg pull https://pacs.example.org/dicom-web -o scans/ --accession A-17 --ca hospital.pem
+      hoimg pull dicom://PACS@pacs.example.org:11112 -o scans/ --study 1.2.3.4 --aet READER
     """
     from hoimg.pacs.archive import Query
 
@@ -60,7 +78,7 @@ def pull(
     from hoimg.pacs.pull import pull as pull_studies
 
     console = console_of(ctx)
-    archive, warning = connect(url, ca)
+    archive, warning = connect(url, ca=ca, aet=aet, listen=listen)
     if warning is not None:
         console.warn(warning)
     with archive, console.progress("Pulling") as step:

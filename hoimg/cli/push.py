@@ -17,11 +17,25 @@ def push(
     ctx: typer.Context,
     report: Annotated[Path, typer.Argument(help="Folder that hoimg report has written.")],
     url: Annotated[
-        str, typer.Argument(help="https://HOST/PATH of a DICOMweb service.", show_default=False)
+        str,
+        typer.Argument(
+            help="https://HOST/PATH of a DICOMweb service, or dicom://AET@HOST:PORT.",
+            show_default=False,
+        ),
     ],
     ca: Annotated[
         Path | None,
-        typer.Option("--ca", help="Certificates (PEM) to trust beside the system's."),
+        typer.Option("--ca", help="https: certificates (PEM) to trust beside the system's."),
+    ] = None,
+    aet: Annotated[
+        str | None, typer.Option("--aet", help="dicom: what we call ourselves. [default: HOIMG]")
+    ] = None,
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            "--listen",
+            help="dicom: [HOST:]PORT where the PACS sends to us by C-MOVE; without it by C-GET.",
+        ),
     ] = None,
 ) -> None:
     """Store a report's DICOM objects (SEG, SR, summary picture) in the studies they belong to.
@@ -42,7 +56,7 @@ def push(
 
     console = console_of(ctx)
     objects = dicom_objects(report)
-    archive, warning = connect(url, ca)
+    archive, warning = connect(url, ca=ca, aet=aet, listen=listen)
     if warning is not None:
         console.warn(warning)
     with archive, console.progress("Pushing", total=len(objects)) as step:
@@ -54,6 +68,11 @@ def push(
 def _say(pushed: Pushed, console: Console) -> None:
     if pushed.changed:
         console.warn(f"the archive changed {', '.join(sorted(pushed.changed))} in filing them")
+    if pushed.unread:
+        console.warn(
+            f"the archive lets us fetch nothing: {len(pushed.unread)} object(s) are there by its "
+            "own word and were not compared (see --listen)"
+        )
     for name in pushed.conflicts:
         console.warn(f"{name}: the archive has another object of the same UID, and keeps it")
     for name, why in pushed.refused:

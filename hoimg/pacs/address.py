@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from hoimg.errors import UsageError
 
@@ -34,8 +34,7 @@ class WebAddress:
     @property
     def local(self) -> bool:
         """Whether it never leaves this machine."""
-        host = urlsplit(self.url).hostname or ""
-        return host in {"localhost", "::1"} or host.startswith("127.")
+        return _local(urlsplit(self.url).hostname or "")
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,11 @@ class DimseAddress:
         """As it was given."""
         return f"dicom://{self.aet}@{self.host}:{self.port}"
 
+    @property
+    def local(self) -> bool:
+        """Whether it never leaves this machine."""
+        return _local(self.host)
+
 
 def parse_address(text: str) -> WebAddress | DimseAddress:
     """Read the URL of an archive.
@@ -60,7 +64,7 @@ def parse_address(text: str) -> WebAddress | DimseAddress:
     """
     parts, port = _split(text)
     if parts.scheme == "dicom":
-        aet = parts.username or ""
+        aet = unquote(parts.username or "")
         if parts.password or not parts.hostname or parts.path.strip("/") or not is_aet(aet):
             raise UsageError(f"the address of the archive is not dicom://AET@HOST:PORT; {_FORMS}")
         return DimseAddress(aet, parts.hostname, DICOM_PORT if port is None else port)
@@ -79,6 +83,10 @@ def parse_address(text: str) -> WebAddress | DimseAddress:
 def is_aet(name: str) -> bool:
     """Whether a name can be an AE title: 1 to 16 printable ASCII characters, no backslash."""
     return bool(_AET.fullmatch(name))
+
+
+def _local(host: str) -> bool:
+    return host in {"localhost", "::1"} or host.startswith("127.")
 
 
 def _split(text: str) -> tuple[SplitResult, int | None]:

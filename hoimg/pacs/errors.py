@@ -14,6 +14,7 @@ Kind = Literal[
     "broken_off",
     "bad_answer",
     "refused",
+    "cannot_fetch",
     "nothing_found",
     "incomplete",
     "conflict",

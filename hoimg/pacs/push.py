@@ -23,6 +23,7 @@ class Pushed:
         changed: Keywords that the archive put right when it filed them (patient and study).
         conflicts: Files whose UID stands for another object in the archive; not sent.
         refused: Files that the archive did not take, or does not give back, and why.
+        unread: Files that are there by the archive's own word: it lets nobody fetch.
     """
 
     stored: int = 0
@@ -30,6 +31,7 @@ class Pushed:
     changed: set[str] = field(default_factory=set)
     conflicts: list[str] = field(default_factory=list)
     refused: list[tuple[str, str]] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -93,30 +95,47 @@ def push(
         PacsError: when the archive cannot be reached, does not let us in, or breaks off.
     """
     done = Pushed()
+    there = _listed(archive, objects)
     for out in objects:
         on_progress(out.name)
-        sent = out.path.read_bytes()
-        held = _held(archive, out.instance)
-        if held is None:
-            try:
-                archive.store(sent)
-            except PacsError as error:
-                if error.kind != "refused":
-                    raise
-                done.refused.append((out.name, str(error)))
-                continue
-        after = held if held is not None else _held(archive, out.instance)
-        changed = None if after is None else differences(sent, after)
-        if after is None:
-            done.refused.append((out.name, "the archive took it and does not give it back"))
-        elif changed is None:
-            done.conflicts.append(out.name)
-        else:
-            done.changed.update(changed)
-            done.stored += held is None
-            done.held += held is not None
-    _count(archive, objects, done)
+        try:
+            _push(archive, out, out.instance in there, done)
+        except PacsError as error:
+            if error.kind != "refused":
+                raise
+            done.refused.append((out.name, str(error)))
+    there = _listed(archive, objects)
+    told = {*done.conflicts, *(name for name, _ in done.refused)}
+    done.refused += [
+        (out.name, "a search of the archive does not find it")
+        for out in objects
+        if out.name not in told and out.instance not in there
+    ]
     return done
+
+
+def _push(archive: Archive, out: Outgoing, there: bool, done: Pushed) -> None:
+    """Store an object that is not there; compare what the archive then has of it."""
+    sent = out.path.read_bytes()
+    if not there:
+        archive.store(sent)
+    try:
+        held = _held(archive, out.instance)
+    except PacsError as error:
+        if error.kind != "cannot_fetch":
+            raise
+        done.unread.append(out.name)
+    else:
+        changed = None if held is None else differences(sent, held)
+        if changed is None:
+            if held is None:
+                done.refused.append((out.name, "the archive names it and does not give it"))
+            else:
+                done.conflicts.append(out.name)
+            return
+        done.changed.update(changed)
+    done.stored += not there
+    done.held += there
 
 
 def _held(archive: Archive, instance: Instance) -> bytes | None:
@@ -129,13 +148,10 @@ def _held(archive: Archive, instance: Instance) -> bytes | None:
     return None
 
 
-def _count(archive: Archive, objects: Sequence[Outgoing], done: Pushed) -> None:
-    """See that a search finds what a fetch gave: viewers search."""
-    there = {i.sop_uid for uid in {o.instance.study_uid for o in objects}
-             for i in archive.instances(uid)[0]}  # fmt: skip
-    told = {*done.conflicts, *(name for name, _ in done.refused)}
-    done.refused += [
-        (out.name, "the archive gives it, but a search does not find it")
-        for out in objects
-        if out.name not in told and out.instance.sop_uid not in there
-    ]
+def _listed(archive: Archive, objects: Sequence[Outgoing]) -> set[Instance]:
+    """What a search finds in the studies of the objects: viewers search."""
+    return {
+        instance
+        for uid in {out.instance.study_uid for out in objects}
+        for instance in archive.instances(uid)[0]
+    }

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from pydicom import Dataset
+
 
 class Proxy:
     """Passes bytes on to a port; ends all connections after ``limit`` bytes from the server.
@@ -139,3 +141,44 @@ def multipart(*files: bytes, end: bool = True) -> Answer:
         'multipart/related; type="application/dicom"; boundary=frontier',
         body + (b"--frontier--\r\n" if end else b""),
     )
+
+
+@contextlib.contextmanager
+def old_archive() -> Iterator[tuple[str, dict[str, Dataset]]]:
+    """A PACS that stores and searches and lets nobody fetch, by pynetdicom.
+
+    Yields:
+        Its address, and what it holds by SOP Instance UID.
+    """
+    from pynetdicom import AE, AllStoragePresentationContexts, evt
+    from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind as Find
+
+    held: dict[str, Dataset] = {}
+
+    def store(event: evt.Event) -> int:
+        held[event.dataset.SOPInstanceUID] = event.dataset
+        return 0x0000
+
+    def find(event: evt.Event) -> Iterator[tuple[int, Dataset]]:
+        asked, told = event.identifier, set()
+        for item in held.values():
+            if asked.get("StudyInstanceUID") not in ("", None, item.StudyInstanceUID):
+                continue
+            found = Dataset()
+            for element in asked:
+                found[element.tag] = item.get_item(element.tag) or element
+            found.QueryRetrieveLevel = asked.QueryRetrieveLevel
+            key = {"STUDY": "Study", "SERIES": "Series", "IMAGE": "SOP"}[asked.QueryRetrieveLevel]
+            if (uid := item[f"{key}InstanceUID"].value) not in told:
+                told.add(uid)
+                yield 0xFF00, found
+
+    ae = AE("OLD")
+    ae.supported_contexts = AllStoragePresentationContexts
+    ae.add_supported_context(Find)
+    handlers = [(evt.EVT_C_STORE, store), (evt.EVT_C_FIND, find)]
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+    try:
+        yield f"dicom://OLD@127.0.0.1:{server.socket.getsockname()[1]}", held
+    finally:
+        server.shutdown()

@@ -6,13 +6,15 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import requests
 from orthanc_server import NEEDS_ORTHANC, Orthanc
-from pydicom import dcmread
+from proxies import old_archive
+from pydicom import Dataset, dcmread
 
 from hoimg.cli.main import run
 from hoimg.image import read_mask
@@ -48,10 +50,15 @@ def reported(tmp_path_factory: pytest.TempPathFactory, sample_data: Path) -> Ite
     folder = tmp_path_factory.mktemp("round")
     server = Orthanc(folder / "orthanc").start()
     try:
-        source = [p for p in (sample_data / "patient" / "SB610F").rglob("*") if p.is_file()]
+        headers = {
+            path: dcmread(path, stop_before_pixels=True)
+            for path in (sample_data / "patient" / "SB4220").iterdir()
+        }
+        # the series of 5 mm: a fifth of the slices, two of the three lesions
+        source = [path for path, header in headers.items() if header.SliceThickness == 5]
         for path in source:
             server.put(path)
-        patient = str(dcmread(source[0], stop_before_pixels=True).PatientID)
+        patient = str(headers[source[0]].PatientID)
         scans, report = folder / "scans", folder / "report"
         assert run(["pull", server.web, "-o", str(scans), "--patient", patient]) == 0
         assert sorted(p.read_bytes() for p in scans.rglob("*.dcm")) == sorted(
@@ -108,7 +115,7 @@ def test_pulled_back_they_are_masks_that_give_the_same_voxels(
     (mask,) = [p for p in new if dcmread(p).Modality == "SEG"]
     second = tmp_path / "second"
     assert run(["report", str(scans), "-o", str(second), "--mask", str(mask)]) == 0
-    assert reported.labelmap.max() == 3
+    assert reported.labelmap.max() == 2
     np.testing.assert_array_equal(labels_of(second), reported.labelmap)
 
 
@@ -160,6 +167,81 @@ def test_a_server_that_dies_while_it_is_pushed_to_gets_each_object_once(
     assert run(["push", str(reported.report), server.web]) == 0
     assert capsys.readouterr().out == "2 object(s) stored, 1 already there\n"
     assert sorted(server.files()) == sorted(o.path.read_bytes() for o in objects)
+
+
+def test_by_dimse_they_are_stored_once_and_read_back(
+    reported: Reported,
+    start_orthanc: Callable[..., Orthanc],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    server = start_orthanc()
+    words = ["push", str(reported.report), server.dimse]
+    assert run(words) == 0
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("3 object(s) stored, 0 already there\n", "")
+    assert run(words) == 0
+    assert capsys.readouterr().out == "0 object(s) stored, 3 already there\n"
+    assert server.count() == 3
+    held = [dcmread(BytesIO(data)) for data in server.files()]
+    assert same(held, reported.report)
+
+
+def test_an_archive_that_lets_nobody_fetch_is_believed_and_that_is_said(
+    reported: Reported, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with old_archive() as (url, held):
+        for counts in ("3 object(s) stored, 0 already there\n",
+                       "0 object(s) stored, 3 already there\n"):  # fmt: skip
+            assert run(["push", str(reported.report), url]) == 0
+            said = capsys.readouterr()
+            assert said.out == counts
+            assert "3 object(s) are there by its own word and were not compared" in said.err
+        assert same(list(held.values()), reported.report)
+
+
+def same(held: list[Dataset], report: Path) -> bool:
+    """Whether the data sets are those of the report: all but group 2."""
+    ours = {d.SOPInstanceUID: d for d in map(dcmread, report.rglob("*.dcm"))}
+    return {d.SOPInstanceUID for d in held} == set(ours) and all(
+        d == ours[d.SOPInstanceUID] for d in held
+    )
+
+
+def test_by_dimse_another_object_of_the_same_uid_is_told(
+    reported: Reported,
+    start_orthanc: Callable[..., Orthanc],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    server = start_orthanc()
+    (sr,) = reported.report.rglob("*.sr.dcm")
+    other = dcmread(sr)
+    other.ContentSequence[-1].ConceptNameCodeSequence[0].CodeMeaning = "Another"
+    other.save_as(tmp_path / "other.dcm")
+    server.put(tmp_path / "other.dcm")
+    assert run(["push", str(reported.report), server.dimse]) == 1
+    out, err = capsys.readouterr()
+    assert out == "2 object(s) stored, 0 already there\n"
+    assert "measurements.sr.dcm: the archive has another object of the same UID" in err
+
+
+def test_what_an_archive_may_put_right_is_told_by_name_only(
+    reported: Reported,
+    start_orthanc: Callable[..., Orthanc],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    server = start_orthanc()
+    (sr,) = reported.report.rglob("*.sr.dcm")
+    other = dcmread(sr)
+    other.PatientID, other.AccessionNumber = "RECONCILED-77", "ACC-99"
+    other.save_as(tmp_path / "other.dcm")
+    server.put(tmp_path / "other.dcm")
+    assert run(["push", str(reported.report), server.web]) == 0
+    out, err = capsys.readouterr()
+    assert out == "2 object(s) stored, 1 already there\n"
+    assert "the archive changed AccessionNumber, PatientID in filing them" in err
+    assert "77" not in err
 
 
 def test_a_changed_report_and_one_without_objects_are_not_pushed(
