@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 PREFIX, SUFFIX = ".hoimg-", ".part"
@@ -22,15 +23,25 @@ def write_whole(path: Path, data: bytes, check: Callable[[Path], None] | None = 
     Raises:
         OSError: when it cannot be written; nothing is left then.
     """
-    part = path.with_name(f"{PREFIX}{secrets.token_hex(8)}{SUFFIX}")
+    with whole_part(path.parent, data) as part:
+        if check is not None:
+            check(part)
+        part.replace(path)
+
+
+@contextmanager
+def whole_part(folder: Path, data: bytes) -> Iterator[Path]:
+    """A file on the disk under a temporary name, to be moved to its own; else it goes again.
+
+    Raises:
+        OSError: when it cannot be written; nothing is left then.
+    """
+    part = folder / f"{PREFIX}{secrets.token_hex(8)}{SUFFIX}"
     try:
         with part.open("xb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        if check is not None:
-            check(part)
-        part.replace(path)
-    except BaseException:
+        yield part
+    finally:
         part.unlink(missing_ok=True)
-        raise

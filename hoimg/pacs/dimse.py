@@ -58,6 +58,7 @@ class DimseArchive:
     ) -> None:
         self._address, self._aet, self._listen = address, aet, listen
         self._open = ExitStack()
+        self._take: Callable[[Event], int] | None = None
         self._classes: dict[tuple[str, str], set[str]] = {}
         self._sizes: dict[tuple[str, str], int] = {}
 
@@ -193,7 +194,7 @@ class DimseArchive:
 
             yield find
 
-    def _retrieve(self, wanted: Sequence[Instance], take: Any) -> None:
+    def _retrieve(self, wanted: Sequence[Instance], take: Callable[[Event], int]) -> None:
         """Have objects sent to ``take``; what the archive does not send is simply not there."""
         from pydicom import Dataset
 
@@ -214,7 +215,12 @@ class DimseArchive:
         else:
             self._move(questions, self._listen, take)
 
-    def _get(self, questions: Sequence[Dataset], series: tuple[str, str], take: Any) -> None:
+    def _get(
+        self,
+        questions: Sequence[Dataset],
+        series: tuple[str, str],
+        take: Callable[[Event], int],
+    ) -> None:
         from pynetdicom import build_context, build_role, evt
         from pynetdicom.sop_class import (  # type: ignore[attr-defined]
             StudyRootQueryRetrieveInformationModelGet as Get,
@@ -235,21 +241,30 @@ class DimseArchive:
             for question in questions:
                 self._run(association.send_c_get(question, Get), "C-GET")
 
-    def _move(self, questions: Sequence[Dataset], listen: tuple[str, int], take: Any) -> None:
+    def _move(
+        self,
+        questions: Sequence[Dataset],
+        listen: tuple[str, int],
+        take: Callable[[Event], int],
+    ) -> None:
         from pynetdicom import build_context
         from pynetdicom.sop_class import (  # type: ignore[attr-defined]
             StudyRootQueryRetrieveInformationModelMove as Move,
         )
 
-        server = start_storage(entity(self._aet), *listen, take)
-        try:
-            with self._association([build_context(Move)]) as association:
-                if not association.accepted_contexts:
-                    raise PacsError(f"{self._address.name}: offers no C-MOVE", "cannot_fetch")
-                for question in questions:
-                    self._run(association.send_c_move(question, self._aet, Move), "C-MOVE")
-        finally:
-            server.shutdown()
+        if self._take is None:  # the first series: the port stays open for the others
+            server = start_storage(entity(self._aet), *listen, self._hand_on)
+            self._open.callback(server.shutdown)
+        self._take = take
+        with self._association([build_context(Move)]) as association:
+            if not association.accepted_contexts:
+                raise PacsError(f"{self._address.name}: offers no C-MOVE", "cannot_fetch")
+            for question in questions:
+                self._run(association.send_c_move(question, self._aet, Move), "C-MOVE")
+
+    def _hand_on(self, event: Event) -> int:
+        assert self._take is not None
+        return self._take(event)
 
     def _run(self, answers: Any, what: str) -> None:
         hint = "" if what == "C-GET" else f", or it knows no address of {self._aet} (--listen)"

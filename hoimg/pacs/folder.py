@@ -57,8 +57,7 @@ class PullFolder:
 
     def path_of(self, instance: Instance) -> Path:
         """Where a file of the folder lies, whether it is there or not."""
-        names = (_short(instance.study_uid, 16), _short(instance.series_uid, 16))
-        return self.folder.joinpath(*names, f"{_short(instance.sop_uid, 24)}.dcm")
+        return self.folder / place_of(instance)
 
     def holds(self, instance: Instance) -> bool:
         """Whether a file is there, whole and as it came.
@@ -118,6 +117,12 @@ class PullFolder:
     def _note(self, instance: Instance, path: Path, data: bytes) -> None:
         place = path.relative_to(self.folder).as_posix()
         self._entries[instance] = Entry(place, len(data), hashlib.sha256(data).hexdigest())
+
+
+def place_of(instance: Instance) -> Path:
+    """``<study>/<series>/<instance>.dcm``, hashes of the UIDs."""
+    study, series = _short(instance.study_uid, 16), _short(instance.series_uid, 16)
+    return Path(study, series, f"{_short(instance.sop_uid, 24)}.dcm")
 
 
 def check_object(path: Path, instance: Instance) -> None:

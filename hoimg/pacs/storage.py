@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hoimg.errors import UsageError
 
@@ -43,7 +44,7 @@ def entity(aet: str) -> ApplicationEntity:
 
 
 def start_storage(
-    ae: ApplicationEntity, host: str, port: int, take: Callable[[Event], int], more: Any = ()
+    ae: ApplicationEntity, host: str, port: int, take: Callable[[Event], int]
 ) -> ThreadedAssociationServer:
     """Let an entity take objects, in threads of its own, until its ``shutdown()``.
 
@@ -52,7 +53,6 @@ def start_storage(
         host: Address to bind.
         port: TCP port; 0 for any that is free.
         take: Given each C-STORE; its status is the answer.
-        more: Further event handlers.
 
     Raises:
         UsageError: when the port cannot be bound.
@@ -64,13 +64,20 @@ def start_storage(
         assert context.abstract_syntax is not None
         ae.add_supported_context(context.abstract_syntax, ALL_TRANSFER_SYNTAXES)
     ae.add_supported_context(Verification)
+    _check_free(host, port)
+    server = ae.start_server((host, port), block=False, evt_handlers=[(evt.EVT_C_STORE, take)])
+    assert server is not None
+    return server
+
+
+def _check_free(host: str, port: int) -> None:
+    """Refuse a port that cannot be bound, by its name; pynetdicom would leave its socket open."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        server = ae.start_server(
-            (host, port), block=False, evt_handlers=[(evt.EVT_C_STORE, take), *more]
-        )
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
     except OSError as error:
         raise UsageError(
             f"{host}:{port}: cannot be listened on ({error.strerror}); give another port"
         ) from None
-    assert server is not None
-    return server
