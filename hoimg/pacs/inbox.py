@@ -20,7 +20,7 @@ from hoimg.dicom.people import identity_of
 from hoimg.errors import UsageError
 from hoimg.pacs.archive import Instance
 from hoimg.pacs.folder import header_of, place_of
-from hoimg.whole_files import PREFIX, SUFFIX, whole_part, write_whole
+from hoimg.whole_files import PREFIX, SUFFIX, sync_folder, whole_part, write_whole
 
 SEEN = "reported.json"
 
@@ -98,8 +98,12 @@ class Inbox:
             with self._lock:
                 if path.exists():
                     return Taken.known if path.read_bytes() == data else Taken.other
+                fresh = not path.parent.exists()
                 path.parent.mkdir(parents=True, exist_ok=True)
                 part.replace(path)
+                # The name has to outlast a power cut as well, and so have new folders.
+                for above in [path.parent, *path.parents[1:5]] if fresh else [path.parent]:
+                    sync_folder(above)
                 self._last[key] = time.monotonic()
                 return Taken.new
 

@@ -99,7 +99,8 @@ def fake_archive(
                 self.path, dict(self.headers), self.rfile.read(length)
             )
             self.send_response(status)
-            self.send_header("Content-Type", content_type)
+            # of a redirect the second word is where to
+            self.send_header("Location" if status == 307 else "Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

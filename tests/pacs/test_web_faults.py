@@ -175,6 +175,38 @@ def test_credentials_go_into_the_header_and_nowhere_else(
         assert secret not in said
 
 
+def test_a_redirect_elsewhere_takes_no_credentials_with_it(
+    made: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOIMG_PACS_TOKEN", "abc.def")
+    with fake_archive(Fake(made)) as (elsewhere, seen):
+        away = elsewhere.replace("127.0.0.1", "localhost")
+
+        def send_on(path: str, *_: object) -> Answer:
+            return 307, f"{away}{path.removeprefix('/dicom-web')}", b""
+
+        with fake_archive(send_on) as (url, first):
+            assert run(["pull", url, "-o", str(tmp_path / "out"), "--patient", SECRET_ID]) == 0
+    assert {headers["Authorization"] for _, headers in first} == {"Bearer abc.def"}
+    assert seen
+    assert not any("Authorization" in headers for _, headers in seen)
+
+
+def test_uids_of_an_archive_are_no_paths(tmp_path: Path) -> None:
+    (uid, data), *_ = write_study(tmp_path / "in", series=1).items()
+    bad = "../../../up"
+    data = data.replace(uid.encode(), bad.ljust(len(uid), "\0").encode())
+
+    class Hostile(Fake):
+        def file(self, uid: str) -> Answer:
+            return multipart(data)
+
+    assert pull(Hostile({bad: data}), tmp_path / "a" / "b" / "c" / "out") == 0
+    (path,) = tmp_path.rglob("*.dcm")
+    assert path.is_relative_to(tmp_path / "a" / "b" / "c" / "out")
+    assert set(path.stem) <= set("0123456789abcdef")
+
+
 def test_credentials_are_read_from_the_keyring_last(monkeypatch: pytest.MonkeyPatch) -> None:
     keyring = pytest.importorskip("keyring")
     asked = []
