@@ -23,7 +23,7 @@ from hoimg import whole_files
 from hoimg.cli.main import run
 from hoimg.image import read_mask
 from hoimg.pacs.inbox import Inbox, Taken
-from hoimg.pacs.listen import Listener, Reported
+from hoimg.pacs.listen import LOOK_EVERY_S, QUIET_S, Listener, Reported
 from hoimg.pacs.listen import listen as listen_on
 
 
@@ -39,9 +39,31 @@ def send(port: int, paths: list[Path], aet: str = "PACS") -> list[int]:
     return statuses
 
 
+class Clock:
+    """Time that only a test moves, so that a busy machine makes no difference."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def pass_by(self, seconds: float) -> None:
+        self.now += seconds
+        time.sleep(3 * LOOK_EVERY_S)  # let the listener look
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("hoimg.pacs.inbox.time", clock)
+    monkeypatch.setattr("hoimg.pacs.listen.time", clock)
+    return clock
+
+
 @contextmanager
 def listening(
-    out: Path, make_report: Callable[..., int | None], quiet_s: float = 0.5, **more: object
+    out: Path, make_report: Callable[..., int | None], **more: object
 ) -> Iterator[tuple[int, list[Reported], Listener]]:
     """A listener in a thread, stopped at the end."""
     stop, told = threading.Event(), []
@@ -50,7 +72,7 @@ def listening(
     thread = threading.Thread(
         target=listen_on,
         args=(inbox, listener, make_report),
-        kwargs={"quiet_s": quiet_s, "stop": stop, "on_report": told.append},
+        kwargs={"stop": stop, "on_report": told.append},
     )
     thread.start()
     try:
@@ -80,7 +102,9 @@ def held(out: Path) -> set[str]:
     return {dcmread(p, stop_before_pixels=True).SOPInstanceUID for p in out.rglob("*.dcm")}
 
 
-def test_patients_are_reported_apart_when_nothing_comes_any_more(tmp_path: Path) -> None:
+def test_patients_are_reported_apart_when_nothing_comes_any_more(
+    tmp_path: Path, clock: Clock
+) -> None:
     made = sources(tmp_path, 1, 2)
     seen = []
 
@@ -91,11 +115,14 @@ def test_patients_are_reported_apart_when_nothing_comes_any_more(tmp_path: Path)
     with listening(tmp_path / "out", make) as (port, told, _):
         paths = sorted(made.values())
         assert send(port, paths[:15]) == [0] * 15
-        time.sleep(0.2)
-        assert seen == [], "more may come"
+        clock.pass_by(QUIET_S - 1)
         assert send(port, paths[15:]) == [0] * 5
+        clock.pass_by(2)
+        until(lambda: len(told) == 1)
+        assert [n for _, n in seen] == [10], "of the second patient more came"
+        clock.pass_by(QUIET_S)
         until(lambda: len(told) == 2)
-        time.sleep(0.7)
+        clock.pass_by(2 * QUIET_S)
     assert [n for _, n in seen] == [10, 10]
     assert len({key for key, _ in seen}) == 2
     assert [t.exit_code for t in told] == [0, 0]
@@ -104,19 +131,20 @@ def test_patients_are_reported_apart_when_nothing_comes_any_more(tmp_path: Path)
     assert "PAT-" not in names
 
 
-def test_a_bad_study_and_a_crash_end_nothing(tmp_path: Path) -> None:
+def test_a_bad_study_and_a_crash_end_nothing(tmp_path: Path, clock: Clock) -> None:
     made = sources(tmp_path, 1, 2, 3, series=1, slices=2)
     codes = iter([3, 1, 0])
     with listening(tmp_path / "out", lambda *_: next(codes)) as (port, told, _):
         for number in (1, 2, 3):
             paths = [p for uid, p in made.items() if f".77.{number}." in uid]
             assert send(port, paths) == [0, 0]
+            clock.pass_by(QUIET_S)
             until(lambda n=number: len(told) == n)
     assert [t.exit_code for t in told] == [3, 1, 0]
 
 
 def test_the_same_object_again_is_welcome_and_another_one_of_its_uid_is_not(
-    tmp_path: Path,
+    tmp_path: Path, clock: Clock
 ) -> None:
     made = sources(tmp_path, 1, series=1, slices=3)
     paths = sorted(made.values())
@@ -126,10 +154,11 @@ def test_the_same_object_again_is_welcome_and_another_one_of_its_uid_is_not(
     runs = []
     with listening(tmp_path / "out", lambda *_: runs.append(1) or 0) as (port, told, listener):
         assert send(port, paths) == [0, 0, 0]
+        clock.pass_by(QUIET_S)
         until(lambda: len(told) == 1)
         before = {p: p.read_bytes() for p in (tmp_path / "out").rglob("*.dcm")}
         assert send(port, [*paths, tmp_path / "other.dcm"]) == [0, 0, 0, 0x0111]
-        time.sleep(1.0)
+        clock.pass_by(2 * QUIET_S)
         assert {p: p.read_bytes() for p in (tmp_path / "out").rglob("*.dcm")} == before
         assert listener.taken == {Taken.new: 3, Taken.known: 3, Taken.other: 1}
     assert len(runs) == 1
@@ -168,7 +197,7 @@ def test_only_those_who_are_named_may_send(tmp_path: Path) -> None:
     assert held(tmp_path / "out") == set(made)
 
 
-def test_what_came_while_a_report_ran_is_reported_next(tmp_path: Path) -> None:
+def test_what_came_while_a_report_ran_is_reported_next(tmp_path: Path, clock: Clock) -> None:
     made = sources(tmp_path, 1, slices=3)
     paths = sorted(made.values())
     going, go_on, seen = threading.Event(), threading.Event(), []
@@ -181,28 +210,33 @@ def test_what_came_while_a_report_ran_is_reported_next(tmp_path: Path) -> None:
 
     with listening(tmp_path / "out", make) as (port, told, _):
         assert send(port, paths[:3]) == [0, 0, 0]
+        clock.pass_by(QUIET_S)
         assert going.wait(20)
         assert send(port, paths[3:]) == [0, 0, 0]
         go_on.set()
+        until(lambda: len(told) == 1)
+        clock.pass_by(QUIET_S)
         until(lambda: len(told) == 2)
     assert seen == [3, 6]
 
 
-def test_what_was_not_reported_is_done_at_the_next_start(tmp_path: Path) -> None:
+def test_what_was_not_reported_is_done_at_the_next_start(tmp_path: Path, clock: Clock) -> None:
     made = sources(tmp_path, 1, 2, series=1, slices=2)
     out = tmp_path / "out"
-    with listening(out, lambda *_: None, quiet_s=0.3) as (port, told, _):
+    with listening(out, lambda *_: None) as (port, told, _):
         assert send(port, list(made.values())) == [0] * 4
+        clock.pass_by(QUIET_S)
         until(lambda: len(told) > 0)
     assert told[0].exit_code is None
     (out / f"{whole_files.PREFIX}left{whole_files.SUFFIX}").write_bytes(b"half")
-    with listening(out, lambda *_: 0, quiet_s=0.3) as (_port, told, _):
+    with listening(out, lambda *_: 0) as (_port, told, _):
+        clock.pass_by(QUIET_S)
         until(lambda: len(told) == 2)
-        time.sleep(0.6)
+        clock.pass_by(QUIET_S)
     assert [t.exit_code for t in told] == [0, 0]
     assert not list(out.glob("*.part"))
-    with listening(out, lambda *_: 0, quiet_s=0.1) as (_port, told, _):
-        time.sleep(0.6)
+    with listening(out, lambda *_: 0) as (_port, told, _):
+        clock.pass_by(QUIET_S)
     assert told == []
 
 
