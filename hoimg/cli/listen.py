@@ -52,9 +52,10 @@ def listen(
     """Be a storage SCP: file what a PACS sends by patient, and report on each when all has come.
 
     OUTPUT/<patient>/scans holds the files, OUTPUT/<patient>/report the report, made anew when
-    another study of the patient comes; <patient> is the keyed hash that reports carry too. An
-    object is acknowledged when it is on the disk. A study that cannot be reported ends nothing:
-    report.log beside it says why. Ctrl-C or SIGTERM ends it; what waited is done at the next start.
+    another study of the patient comes (beside it, where settings have changed); <patient> is the
+    keyed hash that reports carry too. An object is acknowledged when it is on the disk. A study
+    that cannot be reported ends nothing: report.log beside it says why. Ctrl-C or SIGTERM ends it;
+    what waited is done at the next start.
 
     \b
     Example:
@@ -67,11 +68,11 @@ def listen(
     from hoimg.settings import read_settings
 
     console = console_of(ctx)
-    read_settings(config)  # a fault in it is told now, not with every report
+    settings = read_settings(config)  # a fault in it is told now, not with every report
     name = own_aet(aet)
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output}: is a file; name a folder with -o")
-    inbox = Inbox(output)
+    inbox = Inbox(output, settings.sha256)
     listener = Listener(inbox, name, host, port, [own_aet(other) for other in allow or []])
     if not allow and not host.startswith("127."):
         console.warn("whoever reaches this port may send; name the senders with --allow")

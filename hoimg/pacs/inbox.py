@@ -50,13 +50,15 @@ class Inbox:
 
     Args:
         folder: Made when it does not exist.
+        config_sha256: Hash of the settings of reports that are made now.
 
     Raises:
         UsageError: when it cannot be made or written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, config_sha256: str) -> None:
         self.folder = folder
+        self._config = config_sha256
         self._lock = threading.Lock()
         self._last: dict[str, float] = {}
         try:
@@ -76,8 +78,16 @@ class Inbox:
         return self.folder / key / "scans"
 
     def report(self, key: str) -> Path:
-        """Where a patient's report goes."""
-        return self.folder / key / "report"
+        """Where a patient's report goes: ``report``.
+
+        Where that one was made with other settings (before an upgrade, say) it stays, and the
+        name gets a part of their hash.
+        """
+        from hoimg.report.writer import read_manifest
+
+        usual = self.folder / key / "report"
+        earlier = read_manifest(usual).get("config_sha256", self._config)
+        return usual if earlier == self._config else usual.with_name(f"report-{self._config[:8]}")
 
     def take(self, data: bytes) -> Taken:
         """File one object; when this returns, it is on the disk under its final name.

@@ -141,7 +141,9 @@ class WebArchive:
         found: dict[str, Mapping[str, Any]] = {}
         while True:
             pages = {"limit": PAGE, "offset": len(found)}
-            body, _ = self._ask("GET", path, headers={"Accept": _JSON}, params={**params, **pages})
+            body, said = self._ask(
+                "GET", path, headers={"Accept": _JSON}, params={**params, **pages}
+            )
             page = _parsed(body) if body else []
             if not isinstance(page, list) or not all(isinstance(item, dict) for item in page):
                 raise _no_dicomweb(self._address)
@@ -151,6 +153,12 @@ class WebArchive:
                 found.setdefault("/".join(uids), item)
             # Servers may have a lower limit of their own, or give everything whatever is asked.
             if len(found) == before:
+                if page and said.get("Warning", "").startswith("299"):  # PS3.18 8.3.4.4
+                    raise PacsError(
+                        f"{self._address.name}: has more results than it gives; ask for less, "
+                        "such as fewer --dates",
+                        "incomplete",
+                    )
                 return list(found.values())
 
     def _ask(self, method: str, path: str, **how: Any) -> tuple[bytes, Mapping[str, str]]:

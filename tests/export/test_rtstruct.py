@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,12 +31,14 @@ from scipy import ndimage
 from skimage.draw import polygon2mask
 
 from hoimg.deidentify import Pseudonyms, deidentify_files
+from hoimg.dicom import load_volume, read_patient
 from hoimg.dicom.files import list_files
 from hoimg.dicom.masks import put_on, read_given
 from hoimg.dicom.masks.polygon import fill
 from hoimg.export.contours import outlines
 from hoimg.export.rtstruct import structure_set
 from hoimg.geometry import Grid
+from hoimg.image import CTVolume, Mask
 from hoimg.report.dicom_objects import write_dicom_objects
 from hoimg.results import PatientResult
 
@@ -224,3 +227,25 @@ def test_a_segment_of_no_lesion_is_an_error(tmp_path: Path) -> None:
     strangers = result.report.model_copy(update={"lesions": [lesion("X", observation(4))]})
     with pytest.raises(ValueError, match="no lesion of the report"):
         structure_set(strangers, EXAM_ID, seg)
+
+
+@pytest.mark.parametrize("folder", ["totalsegmentator/example_ct_dicom", "qrm_phantom/dicom"])
+def test_headers_of_real_scanners(real_data: Path, tmp_path: Path, folder: str) -> None:
+    exam = read_patient(real_data / folder).exams[0]
+    grid = load_volume(exam).grid
+    labels = np.zeros(grid.size_zyx, np.uint16)
+    labels[3:6, 100:104, 200:207] = 1
+    labels[4, 101:103, 203] = 0
+    base = make_result(write_series(tmp_path / "in"), planted_labels((7, 11, 13)))
+    images = replace(
+        base.images[EXAM_ID],
+        volume=CTVolume(np.zeros(grid.size_zyx, np.int16), grid),
+        lesions=Mask(labels, grid),
+        source_files=tuple(exam.series.files),
+    )
+    report = base.report.model_copy(update={"lesions": [lesion("L1", observation(1))]})
+    path = write(replace(base, report=report, images={EXAM_ID: images}), tmp_path / "out")
+    assert validator_errors(path) == []
+    frame = dcmread(path).FrameOfReferenceUID
+    placed = put_on(read_given(path, "mask"), grid, "mask", frame_of_reference_uid=frame)
+    np.testing.assert_array_equal(placed.mask.array, labels)

@@ -80,9 +80,11 @@ Answer = tuple[int, str, bytes]
 
 @contextlib.contextmanager
 def fake_archive(
-    answer: Callable[[str, dict[str, str], bytes], Answer],
+    answer: Callable[[str, dict[str, str], bytes], Answer], **more: str
 ) -> Iterator[tuple[str, list[tuple[str, dict[str, str]]]]]:
     """An HTTP server whose answers a function makes of path, headers and body.
+
+    Further headers of every answer can be given.
 
     Yields:
         Its URL, and the requests that came: path and headers.
@@ -102,6 +104,8 @@ def fake_archive(
             # of a redirect the second word is where to
             self.send_header("Location" if status == 307 else "Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
+            for name, value in more.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
 

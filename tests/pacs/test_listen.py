@@ -67,7 +67,7 @@ def listening(
 ) -> Iterator[tuple[int, list[Reported], Listener]]:
     """A listener in a thread, stopped at the end."""
     stop, told = threading.Event(), []
-    inbox = Inbox(out)
+    inbox = Inbox(out, "c" * 64)
     listener = Listener(inbox, "HOIMG", "127.0.0.1", 0, **more)  # type: ignore[arg-type]
     thread = threading.Thread(
         target=listen_on,
@@ -238,6 +238,22 @@ def test_what_was_not_reported_is_done_at_the_next_start(tmp_path: Path, clock: 
     with listening(out, lambda *_: 0) as (_port, told, _):
         clock.pass_by(QUIET_S)
     assert told == []
+
+
+def test_a_report_made_with_other_settings_stays(tmp_path: Path, clock: Clock) -> None:
+    made = sources(tmp_path, 1, 2, series=1, slices=1)
+    out = tmp_path / "out"
+    went = []
+    with listening(out, lambda _scans, report, _stop: went.append(report) or 0) as (port, told, _):
+        for path, config in zip(made.values(), ("c" * 64, "d" * 64), strict=True):
+            assert send(port, [path]) == [0]
+            (new,) = [p for p in out.iterdir() if not (p / "report").exists()]
+            (new / "report").mkdir()
+            (new / "report" / "manifest.json").write_text(json.dumps({"config_sha256": config}))
+        clock.pass_by(QUIET_S)
+        until(lambda: len(told) == 2)
+    assert [path.name for path in went] == ["report", "report-cccccccc"]
+    assert [t.report for t in told] == went
 
 
 def start_command(*words: str) -> tuple[subprocess.Popen[str], int]:

@@ -73,6 +73,27 @@ def test_a_server_with_short_pages_is_asked_until_nothing_is_left(
     assert sorted(files_in(tmp_path / "out").values()) == sorted(made.values())
 
 
+def test_a_server_that_holds_results_back_is_not_taken_for_complete(
+    made: dict[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Deaf(Fake):
+        """Gives the first two of everything, wherever the page begins."""
+
+        def __call__(self, path: str, headers: dict[str, str], body: bytes) -> Answer:
+            self.page = 2
+            return super().__call__(path.replace("offset=", "x="), headers, body)
+
+    words = ["pull", "", "-o", str(tmp_path / "out"), "--patient", SECRET_ID]
+    with fake_archive(Deaf(made), Warning="299 dicom: there are additional results") as (url, _):
+        words[1] = url
+        assert run(words) == 1
+    assert "has more results than it gives" in capsys.readouterr().err
+    with fake_archive(Deaf(made)) as (url, _):
+        words[1] = url
+        assert run(words) == 1
+    assert "counts 5 objects and names 2" in capsys.readouterr().err
+
+
 def test_studies_of_others_are_not_fetched_from_a_server_that_ignores_the_key(
     made: dict[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
