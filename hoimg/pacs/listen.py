@@ -28,7 +28,7 @@ QUIET_S = 60.0
 a slice in milliseconds; a minute outlasts its pauses, and no reader misses it."""
 LOOK_EVERY_S = 0.2
 DUPLICATE = 0x0111
-"""Status of an object whose UID is taken by another one (PS3.7 C.5.16)."""
+"""Status of an object whose UID is taken by another one (PS3.7 annex C)."""
 _STATUS = {
     Taken.new: SUCCESS,
     Taken.known: SUCCESS,

@@ -153,7 +153,7 @@ class WebArchive:
                 found.setdefault("/".join(uids), item)
             # Servers may have a lower limit of their own, or give everything whatever is asked.
             if len(found) == before:
-                if page and said.get("Warning", "").startswith("299"):  # PS3.18 8.3.4.4
+                if page and said.get("Warning", "").startswith("299"):  # PS3.18, paging
                     raise PacsError(
                         f"{self._address.name}: has more results than it gives; ask for less, "
                         "such as fewer --dates",
