@@ -20,7 +20,7 @@ from hoimg.cli.console import Console, logging_to
 from hoimg.errors import HoimgError
 
 COMMANDS = (
-    *("report", "info", "explain", "measure", "deidentify"),
+    *("report", "info", "explain", "measure", "deidentify", "pull", "push", "listen", "export"),
     *("simulate", "validate", "schema", "doctor"),
 )
 """Subcommands in the order of the help page; each is a function in a module of its own name."""
