@@ -52,7 +52,7 @@ SETTLE_MM = 2.0
 """How far the outline may move to the steepest place near it."""
 SETTLED_COST = 0.3
 """There, a fall of this part of the steepest one near costs 1/e of none."""
-SETTLED_RADIUS_MM = 4.0
+SETTLED_RADIUS_MM = 8.0
 """A shorter outline is cheaper, which draws the tips of a lesion in; a reward for what is inside
 makes up for that at this radius of curvature."""
 ROUNDED = 0.76
