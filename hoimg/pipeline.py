@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import hoimg
 from hoimg.analysis import ExamAnalysis, excluded_of, images_of, measured_in, pixels_of
 from hoimg.earlier import EarlierScans
-from hoimg.editing import all_edits, check_no_edits, edited, strangers
+from hoimg.editing import all_edits, check_no_edits, decided, edited, strangers
 from hoimg.edits import Edit, Edits, for_exams
 from hoimg.errors import InputRefused, UsageError
 from hoimg.film_regions import place_regions, split_by_film
@@ -25,6 +25,7 @@ from hoimg.hip_marks import place_marks, with_films_named
 from hoimg.image import CTVolume, Mask
 from hoimg.model_skeleton import model_skeleton
 from hoimg.outlines import GIVEN, outlines_of
+from hoimg.reading import with_reader
 from hoimg.results import Context, Finding, PatientResult, Report
 from hoimg.results import Exam as ExamResult
 from hoimg.settings import Settings
@@ -94,11 +95,14 @@ def analyze_exam(
         prior=prior if settings.segment.prior_exam else None,
     )
     done: tuple[Edit, ...] = ()
-    if edits:
-        segmentation, done = edited(volume, segmentation, edits, settings)
+    if changing := [e for e in edits if e.of_the_map]:
+        segmentation, done = edited(volume, segmentation, changing, settings)
     if placed.mask is not None:
         segmentation = _with_mask(segmentation, placed.mask, placed.lesion_flags, volume)
-    segmentation = replace(segmentation, findings=[*placed.findings, *told, *segmentation.findings])
+    done, doubts = decided(segmentation, [*done, *(e for e in edits if not e.of_the_map)])
+    segmentation = replace(
+        segmentation, findings=[*placed.findings, *told, *segmentation.findings, *doubts]
+    )
     measurements = measured_in(exam, volume, segmentation, settings)
     return ExamAnalysis(
         exam,
@@ -272,15 +276,16 @@ def analyze_patient(
         excluded=[item for a in analyses for item in excluded_of(a)],
         registrations=[*registrations, *placements],
     )
+    kept = with_films_named(
+        all_edits(corrections, strange, [e for a in analyses for e in a.edits]),
+        films,
+        guidance.series_uid,
+    )
     return PatientResult(
-        report,
+        with_reader(report, kept),
         images_of(analyses),
         settings.to_toml(),
-        with_films_named(
-            all_edits(corrections, strange, [e for a in analyses for e in a.edits]),
-            films,
-            guidance.series_uid,
-        ),
+        kept,
         {a.exam.exam_id: a.images for a in shown},
         links,
     )

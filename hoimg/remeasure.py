@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,8 @@ import numpy as np
 
 import hoimg
 from hoimg.analysis import ExamAnalysis, excluded_of, images_of, measured_in, pixels_of
+from hoimg.editing import all_edits, decided, edited, strangers
+from hoimg.edits import Edit, for_exams
 from hoimg.errors import InputRefused
 from hoimg.film_regions import split_by_film
 from hoimg.films.again import remeasure_film
@@ -22,6 +24,7 @@ from hoimg.hip_marks import place_marks
 from hoimg.image import CTVolume, Mask
 from hoimg.names import labelled
 from hoimg.outlines import GIVEN, Redrawn, outlines_of, redrawn
+from hoimg.reading import with_findings, with_reader
 from hoimg.results import Exam as ExamResult
 from hoimg.results import Finding, Hip, Lesion, Outline, PatientResult, Report
 from hoimg.segment import Segmentation
@@ -62,6 +65,12 @@ def remeasure_patient(
     from hoimg.serial.totals import totals_of
 
     say = on_step or (lambda _words: None)
+    told, strange = for_exams(
+        saved.edits,
+        {e.exam_id: e.series_instance_uid for e in saved.report.exams if e.film is None},
+        again=True,
+    )
+    saved = replace(saved, edits=told)
     scans = [e for e in exams if e.film is None]
     children = 1 if len(scans) > 1 else None
 
@@ -108,6 +117,8 @@ def remeasure_patient(
         else exam
         for exam in before.exams
     ]
+    if exams_now:
+        exams_now[0] = with_findings(exams_now[0], strangers(strange))
     volumes = [e for e in exams_now if e.film is None]
     report = before.model_copy(
         update={
@@ -122,11 +133,12 @@ def remeasure_patient(
             "registrations": [*registrations, *placements],
         }
     )
+    edits = all_edits(told, strange, [e for a in analyses for e in a.edits])
     return PatientResult(
-        report,
+        with_reader(report, edits),
         images_of(analyses),
         saved.settings.to_toml(),
-        saved.edits,
+        edits,
         {a.exam.exam_id: a.images for a in shown},
         links,
     )
@@ -146,10 +158,35 @@ def remeasure_exam(exam: Exam, saved: SavedReport, *, children: int | None = Non
     """
     volume, _ = pixels_of(exam, saved.settings, children)  # their findings stand in the report
     before = segmented_before(saved, exam.exam_id, volume)
-    measurements = measured_in(exam, volume, before.segmentation, saved.settings)
+    segmentation, done = _corrected(exam.exam_id, volume, before.segmentation, saved)
+    measurements = measured_in(exam, volume, segmentation, saved.settings)
     return ExamAnalysis(
-        exam, volume, before.segmentation, measurements, before.outlines, before.tracking_uids
+        exam,
+        volume,
+        segmentation,
+        measurements,
+        tuple(outlines_of(segmentation.lesions, segmentation.lesion_flags)),
+        before.tracking_uids,
+        edits=done,
     )
+
+
+def _corrected(
+    exam_id: str, volume: CTVolume, segmentation: Segmentation, saved: SavedReport
+) -> tuple[Segmentation, tuple[Edit, ...]]:
+    """What a reader decided since the report was written, put into its maps.
+
+    Corrections that the report's own run has applied are in the maps already. Lesions keep their
+    numbers, by which the report names them.
+    """
+    here = [e for e in saved.edits.edits if e.exam_id == exam_id]
+    new = [e for e in here if e.of_the_map and e.applied is None]
+    done: tuple[Edit, ...] = ()
+    if new:
+        segmentation, done = edited(volume, segmentation, new, saved.settings, keep_numbers=True)
+    after = {e.key: e for e in done}
+    said, doubts = decided(segmentation, [after.get(e.key, e) for e in here])
+    return replace(segmentation, findings=[*segmentation.findings, *doubts]), said
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,11 +268,16 @@ def remeasured_exam(before: ExamResult, analysis: ExamAnalysis, hips: list[Hip])
     return before.model_copy(
         update={
             "acquisition": analysis.measurements.acquisition,
-            "findings": [*before.findings, *analysis.segmentation.findings],
+            "findings": [*before.findings, *_news(analysis.segmentation.findings, before)],
             "outlines": list(analysis.outlines),
             "hips": hips,
         }
     )
+
+
+def _news(findings: Sequence[Finding], before: ExamResult) -> list[Finding]:
+    """Findings without what was told of the same decision before."""
+    return [f for f in findings if not (f.code.startswith("edit_") and f in before.findings)]
 
 
 def remeasured_film(

@@ -1,8 +1,9 @@
-"""A reader's last word on what was found: call what was left out, leave out what was called.
+"""A reader's last word on what was found: call what was left out, leave out, split or merge.
 
 Works on a finished segmentation, so that how pieces were found and judged plays no part: a point
 in a piece of the excluded map makes it a lesion, outlined like any other; a point in a lesion moves
-it to the excluded map. Nothing else changes.
+it to the excluded map; points in one lesion split it, points in several make them one. Nothing else
+changes.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from hoimg.results import Finding
 from hoimg.segment.blur_rind import boxes_of, with_own_blur
 from hoimg.segment.morphology import dilate_mm, fill_holes, label_components
 from hoimg.segment.outline import outline
+from hoimg.segment.reader_split import nearest_part
 from hoimg.segment.types import ExcludedRegion, Segmentation
 from hoimg.settings import SegmentSettings
 
@@ -33,8 +35,26 @@ ROOM_MM = 9.0
 """Around a piece, for the soft tissue that its outline is drawn against."""
 BY_READER = "excluded_by_reader"
 INCLUDED = "included_by_reader"
+SPLIT = "split_by_reader"
+MERGED = "merged_by_reader"
+ATTACHED = "attached_to_bone"
 
-Action = Literal["include", "exclude"]
+Action = Literal["include", "exclude", "split", "merge"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One correction.
+
+    Attributes:
+        action: What to do.
+        point_lps_mm: A point in the piece meant, LPS mm, or within 3 mm of it.
+        more_lps_mm: To split: one in each other part. To merge: one in each other lesion.
+    """
+
+    action: Action
+    point_lps_mm: Triple
+    more_lps_mm: tuple[Triple, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,7 +64,7 @@ class Overruled:
     Attributes:
         action: What was asked.
         point_lps_mm: LPS mm.
-        outcome: ``included``, ``excluded`` or ``no_effect``.
+        outcome: ``included``, ``excluded``, ``split``, ``merged`` or ``no_effect``.
         was: What lay there: an exclusion's reason, ``lesion``, ``native_skeleton``, ``nothing`` or
             ``outside_scan``.
         note: The numbers of the exclusion that was overruled.
@@ -54,7 +74,7 @@ class Overruled:
 
     action: Action
     point_lps_mm: Triple
-    outcome: Literal["included", "excluded", "no_effect"]
+    outcome: Literal["included", "excluded", "split", "merged", "no_effect"]
     was: str
     note: str = ""
     volume_mm3: float | None = None
@@ -64,33 +84,36 @@ class Overruled:
 def overrule(
     volume: CTVolume,
     segmentation: Segmentation,
-    points: Sequence[tuple[Action, Triple]],
+    asked: Sequence[Asked],
     settings: SegmentSettings | None = None,
+    *,
+    keep_numbers: bool = False,
 ) -> tuple[Segmentation, list[Overruled]]:
     """Apply a reader's points, in their order.
 
     Args:
         volume: The exam, HU.
         segmentation: What was found in it.
-        points: ``include`` or ``exclude`` with a point in LPS mm that lies in the piece meant, or
-            within 3 mm of it.
+        asked: The corrections.
         settings: Section ``segment``; None for the defaults.
+        keep_numbers: Leave gaps in the lesions' numbers, which then still name what they named.
 
     Returns:
         The segmentation after it, its findings extended by one warning for every point without
         effect, and what became of each point. Lesions are numbered anew without gaps when some
-        went; labels of the excluded map are kept, and those of included pieces are not used again.
+        went, unless ``keep_numbers``; of a lesion that was split the largest part keeps its number,
+        of merged ones the largest lesion's stays. Labels of the excluded map are kept, and those
+        of included pieces are not used again.
     """
     draft = Draft(volume, segmentation, settings or SegmentSettings())
-    done = [
-        _include(draft, point) if action == "include" else _exclude(draft, point)
-        for action, point in points
-    ]
+    work = {"include": _include, "exclude": _exclude, "split": _split, "merge": _merge}
+    done = [work[one.action](draft, one) for one in asked]
     told = [o.finding for o in done if o.finding is not None]
-    return draft.finished(told), done
+    return draft.finished(told, keep_numbers=keep_numbers), done
 
 
-def _include(draft: Draft, point: Triple) -> Overruled:
+def _include(draft: Draft, asked: Asked) -> Overruled:
+    point = asked.point_lps_mm
     lesion, left = draft.pick(draft.lesions, point), draft.pick(draft.excluded, point)
     if left is None or (lesion is not None and lesion.away_mm < left.away_mm):
         return _no_effect(draft, "include", point, lesion, None)
@@ -99,7 +122,8 @@ def _include(draft: Draft, point: Triple) -> Overruled:
     return Overruled("include", point, "included", region.reason, region.note, region.volume_mm3)
 
 
-def _exclude(draft: Draft, point: Triple) -> Overruled:
+def _exclude(draft: Draft, asked: Asked) -> Overruled:
+    point = asked.point_lps_mm
     lesion, left = draft.pick(draft.lesions, point), draft.pick(draft.excluded, point)
     if lesion is None or (left is not None and left.away_mm < lesion.away_mm):
         return _no_effect(draft, "exclude", point, None, left)
@@ -107,15 +131,56 @@ def _exclude(draft: Draft, point: Triple) -> Overruled:
     return Overruled("exclude", point, "excluded", "lesion", volume_mm3=size)
 
 
+def _split(draft: Draft, asked: Asked) -> Overruled:
+    """Every voxel to the point that it belongs to; all points must lie in one lesion."""
+    points = [asked.point_lps_mm, *asked.more_lps_mm]
+    picked = [draft.pick(draft.lesions, point) for point in points]
+    for point, found in zip(points, picked, strict=True):
+        if found is None:
+            left = draft.pick(draft.excluded, point)
+            return _no_effect(draft, "split", point, None, left)
+    label = next(p.label for p in picked if p is not None)
+    lesion = draft.pick(draft.lesions, points[0])
+    if any(p is not None and p.label != label for p in picked):
+        said = "its points lie in different lesions, so that there is nothing to split."
+        return _no_effect(draft, "split", points[0], lesion, None, said)
+    size = draft.volume_of(draft.lesions, label)
+    if not draft.split(label, points):
+        said = "two of its points mean one place; take points in the middle of each part."
+        return _no_effect(draft, "split", points[0], lesion, None, said)
+    return Overruled("split", points[0], "split", "lesion", volume_mm3=size)
+
+
+def _merge(draft: Draft, asked: Asked) -> Overruled:
+    points = [asked.point_lps_mm, *asked.more_lps_mm]
+    labels: list[int] = []
+    for point in points:
+        found = draft.pick(draft.lesions, point)
+        if found is None:
+            return _no_effect(draft, "merge", point, None, draft.pick(draft.excluded, point))
+        labels.append(found.label)
+    lesion = draft.pick(draft.lesions, points[0])
+    if len(set(labels)) < 2:
+        said = "its points lie in one lesion already."
+        return _no_effect(draft, "merge", points[0], lesion, None, said)
+    size = draft.merge(labels)
+    return Overruled("merge", points[0], "merged", "lesion", volume_mm3=size)
+
+
 def _no_effect(
-    draft: Draft, action: Action, point: Triple, lesion: _Pick | None, left: _Pick | None
+    draft: Draft,
+    action: Action,
+    point: Triple,
+    lesion: Pick | None,
+    left: Pick | None,
+    why: str = "a lesion is called there already.",
 ) -> Overruled:
     was, note, size, code = "nothing", "", None, "edit_hits_nothing"
     x, y, z = point
     said, fix = f"--{action} {x:g},{y:g},{z:g}: ", None
     if lesion is not None:
         was, size, code = "lesion", draft.volume_of(draft.lesions, lesion.label), "edit_no_effect"
-        said += "a lesion is called there already."
+        said += why
     elif left is not None:
         region = draft.regions[left.label]
         was, note, size, code = region.reason, region.note, region.volume_mm3, "edit_no_effect"
@@ -137,11 +202,39 @@ def _no_effect(
 
 
 @dataclass(frozen=True)
-class _Pick:
+class Pick:
     """A label near a point and the distance of its nearest voxel centre, mm (0 inside)."""
 
     label: int
     away_mm: float
+
+
+def index_of(grid: Grid, point_lps_mm: Triple) -> tuple[int, int, int] | None:
+    """The voxel that a point lies in; None outside of the scan."""
+    z, y, x = (int(v) for v in np.rint(grid.to_index_zyx(point_lps_mm)))
+    nz, ny, nx = grid.size_zyx
+    return (z, y, x) if 0 <= z < nz and 0 <= y < ny and 0 <= x < nx else None
+
+
+def pick_at(labels: NDArray[np.uint16], grid: Grid, point_lps_mm: Triple) -> Pick | None:
+    """The label at a point, or the nearest within 3 mm (of equal ones the lowest)."""
+    index = index_of(grid, point_lps_mm)
+    if index is not None and labels[index]:
+        return Pick(int(labels[index]), 0.0)
+    centre = np.rint(grid.to_index_zyx(point_lps_mm)).astype(int)
+    reach = margin_voxels(PICK_MM, grid.spacing_zyx_mm)
+    box = tuple(
+        slice(max(c - r, 0), max(min(c + r + 1, n), 0))
+        for c, r, n in zip(centre.tolist(), reach, grid.size_zyx, strict=True)
+    )
+    there = np.argwhere(labels[box])
+    if not there.size:
+        return None
+    native = there + [s.start for s in box]
+    away = np.linalg.norm(grid.to_lps_mm(native) - np.asarray(point_lps_mm), axis=1)
+    found = labels[box][tuple(there.T)]
+    k = int(np.lexsort((found, np.round(away, 6)))[0])
+    return Pick(int(found[k]), float(away[k])) if away[k] <= PICK_MM else None
 
 
 class Draft:
@@ -161,6 +254,7 @@ class Draft:
         self.regions = {r.label: r for r in segmentation.excluded_regions}
         self._touched: set[int] = set()
         self._next_left = max(self.regions, default=0) + 1
+        self._next_lesion = max(self.flags, default=0) + 1
 
     @property
     def grid(self) -> Grid:
@@ -169,29 +263,11 @@ class Draft:
 
     def index_of(self, point_lps_mm: Triple) -> tuple[int, int, int] | None:
         """The voxel that a point lies in; None outside of the scan."""
-        z, y, x = (int(v) for v in np.rint(self.grid.to_index_zyx(point_lps_mm)))
-        nz, ny, nx = self.grid.size_zyx
-        return (z, y, x) if 0 <= z < nz and 0 <= y < ny and 0 <= x < nx else None
+        return index_of(self.grid, point_lps_mm)
 
-    def pick(self, labels: NDArray[np.uint16], point_lps_mm: Triple) -> _Pick | None:
-        """The label at a point, or the nearest within 3 mm (of equal ones the lowest)."""
-        index = self.index_of(point_lps_mm)
-        if index is not None and labels[index]:
-            return _Pick(int(labels[index]), 0.0)
-        centre = np.rint(self.grid.to_index_zyx(point_lps_mm)).astype(int)
-        reach = margin_voxels(PICK_MM, self.grid.spacing_zyx_mm)
-        box = tuple(
-            slice(max(c - r, 0), max(min(c + r + 1, n), 0))
-            for c, r, n in zip(centre.tolist(), reach, self.grid.size_zyx, strict=True)
-        )
-        there = np.argwhere(labels[box])
-        if not there.size:
-            return None
-        native = there + [s.start for s in box]
-        away = np.linalg.norm(self.grid.to_lps_mm(native) - np.asarray(point_lps_mm), axis=1)
-        found = labels[box][tuple(there.T)]
-        k = int(np.lexsort((found, np.round(away, 6)))[0])
-        return _Pick(int(found[k]), float(away[k])) if away[k] <= PICK_MM else None
+    def pick(self, labels: NDArray[np.uint16], point_lps_mm: Triple) -> Pick | None:
+        """As :func:`pick_at`, on this exam's grid."""
+        return pick_at(labels, self.grid, point_lps_mm)
 
     def volume_of(self, labels: NDArray[np.uint16], label: int) -> float:
         """Volume of a label, mm3."""
@@ -234,15 +310,55 @@ class Draft:
             said.append("outline_rough")
         bone = self.skeleton[box] & ~dilate_mm(drawn | rough, 0.5, spacing)
         for part in large_parts(drawn):
-            label = max(self.flags, default=0) + 1
-            touching = bool((dilate_mm(part, 1.01 * max(spacing), spacing) & bone).any())
+            label = self._new_label()
             self.lesions[box][part] = label
-            self.flags[label] = [*(["attached_to_bone"] if touching else []), *said]
+            self.flags[label] = [*(self._attached(part, bone)), *said]
         self._touched |= _labels_in(self.excluded[box], drawn)
         self.excluded[box][drawn] = 0
         tight = bounding_box(drawn)
         hu, boxes = self.volume.hu[box], [] if tight is None else [tight]
         self.skeleton[box] &= ~with_own_blur(drawn, hu, spacing, boxes)
+
+    def split(self, label: int, seeds_lps_mm: Sequence[Triple]) -> bool:
+        """Divide a lesion among points; false, and nothing done, where a part would be empty."""
+        spacing = self.grid.spacing_zyx_mm
+        tight = bounding_box(self.lesions == label, margin_voxels(2 * max(spacing), spacing))
+        assert tight is not None
+        mask = self.lesions[tight] == label
+        seeds = self.grid.to_index_zyx(seeds_lps_mm) - [s.start for s in tight]
+        parts = nearest_part(mask, seeds, spacing)
+        sizes = np.bincount(parts[mask], minlength=len(seeds) + 1)[1:]
+        if not sizes.all():
+            return False
+        kept = int(np.argmax(sizes))
+        bone = self.skeleton[tight] & ~mask
+        said = [*(f for f in self.flags[label] if f not in (ATTACHED, SPLIT)), SPLIT]
+        for k in range(len(seeds)):
+            part = parts == k + 1
+            number = label if k == kept else self._new_label()
+            self.lesions[tight][part] = number
+            self.flags[number] = [*self._attached(part, bone), *said]
+        return True
+
+    def merge(self, labels: Sequence[int]) -> float:
+        """Make lesions one, which has the largest one's number; volume of all, mm3."""
+        sizes = {label: self.volume_of(self.lesions, label) for label in sorted(set(labels))}
+        into = max(sizes, key=lambda label: sizes[label])
+        said = dict.fromkeys(flag for label in (into, *sizes) for flag in self.flags[label])
+        for label in sizes.keys() - {into}:
+            self.lesions[self.lesions == label] = into
+            self.flags.pop(label)
+        self.flags[into] = [*(f for f in said if f != MERGED), MERGED]
+        return sum(sizes.values())
+
+    def _new_label(self) -> int:
+        self._next_lesion += 1
+        return self._next_lesion - 1
+
+    def _attached(self, part: Bool, bone: Bool) -> list[str]:
+        spacing = self.grid.spacing_zyx_mm
+        touching = (dilate_mm(part, 1.01 * max(spacing), spacing) & bone).any()
+        return [ATTACHED] if touching else []
 
     def forget(self, label: int) -> None:
         """Take a piece off the excluded map; what it covers is named otherwise."""
@@ -266,10 +382,10 @@ class Draft:
         self._next_left += 1
         return size
 
-    def finished(self, findings: Sequence[Finding]) -> Segmentation:
-        """The segmentation with all changes."""
+    def finished(self, findings: Sequence[Finding], *, keep_numbers: bool = False) -> Segmentation:
+        """The segmentation with all changes, its lesions numbered without gaps or as they were."""
         kept = sorted(self.flags)
-        if kept != list(range(1, len(kept) + 1)):
+        if not keep_numbers and kept != list(range(1, len(kept) + 1)):
             numbers = np.zeros(max(kept, default=0) + 1, dtype=np.uint16)
             numbers[kept] = np.arange(1, len(kept) + 1)
             self.lesions = numbers[self.lesions]
@@ -280,7 +396,10 @@ class Draft:
             excluded=Mask(self.excluded, self.grid),
             skeleton=Mask(self.skeleton, self.grid),
             metal=Mask(self.metal, self.grid),
-            lesion_flags={new: self.flags[old] for new, old in enumerate(kept, start=1)},
+            lesion_flags={
+                old if keep_numbers else new: self.flags[old]
+                for new, old in enumerate(kept, start=1)
+            },
             excluded_regions=_rests(regions, self.excluded, self._touched, self.grid),
             findings=[*self.before.findings, *findings],
         )
