@@ -324,6 +324,24 @@ def test_the_page_answers_first_and_says_what_it_is_not(sample: Sample) -> None:
     assert "does not exclude malignancy" in page
 
 
+def test_links_carry_each_lesion_to_where_the_other_exams_have_it(sample: Sample) -> None:
+    """The patient lay 4 to 11 mm elsewhere at each date; the outlines change with growth."""
+    compared = 0
+    for lesion in sample.result.report.lesions:
+        links = sample.result.links[lesion.tracking_uid]
+        seen = {o.exam_id: o.centroid_lps_mm for o in lesion.observations}
+        for exam_id, link in links.to.items():
+            assert link.by == "registration"
+            assert link.matrix_lps is not None
+            if seen[exam_id] is None:
+                continue
+            carried = link.matrix_lps @ [*seen[links.exam_id], 1.0]
+            assert np.linalg.norm(carried[:3] - seen[exam_id]) < 1.0
+            assert np.linalg.norm(np.subtract(seen[links.exam_id], seen[exam_id])) > 3.0
+            compared += 1
+    assert compared == 8
+
+
 def test_the_page_in_a_browser_shows_each_outline_where_its_label_map_has_it(
     sample: Sample,
 ) -> None:

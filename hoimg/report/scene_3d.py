@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hoimg.geometry import Box, Grid, bounding_box, widened
 from hoimg.report import words
-from hoimg.report.tiles import columns_for, tiled_png
+from hoimg.report.tiles import checksum, columns_for, tiled_png
 from hoimg.results import ExamImages, Report
 
 BONE_CELLS, LESION_CELLS = 1_200_000, 60_000
@@ -103,6 +103,7 @@ def _map(
     steps = affine[:3, :3] * np.array(factors[::-1])
     return {
         "cells": tiled_png(full),
+        "sum": checksum(full),
         "size": full.shape,
         "columns": columns_for((full.shape[0], full.shape[1], full.shape[2])),
         "origin": [round(float(v), 3) for v in grid.to_lps_mm(centre)],

@@ -12,7 +12,7 @@ from hoimg.geometry import Box
 from hoimg.report import words
 from hoimg.report.hu_codes import decode_table
 from hoimg.report.reasons import reason_text
-from hoimg.report.tiles import columns_for, tiled_png
+from hoimg.report.tiles import checksum, columns_for, tiled_png
 from hoimg.report.view_box import MOST_NUMBERS, ViewBox, box_about, corners_of, sample
 from hoimg.results import Exam, ExamImages, Lesion, Link, Links, Report
 
@@ -159,6 +159,7 @@ class _Maker:
             shown.append(
                 {
                     "planes": planes,
+                    "sums": [] if cut is None else [checksum(part) for part in cut[0]],
                     "numbers": [] if cut is None else cut[1],
                     "status": statuses.get(exam.exam_id, ""),
                     "how": _how(link, exam.exam_id == here, bool(planes)),

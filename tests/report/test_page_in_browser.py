@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from browsing import Watched, chromium, of_colour
 from pydantic import BaseModel
+from scipy import ndimage
 from synthetic_report import CENTRES_LPS, RADII, exam_ids, patient
 
 from hoimg.geometry import Grid
@@ -175,6 +176,64 @@ def test_the_outline_lies_where_the_lesion_is_and_scrolls(shown, file):
     assert slider.get_attribute("aria-valuetext").startswith("slice 1 of ")
 
 
+@pytest.mark.parametrize("exam", [1, 2])
+def test_left_back_and_head_are_shown_where_radiologists_expect_them(browser, tmp_path, exam):
+    """Three dense balls beside the lesion, of an oblique exam and of one scanned feet first."""
+    result = patient((1,))
+    exam_id = exam_ids()[exam]
+    images = result.images[exam_id]
+    grid = images.volume.grid
+    index = np.stack(np.meshgrid(*map(np.arange, grid.size_zyx), indexing="ij"), -1)
+    points = grid.to_lps_mm(index.reshape(-1, 3)).reshape(*grid.size_zyx, 3)
+    hu = np.full(grid.size_zyx, 40, np.int16)
+    ways = {"left": (17.0, 0.0, 0.0), "back": (0.0, 14.0, 0.0), "head": (0.0, 0.0, 20.0)}
+    for way in ways.values():
+        hu[np.linalg.norm(points - np.add(CENTRES_LPS[1], way), axis=-1) < 4] = 2000
+    # A lesion longer than wide, so that its slices are no squares.
+    long = (np.abs(points - CENTRES_LPS[1]) < (6, 6, 24)).all(axis=-1)
+    labels = Mask(long.astype(np.uint16), grid)
+    made = ExamImages(exam_id, CTVolume(hu, grid), labels, images.excluded)
+    report = result.report.model_copy(deep=True)
+    report.lesions[0].maturity.exam_id = exam_id
+    shown = PatientResult(report, {exam_id: made}, "")
+    watched = Watched(browser, written(tmp_path, shown))
+    watched.painted()
+    for box in ("cross", "lesions"):
+        watched.control(box).uncheck()
+    lesion = lesion_data(tmp_path / "report.html", 0)
+    expected = {  # millimetres to the right and down
+        "axial": [(17.0, 0.0), (0.0, 14.0)],
+        "coronal": [(17.0, 0.0), (0.0, -20.0)],
+        "sagittal": [(14.0, 0.0), (0.0, -20.0)],
+    }
+    for plane, wanted in expected.items():
+        bright = watched.canvas(plane)[..., 0] > 200
+        scale = len(bright) / (max(lesion["size"]) * lesion["step"])
+        edge = int(8 * scale)  # letters and the bar
+        bright[:edge] = bright[-edge:] = bright[:, :edge] = bright[:, -edge:] = False
+        parts, count = ndimage.label(bright)
+        middles = ndimage.center_of_mass(bright, parts, range(1, count + 1))
+        found = sorted(((x, y) for y, x in middles), reverse=True)
+        # Two balls tell the scale of both axes and their signs; the lesion is where they cross.
+        assert len(found) == 2, (plane, found)
+        (across, y), (x, down) = found
+        assert across - x == pytest.approx(wanted[0][0] * scale, abs=1.6 * scale)
+        assert down - y == pytest.approx(wanted[1][1] * scale, abs=1.6 * scale)
+        # A tap on a ball puts the cross into it; a tap back on the lesion's middle ends there.
+        canvas = watched.page.locator(f"[data-plane={plane}] figure:first-child canvas")
+        canvas.scroll_into_view_if_needed()
+        frame = canvas.bounding_box()
+        for (right, below), dense in (((across, y), True), ((x, down), True), ((x, y), False)):
+            watched.painted(
+                by=lambda a=right, b=below, f=frame: watched.page.mouse.click(
+                    f["x"] + a, f["y"] + b
+                )
+            )
+            told = watched.control("at").inner_text()
+            assert re.findall(r"(\d+) HU", told) == ["2010" if dense else "39"], told
+    watched.page.close()
+
+
 def test_another_lesion_can_be_chosen_by_list_and_from_its_section(shown, file):
     shown.control("cross").uncheck()
     shown.painted(by=lambda: shown.control("lesion").select_option("1"))
@@ -278,6 +337,25 @@ def test_without_webgl_the_page_says_so_and_the_slices_stay(start, file):
     assert of_colour(watched.canvas("axial"), "mature").any()
     assert watched.faults == []
     flat.close()
+
+
+def test_a_browser_that_alters_pictures_shows_no_wrong_outlines(browser, file, tmp_path):
+    text = file.read_text(encoding="utf-8")
+    changed = tmp_path / "changed.html"
+    changed.write_text(
+        re.sub(r'"(sums?)":(\[?)(\d+)', lambda m: f'"{m[1]}":{m[2]}{int(m[3]) + 1}', text),
+        encoding="utf-8",
+    )
+    watched = Watched(browser, changed)
+    watched.page.wait_for_selector("#scene-root[data-ready=false]")
+    note = watched.page.locator("#viewer .needs-script")
+    watched.page.wait_for_function(
+        "document.querySelector('#viewer .needs-script').textContent.includes('alters')"
+    )
+    assert note.is_visible()
+    assert watched.page.locator("#viewer-root").is_hidden()
+    assert watched.faults == []
+    watched.page.close()
 
 
 def test_without_script_the_pictures_say_the_same(browser, file):

@@ -5,12 +5,13 @@ const noteOf = (root) => root.closest("section").querySelector(".needs-script");
 
 const viewer = document.getElementById("viewer-root");
 if (viewer && document.getElementById("viewer-data")) {
-  startViewer(viewer, read("viewer-data")).then(
-    () => { noteOf(viewer).hidden = true; },
-    () => {
-      viewer.hidden = true;
-      noteOf(viewer).textContent = "This browser could not unpack the viewer's pictures. Those below show each lesion.";
-    });
+  const note = noteOf(viewer);
+  note.hidden = true;
+  startViewer(viewer, read("viewer-data"), () => {
+    note.hidden = false;
+    note.textContent = "This browser cannot unpack the viewer's pictures, or alters them against trackers. "
+      + "Those below show each lesion.";
+  });
 }
 
 const scene = document.getElementById("scene-root");

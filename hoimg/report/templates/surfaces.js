@@ -93,7 +93,7 @@ async function startScene(root, scene) {
   const [turnSpot, middleSpot, fitSpot, colourSpot] = spots;
   const meshes = [], low = [Infinity, Infinity, Infinity], high = [-Infinity, -Infinity, -Infinity];
   for (const part of scene.parts) {
-    const mesh = meshOf(await unpack(part.cells, part.size, part.columns), part, scene.full / 2);
+    const mesh = meshOf(await unpack(part.cells, part.size, part.columns, part.sum), part, scene.full / 2);
     for (let k = 0; k < mesh.points.length; k += 6) for (let a = 0; a < 3; a++) {
       low[a] = Math.min(low[a], mesh.points[k + a]);
       high[a] = Math.max(high[a], mesh.points[k + a]);

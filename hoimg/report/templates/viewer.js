@@ -1,6 +1,7 @@
 // The viewer's controls: which lesion, exams, planes, window, outlines; one cross for all pictures.
 
-function startViewer(root, data) {
+/** Start it in `root`; `failed` is called where a picture cannot be had, and nothing is shown then. */
+function startViewer(root, data, failed) {
   const find = (name) => root.querySelector(`[data-c="${name}"]`);
   const state = {
     lesion: data.lesions[0], exam: 0, beside: -1, cursor: [0, 0, 0], level: 400, width: 1800,
@@ -14,7 +15,7 @@ function startViewer(root, data) {
     if (!entry.planes.length) return null;
     if (!kept.has(key)) {
       const [hu, marks] = await Promise.all(
-        entry.planes.map((part) => unpack(part, lesion.size, lesion.columns)));
+        entry.planes.map((part, k) => unpack(part, lesion.size, lesion.columns, entry.sums[k])));
       kept.set(key, { hu, marks, numbers: entry.numbers });
     }
     return kept.get(key);
@@ -43,7 +44,11 @@ function startViewer(root, data) {
   });
   const day = (exam) => `day ${data.exams[exam].day}`;
 
-  async function paint() {
+  const safely = (task) => task().catch(() => { root.hidden = true; failed(); });
+  const paint = () => safely(paintNow);
+  const show = (lesion) => safely(() => showNow(lesion));
+
+  async function paintNow() {
     const mine = ++turn, { lesion, cursor } = state, shown = [state.exam, state.beside];
     const cuts = await Promise.all(shown.map((e) => (e < 0 ? null : cutOf(lesion, e))));
     if (mine !== turn) return;
@@ -110,7 +115,7 @@ function startViewer(root, data) {
     }));
   }
 
-  async function show(lesion) {
+  async function showNow(lesion) {
     state.lesion = lesion;
     state.exam = lesion.reference;
     const days = data.exams.map((exam, k) => [k, `day ${exam.day}`]);
@@ -121,8 +126,10 @@ function startViewer(root, data) {
     find("beside").value = state.beside;
     find("lesion").value = data.lesions.indexOf(lesion);
     for (const pane of panes) pane.range.max = lesion.size[pane.plane.normal] - 1;
-    state.cursor = middle(lesion, await cutOf(lesion, state.exam));
-    await paint();
+    const cut = await cutOf(lesion, state.exam);
+    if (state.lesion !== lesion) return; // another one was chosen meanwhile
+    state.cursor = middle(lesion, cut);
+    await paintNow();
     document.dispatchEvent(new CustomEvent("hoimg:lesion", { detail: { lesionId: lesion.id } }));
   }
 
