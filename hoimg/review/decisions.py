@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hoimg.edits import MAX_NOTE, MAX_PARTS, Edit, Edits, FilmEdit, FilmRegionEdit, Point
 from hoimg.errors import UsageError
-from hoimg.review.places import Place, Places
 from hoimg.results import Label
+from hoimg.review.places import Place, Places
 
 if TYPE_CHECKING:
     from hoimg.report.saved import SavedReport

@@ -227,4 +227,6 @@ def _headers(request: BaseHTTPRequestHandler) -> Mapping[str, str]:
         *("Content-Type", "Content-Length", "Transfer-Encoding"),
     )
     found = {name: request.headers.get_all(name, []) for name in names}
-    return {name: values[0] if len(values) == 1 else "\n" for name, values in found.items() if values}
+    return {
+        name: values[0] if len(values) == 1 else "\n" for name, values in found.items() if values
+    }
