@@ -68,7 +68,7 @@ def decided(
     Returns:
         Each with the label at its point, and a warning for every decision that means no lesion.
     """
-    from hoimg.segment.overrule import pick_at
+    from hoimg.segment.draft import pick_at
 
     grid = segmentation.lesions.grid
     told: list[Finding] = []
@@ -100,7 +100,7 @@ def decided(
 
 
 def _means_nothing(edit: Edit, segmentation: Segmentation) -> Finding:
-    from hoimg.segment.overrule import pick_at
+    from hoimg.segment.draft import pick_at
 
     excluded = segmentation.excluded
     left = pick_at(excluded.array, excluded.grid, edit.point_lps_mm)

@@ -339,7 +339,7 @@ def _with_mask(
     """
     import numpy as np
 
-    from hoimg.segment.overrule import taken_from
+    from hoimg.segment.draft import taken_from
 
     inside = mask.array > 0
     labels = np.unique(mask.array[inside]).tolist()

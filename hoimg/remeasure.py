@@ -28,7 +28,7 @@ from hoimg.reading import with_findings, with_reader
 from hoimg.results import Exam as ExamResult
 from hoimg.results import Finding, Hip, Lesion, Outline, PatientResult, Report
 from hoimg.segment import Segmentation
-from hoimg.segment.overrule import taken_from
+from hoimg.segment.draft import taken_from
 from hoimg.segment.types import ExcludedRegion
 
 if TYPE_CHECKING:

@@ -53,7 +53,9 @@ def chromium() -> Iterator[Callable[..., Any]]:
 class Watched:
     """A page with everything that it asked for, said or did wrong."""
 
-    def __init__(self, browser: Any, file: Path | str, width: int = 1280, height: int = 900) -> None:
+    def __init__(
+        self, browser: Any, file: Path | str, width: int = 1280, height: int = 900
+    ) -> None:
         self.page = browser.new_page(viewport={"width": width, "height": height})
         self.requests: list[str] = []
         self.faults: list[str] = []

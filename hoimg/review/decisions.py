@@ -177,7 +177,7 @@ def _split(
     saved: SavedReport,
     say: dict[str, object],
 ) -> Edit:
-    from hoimg.segment.overrule import pick_at
+    from hoimg.segment.draft import pick_at
 
     place = next((p for p in here if p.exam_id == asked.exam_id), None)
     if place is None or place.point_lps_mm is None:

@@ -70,7 +70,7 @@ def places_of(saved: SavedReport) -> Places:
 def _on_ct(saved: SavedReport, exam: Exam) -> list[Place]:
     from scipy.ndimage import find_objects
 
-    from hoimg.segment.overrule import middle_and_inside
+    from hoimg.segment.draft import middle_and_inside
 
     grid = saved.grid(exam.exam_id)
     labels = saved.lesions(exam.exam_id, grid).array

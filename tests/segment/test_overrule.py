@@ -15,7 +15,8 @@ from scipy import ndimage
 
 from hoimg.geometry import Grid
 from hoimg.image import CTVolume, Mask
-from hoimg.segment.overrule import Asked, middle_and_inside, overrule, taken_from
+from hoimg.segment.draft import middle_and_inside, taken_from
+from hoimg.segment.overrule import Asked, overrule
 from hoimg.segment.types import ExcludedRegion, Segmentation
 
 GRID = Grid((60, 70, 80), (1.0, 1.0, 1.0), (-40.0, -35.0, 200.0))
