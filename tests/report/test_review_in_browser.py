@@ -254,17 +254,20 @@ def test_the_viewers_cross_gives_the_points(browser, folder):
 
 
 def test_two_windows_lose_nothing(browser, folder):
-    with serving(folder, "C.") as server, opened(browser, server, "412") as one:
-        with opened(browser, server, "412") as two:
-            decide(one.page, "L1", "accept", "first")
-            own = form(two.page, "L2")
-            own.locator("[name=kind]").select_option("note")
-            own.locator("[name=note]").fill("second")
-            own.locator("[type=submit]").click()
-            form(two.page, "L1").locator(".decided li").wait_for()
-            assert "changed in another window" in own.locator(".told").inner_text()
-            assert own.locator("[name=note]").input_value() == "second"
-            decide(two.page, "L2", "note", "second")
+    with (
+        serving(folder, "C.") as server,
+        opened(browser, server, "412") as one,
+        opened(browser, server, "412") as two,
+    ):
+        decide(one.page, "L1", "accept", "first")
+        own = form(two.page, "L2")
+        own.locator("[name=kind]").select_option("note")
+        own.locator("[name=note]").fill("second")
+        own.locator("[type=submit]").click()
+        form(two.page, "L1").locator(".decided li").wait_for()
+        assert "changed in another window" in own.locator(".told").inner_text()
+        assert own.locator("[name=note]").input_value() == "second"
+        decide(two.page, "L2", "note", "second")
     assert [e["note"] for e in edits(folder)] == ["first", "second"]
 
 
@@ -301,8 +304,10 @@ def test_another_origins_page_can_neither_read_nor_write(browser, folder, monkey
       for (const type of ["application/json", "text/plain"])
         for (const mode of ["cors", "no-cors"])
           try {
-            const answer = await fetch(base + "api/decide", {method: "POST", mode, body,
-              credentials: "include", headers: {"Content-Type": type, ...(mode === "cors" ? {"If-Match": version} : {})}});
+            const headers = {"Content-Type": type};
+            if (mode === "cors") headers["If-Match"] = version;
+            const answer = await fetch(base + "api/decide",
+              {method: "POST", mode, body, credentials: "include", headers});
             out.push(answer.type + answer.status);
           } catch (e) { out.push("refused"); }
       try { out.push(await (await fetch(base + "api/review", {credentials: "include"})).text()); }
@@ -310,9 +315,11 @@ def test_another_origins_page_can_neither_read_nor_write(browser, folder, monkey
       const frame = document.createElement("iframe");
       frame.src = base;
       const form = document.createElement("form");
-      Object.assign(form, {method: "POST", action: base + "api/decide", enctype: "text/plain", target: "_blank"});
+      Object.assign(form, {method: "POST", action: base + "api/decide",
+        enctype: "text/plain", target: "_blank"});
       document.body.append(frame, form);
-      form.append(Object.assign(document.createElement("input"), {name: body.slice(0, -1) + ', "a": "', value: '"}'}));
+      const input = document.createElement("input");
+      form.append(Object.assign(input, {name: body.slice(0, -1) + ', "a": "', value: '"}'}));
       form.submit();
       await new Promise((done) => { frame.onload = done; setTimeout(done, 2000); });
       try { out.push(frame.contentDocument ? "open" : "closed"); } catch (e) { out.push("closed"); }

@@ -1,4 +1,4 @@
-"""A limb with five lesions of known shape, given as a mask: one for each thing a reader may decide."""
+"""A limb with five lesions of known shape, given as a mask: one for each decision of a reader."""
 
 from __future__ import annotations
 
