@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from hoimg.edits import Applied, Edit, Edits
+from hoimg.edits import Applied, Edit, Edits, FilmEdit
 from hoimg.errors import UsageError
 from hoimg.results import Finding
 
@@ -134,7 +134,7 @@ def check_no_edits(edits: Sequence[Edit]) -> None:
         )
 
 
-def strangers(edits: Sequence[Edit | FilmRegion | GivenHip]) -> list[Finding]:
+def strangers(edits: Sequence[Edit | FilmEdit | FilmRegion | GivenHip]) -> list[Finding]:
     """That some corrections, regions or landmarks speak of exams which are not here."""
     if not edits:
         return []

@@ -194,6 +194,11 @@ class FilmEdit(Words):
     applied: Applied | None = None
 
     @property
+    def film(self) -> str | None:
+        """The film that it names."""
+        return self.sop_instance_uid or self.exam_id
+
+    @property
     def key(self) -> tuple[object, ...]:
         """What makes two decisions one and the same."""
         return (self.exam_id, self.action, self.point_px, self.label, self.reason, self.time)

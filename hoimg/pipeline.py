@@ -15,6 +15,7 @@ from hoimg.edits import Edit, Edits, for_exams
 from hoimg.errors import InputRefused, UsageError
 from hoimg.film_regions import place_regions, split_by_film
 from hoimg.films.analysis import FilmAnalysis, analyze_film, film_of
+from hoimg.films.decided import decisions_by_film, film_decided, with_films_told
 from hoimg.films.follow import film_lesions
 from hoimg.films.hips import HipsOfFilm, hips_of_films
 from hoimg.films.suggestions import with_news, with_suggestions
@@ -169,6 +170,7 @@ def analyze_patient(
     regions = place_regions([*guidance.film_regions, *drawn], films, guidance.series_uid)
     marked, marked_elsewhere = split_by_film(corrections.hips, films)
     marks = place_marks(marked, films, guidance.series_uid)
+    on_films, decided_elsewhere = decisions_by_film(corrections, films)
     # Two exams are read at once: together they decode with two processes, not with four.
     children = 1 if len(scans) > 1 else None
     earlier = EarlierScans([e.exam_id for e in scans])
@@ -188,9 +190,8 @@ def analyze_patient(
             earlier.over(exam.exam_id)
 
     def film(exam: Exam) -> FilmAnalysis:
-        return with_suggestions(
-            analyze_film(exam, regions.get(exam.exam_id, ()), settings), settings
-        )
+        found = analyze_film(exam, regions.get(exam.exam_id, ()), settings)
+        return film_decided(with_suggestions(found, settings), on_films.get(exam.exam_id, ()))
 
     unread: dict[str, Finding] = {}
     refusals: dict[str, InputRefused] = {}
@@ -247,8 +248,11 @@ def analyze_patient(
     together, doubts, placements = film_lesions(
         shown, course, settings, lesions, {} if names is None else names.by_tracking_uid, used
     )
-    on_films = hips_of_films(shown, marks, together, settings)
-    told = [*strangers([*strange, *drawn_elsewhere, *marked_elsewhere]), *doubts]
+    film_hips = hips_of_films(shown, marks, together, settings)
+    told = [
+        *strangers([*strange, *drawn_elsewhere, *marked_elsewhere, *decided_elsewhere]),
+        *doubts,
+    ]
     every: list[ExamAnalysis | FilmAnalysis] = [*analyses, *shown]
     analysed = {a.exam.exam_id: a for a in every}
     exams = [
@@ -256,7 +260,7 @@ def analyze_patient(
             exam,
             patient,
             analysed.get(exam.exam_id),
-            on_films.get(exam.exam_id) or HipsOfFilm(tuple(hips.get(exam.exam_id, ()))),
+            film_hips.get(exam.exam_id) or HipsOfFilm(tuple(hips.get(exam.exam_id, ()))),
             unread,
             told,
         )
@@ -277,7 +281,9 @@ def analyze_patient(
         registrations=[*registrations, *placements],
     )
     kept = with_films_named(
-        all_edits(corrections, strange, [e for a in analyses for e in a.edits]),
+        with_films_told(
+            all_edits(corrections, strange, [e for a in analyses for e in a.edits]), shown
+        ),
         films,
         guidance.series_uid,
     )

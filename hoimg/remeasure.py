@@ -16,7 +16,8 @@ from hoimg.edits import Edit, for_exams
 from hoimg.errors import InputRefused
 from hoimg.film_regions import split_by_film
 from hoimg.films.again import remeasure_film
-from hoimg.films.analysis import FilmAnalysis
+from hoimg.films.analysis import NO_REGION, FilmAnalysis
+from hoimg.films.decided import decisions_by_film, film_decided, with_confirmed, with_films_told
 from hoimg.films.follow import film_lesions
 from hoimg.films.hips import NO_LANDMARKS, HipsOfFilm, hips_of_films
 from hoimg.follow import Course, Step, each, followed, hips_of
@@ -71,7 +72,9 @@ def remeasure_patient(
         again=True,
     )
     saved = replace(saved, edits=told)
+    settings = saved.settings
     scans = [e for e in exams if e.film is None]
+    on_films, away = decisions_by_film(told, [e for e in exams if e.film is not None], again=True)
     children = 1 if len(scans) > 1 else None
 
     def one(exam: Exam) -> ExamAnalysis:
@@ -80,7 +83,9 @@ def remeasure_patient(
 
     def film(exam: Exam) -> tuple[FilmAnalysis, Redrawn]:
         say(f"{exam.exam_id}: measuring")
-        return remeasure_film(exam, saved)
+        found, changed = remeasure_film(exam, saved)
+        found = with_confirmed(found, told, settings)
+        return film_decided(found, on_films.get(exam.exam_id, ())), changed
 
     analyses = each(one, scans)
     films = {
@@ -97,7 +102,6 @@ def remeasure_patient(
         before.onset_day,
     )
     unread = [e.exam_id for e in before.exams if e.film is None and e.exam_id not in measured]
-    settings = saved.settings
     used = [lesion.lesion_id for lesion in before.lesions]
     lesions, registrations, links = (
         followed(analyses, course, unread, settings, say, labelled(before), used)
@@ -108,17 +112,17 @@ def remeasure_patient(
     together, _, placements = film_lesions(shown, course, settings, lesions, names, used)
     here, _ = split_by_film(saved.edits.hips, [a.exam for a in shown])
     marks = place_marks(here, [a.exam for a in shown])
-    on_films = hips_of_films(shown, marks, together, settings)
+    film_hips = hips_of_films(shown, marks, together, settings)
     exams_now = [
         remeasured_exam(exam, analysis, hips_of(analysis, lesions, settings))
         if (analysis := measured.get(exam.exam_id))
-        else remeasured_film(exam, *again, on_films.get(exam.exam_id, HipsOfFilm()), before)
+        else remeasured_film(exam, *again, film_hips.get(exam.exam_id, HipsOfFilm()), before)
         if (again := films.get(exam.exam_id))
         else exam
         for exam in before.exams
     ]
     if exams_now:
-        exams_now[0] = with_findings(exams_now[0], strangers(strange))
+        exams_now[0] = with_findings(exams_now[0], strangers([*strange, *away]))
     volumes = [e for e in exams_now if e.film is None]
     report = before.model_copy(
         update={
@@ -133,7 +137,7 @@ def remeasure_patient(
             "registrations": [*registrations, *placements],
         }
     )
-    edits = all_edits(told, strange, [e for a in analyses for e in a.edits])
+    edits = with_films_told(all_edits(told, strange, [e for a in analyses for e in a.edits]), shown)
     return PatientResult(
         with_reader(report, edits),
         images_of(analyses),
@@ -293,7 +297,9 @@ def remeasured_film(
         report: The earlier report.
     """
     names = {k: lesion.lesion_id for k, lesion in _lesions_of(report, before.exam_id).items()}
-    findings = list(before.findings)
+    new = [f for f in analysis.findings if f not in before.findings]
+    known = [f for f in before.findings if not analysis.regions or f.code != NO_REGION]
+    findings = [*known, *new]
     if [f for f in findings if f.code == NO_LANDMARKS] != list(hips.findings):
         findings = [*(f for f in findings if f.code != NO_LANDMARKS), *hips.findings]
     return before.model_copy(
