@@ -8,8 +8,9 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-# Programs that tests start and that come from Debian: COMMAND=PACKAGE.
-SYSTEM := chromium=chromium
+# Programs that tests start and that come from Debian: COMMAND=PACKAGE (or FILE=PACKAGE).
+SYSTEM := chromium=chromium /usr/sbin/Orthanc=orthanc \
+	/usr/share/orthanc/plugins/libOrthancDicomWeb.so=orthanc-dicomweb
 
 FUZZ_SECONDS ?= 60
 

@@ -29,7 +29,8 @@ class FilmOutline:
         reason: Why there is none: ``film_contrast_below_noise``, ``region_outside_field``,
             ``region_leaves_no_background``, ``region_too_large``; None when there is one.
         flags: ``touches_fov``, ``overlaps_cortex`` (an edge of native bone runs through it),
-            ``region_too_tight`` (the outline lies on the region's border).
+            ``region_too_tight`` (the outline lies on the region's border). Of a refused outline
+            ``film_outline_follows_bone``: what was found runs along edges that go on outside of it.
         edge_cost: Mean cost of the outline, 0.05 on a perfect edge, 1.05 on none.
         area_span: Least and largest area, over its own, of the outlines that fit nearly as well.
         length_span: The same of the longest dimension.

@@ -3,14 +3,14 @@
 #
 #   scripts/system-packages.sh COMMAND=PACKAGE...
 #
-# A package is wanted when COMMAND is not on the PATH. As root, or where sudo asks for no password,
-# missing ones are installed; elsewhere they are named, and the tests that need them say so
-# themselves. HOIMG_NO_SKIP=1 makes a missing package an error.
+# A package is wanted when COMMAND is not on the PATH (with slashes: when no such file is there). As
+# root, or where sudo asks for no password, missing ones are installed; elsewhere they are named,
+# and the tests that need them say so themselves. HOIMG_NO_SKIP=1 makes a missing package an error.
 set -eu
 
 missing=""
 for pair in "$@"; do
-    command -v "${pair%%=*}" >/dev/null 2>&1 || missing="$missing ${pair#*=}"
+    command -v "${pair%%=*}" >/dev/null 2>&1 || [ -e "${pair%%=*}" ] || missing="$missing ${pair#*=}"
 done
 [ -z "$missing" ] && exit 0
 

@@ -152,7 +152,7 @@ def _sequence(
     if element.keyword == "PersonIdentificationCodeSequence":
         return [_nobody()]
     if action and element.keyword not in table.SEQUENCES_KEPT:
-        return [] if action in ("Z", "X/Z") else None
+        return [] if action in ("Z", "X/Z") or element.keyword in table.EMPTIED else None
     return [cleaned(item, patient, depth + 1) for item in element.value or []]
 
 
@@ -198,7 +198,7 @@ def _person(keyword: str, action: str, element: DataElement, patient: Patient) -
         return patient.name
     if action == "D" and element.value:
         return REMOVED
-    return "" if action in ("Z", "Z/D", "X/Z") else None
+    return "" if action in ("Z", "Z/D", "X/Z") or keyword in table.EMPTIED else None
 
 
 def _text(element: DataElement, action: str, dataset: Dataset, patient: Patient) -> Any:
@@ -219,6 +219,8 @@ def _text(element: DataElement, action: str, dataset: Dataset, patient: Patient)
         return REMOVED if said else ""
     if action:
         return "" if action in ("Z", "Z/D", "X/Z") else None
+    if keyword in table.EMPTIED:
+        return ""
     if keyword not in table.TEXTS_KEPT or keyword in table.CONTEXT_OF_CODES:
         return None
     return _code_or_plain(keyword, said, dataset, known)
@@ -244,4 +246,6 @@ def _code_or_plain(keyword: str, said: list[str], dataset: Dataset, known: Known
         return kept[0] if public and kept and kept[0] else REMOVED
     if keyword == "CodingSchemeDesignator":
         return kept[0] if kept and kept[0] else REMOVED
-    return kept if any(kept) or not said else None
+    if any(kept) or not said:
+        return kept
+    return REMOVED if keyword in table.TEXTS_NEEDED else None

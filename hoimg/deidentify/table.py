@@ -37,6 +37,21 @@ TEXTS_KEPT = frozenset({
 })  # fmt: skip
 """Texts of device, technique and codes that stay where they hold nothing of a person."""
 
+TEXTS_NEEDED = frozenset(
+    {"SoftwareVersions", "SegmentAlgorithmName", "AlgorithmName", "AlgorithmVersion"}
+)
+"""Of these, those that a segmentation may not lack (Type 1): a dummy stands for what cannot stay.
+Not so the kernel or the scanner: equal dummies would say that two exams had the same."""
+
+EMPTIED = frozenset(
+    {
+        "OperatorsName",
+        "PositionReferenceIndicator",
+        "ReferencedPerformedProcedureStepSequence",
+    }
+)
+"""What has to go and may not be missing: present, without a value (Type 2)."""
+
 TEXTS_OF_WORDS = frozenset({
     *("SeriesDescription", "SegmentLabel", "SegmentDescription", "ContentDescription"),
     *("TrackingID", "ROIName", "LUTExplanation", "WindowCenterWidthExplanation"),

@@ -147,7 +147,12 @@ def only_words(text: str, known: Known) -> str:
 
 
 def plain_text(text: str, known: Known) -> str:
-    """A text of device or technique as it is; empty where it holds anything of a person."""
+    """A text of device or technique as it is; empty where it holds anything of a person.
+
+    A version with three numbers looks like a date, except one of hoimg's own.
+    """
+    if _SAFE_VALUES.fullmatch(text) and not known.in_code(text):
+        return text
     if not (text.isascii() and text.isprintable()) or known.in_text(text):
         return ""
     return "" if _NUMBERED.search(text) else text

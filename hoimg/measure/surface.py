@@ -149,7 +149,10 @@ class Mesh:
 
 
 def mesh_of_mask(
-    mask: NDArray[np.bool_], spacing_mm: Triple, start: tuple[int, int, int] = (0, 0, 0)
+    mask: NDArray[np.bool_],
+    spacing_mm: Triple,
+    start: tuple[int, int, int] = (0, 0, 0),
+    step_mm: float | None = None,
 ) -> Mesh | None:
     """The surface of a mask without voxel stairs, enclosing the mask's own volume.
 
@@ -160,6 +163,8 @@ def mesh_of_mask(
         mask: bool ``[z, y, x]``.
         spacing_mm: Spacing zyx, mm.
         start: Index of the mask's first voxel in the frame of the points.
+        step_mm: Edge length; by default an eighteenth of the mask's diameter within
+            :data:`MESH_STEP_MM`.
 
     Returns:
         The mesh, or None for an empty mask.
@@ -179,7 +184,7 @@ def mesh_of_mask(
     ranked = np.partition(reached, reached.size - count)
     level = float(np.clip(ranked[reached.size - count], 0.05, 0.95))
     diameter = (6.0 * count * float(spacing.prod()) / np.pi) ** (1 / 3)
-    step = float(np.clip(diameter / 18.0, *MESH_STEP_MM))
+    step = step_mm or float(np.clip(diameter / 18.0, *MESH_STEP_MM))
     shape = np.ceil((np.asarray(smooth.shape) - 1) * spacing / step).astype(int) + 1
     fine = ndimage.affine_transform(
         smooth, step / spacing, output_shape=tuple(shape), order=1, mode="constant"

@@ -7,11 +7,9 @@ less; where the source was de-identified, so are they. See ``docs/methods/dicom_
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import tempfile
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +20,7 @@ from hoimg.geometry import bounding_box
 from hoimg.report.dicom_context import ObjectContext, Segment, unspoken
 from hoimg.report.dicom_source import SourceSeries, read_source
 from hoimg.results import Exam, ExamImages, PatientResult, Report
+from hoimg.whole_files import write_whole
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -158,20 +157,13 @@ def _folder_name(exam_id: str) -> str:
 
 
 def _write(dataset: Dataset, path: Path) -> Path:
-    """Write to a neighbour and move it into place, so that no half file is ever seen."""
     from pydicom import dcmwrite
 
     path.parent.mkdir(parents=True, exist_ok=True)
     # zeros, so that the file cannot be a program or a page at the same time
     dataset.preamble = b"\0" * 128
-    handle, name = tempfile.mkstemp(prefix=".hoimg-", suffix=".part", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream, unspoken():
-            dcmwrite(stream, dataset, enforce_file_format=True)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            Path(name).unlink()
-        raise
+    stream = BytesIO()
+    with unspoken():
+        dcmwrite(stream, dataset, enforce_file_format=True)
+    write_whole(path, stream.getvalue())
     return path

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SEGMENT_LABEL = "Heterotopic ossification"
 
-_COLOURS_RGB = (
+COLOURS_RGB = (
     (230, 159, 0),
     (86, 180, 233),
     (0, 158, 115),
@@ -73,7 +73,7 @@ def build_segmentation(
             tracking_uid=segment.tracking_uid,
             tracking_id=segment.lesion_id,
             display_color=CIELabColor.from_rgb(
-                *_COLOURS_RGB[(segment.number - 1) % len(_COLOURS_RGB)]
+                *COLOURS_RGB[(segment.number - 1) % len(COLOURS_RGB)]
             ),
         )
         for segment in context.segments

@@ -121,6 +121,7 @@ FLAGS: dict[str, str] = {
     "island_size_not_measured": "the size of an island was not measured",
     "film_gives_no_volume": "a film gives no volume, HU or mass",
     "film_contrast_below_noise": "its shadow does not stand out of what is round it",
+    "film_outline_follows_bone": "the edges found in the region go on outside of it, as bone does",
     "no_spacing": "no millimetres: the film has no pixel size that can be trusted",
     "detector_uncorrected": "mm at detector, uncorrected",
     "edge_not_readable": "its edge cannot be read: too noisy, or other shadows run into it",

@@ -132,6 +132,20 @@ class SavedReport:
             )
         return np.zeros((exam.film.rows, exam.film.columns), np.uint16)
 
+    def checked(self, name: str) -> Path:
+        """A file of the report, by its path in the folder.
+
+        Raises:
+            UsageError: when it is missing or was changed since it was written.
+        """
+        path = self.folder / name
+        if not path.is_file() or sha256(path) != self.written.get(name):
+            raise UsageError(
+                f"{path}: is missing, or was changed since the report was written; a redrawn "
+                "label map has to be measured first, with hoimg measure"
+            )
+        return path
+
     def _written(self, exam_id: str, what: str) -> Path:
         """A file of an exam that must be as the run wrote it."""
         named = getattr(self.exam(exam_id), what)

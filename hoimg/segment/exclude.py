@@ -47,6 +47,7 @@ class Place:
         agreement: How well the other side explains the scan's bone; nan without another side.
         faint_partner: Fraction of it within 4 mm of anything dense on the other side; else nan.
         unpaired: Fraction of it farther from mirrored bone than that is known; else nan.
+        kneecap: It lies where only a kneecap does (see :mod:`hoimg.segment.kneecap`).
     """
 
     attached: bool
@@ -69,6 +70,7 @@ class Place:
     agreement: float = float("nan")
     faint_partner: float = float("nan")
     unpaired: float = float("nan")
+    kneecap: bool = False
 
     @property
     def on_bone(self) -> bool:
@@ -228,6 +230,8 @@ def hard_exclusion(f: Features, p: Place, settings: SegmentSettings) -> tuple[st
     said = exclusion(f, p, settings, HARD)
     if said is not None:
         return said
+    if p.kneecap:
+        return "native_bone", "a kneecap: under the skin, and in front of a much broader bone"
     note = densest_inside(f, p)
     if note is not None:
         return "stone_or_bowel", note

@@ -20,6 +20,8 @@ OFFSETS = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))
 """Neighbours, rows and columns."""
 FLOOR = 0.05
 """Cost of a unit of length on a perfect edge: a short outline is better than a long one."""
+NO_EDGE = FLOOR + 1.0
+"""Cost where the film does not change."""
 WRONG_WAY = 0.5
 """What a steep rise outwards adds to the cost of no edge (1)."""
 WHOLE = 60_000

@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 from hoimg.film_shapes import FilmOutline
 from hoimg.image import Radiograph
 from hoimg.segment.film_background import fill_smoothly, local_noise, steps_across
-from hoimg.segment.film_cut import cheapest_region, cheapest_regions, link_costs, mean_cost
+from hoimg.segment.film_cut import (
+    FLOOR,
+    NO_EDGE,
+    cheapest_region,
+    cheapest_regions,
+    link_costs,
+    mean_cost,
+)
+from hoimg.segment.film_goes_on import share_going_on
 from hoimg.segment.film_native import NativeEdges, native_edges, without_native
 from hoimg.segment.film_working import BLUR_SIGMA_MM, Working, to_film, too_large, work_on
 from hoimg.settings.film import FilmSettings
@@ -28,6 +36,7 @@ BELOW_NOISE = "film_contrast_below_noise"
 OUTSIDE_FIELD = "region_outside_field"
 TOO_LARGE = "region_too_large"
 NO_BACKGROUND = "region_leaves_no_background"
+FOLLOWS_BONE = "film_outline_follows_bone"
 
 EDGE_SIGMA_MM = 0.4
 """Of the Gaussian whose derivative is the gradient, after the film's own blur to 1 mm."""
@@ -39,8 +48,13 @@ outlines of 15 mm radius that are perfect to small ones that are poor."""
 FULL_REWARD_MM = 6.0
 """Pixels nearer to the region's border are worth less: a reader leaves a margin."""
 NATIVE_REACH_MM = 1.0
-SETTLE_MM = 1.5
+SETTLE_MM = 2.0
 """How far the outline may move to the steepest place near it."""
+SETTLED_COST = 0.3
+"""There, a fall of this part of the steepest one near costs 1/e of none."""
+SETTLED_RADIUS_MM = 8.0
+"""A shorter outline is cheaper, which draws the tips of a lesion in; a reward for what is inside
+makes up for that at this radius of curvature."""
 ROUNDED = 0.76
 """A round body's shadow begins as the square root of the depth behind its outline; blurred by a
 Gaussian, that is steepest this many standard deviations inside of the outline (calculated). For a
@@ -60,6 +74,7 @@ class _Choice:
     others: tuple[Bools, ...]
     native: NativeEdges
     gradient_yx: tuple[Floats, Floats]
+    whole_gradient_yx: tuple[Floats, Floats]
     typical: float
 
 
@@ -95,13 +110,19 @@ def outline_in_region(
     signal = float((work.values - background)[inside].mean())
     contrast = signal / noise if noise > 0 else math.inf
     weakest = float(np.percentile(steps_across(work.values, inside, work.spacing_mm), 25))
-    refused = (
+    faint = (
         contrast < settings.outline_min_contrast_to_noise
         or weakest < settings.outline_min_step_to_noise * noise
         or choice.cost > settings.outline_max_edge_cost
     )
-    if refused:
-        return FilmOutline(region_yx, None, None, contrast, BELOW_NOISE, (), choice.cost)
+    on_bone = (
+        not faint
+        and weakest < settings.outline_clear_step_to_noise * noise
+        and _own_edge_cost(choice, inside, work, settings) > settings.outline_max_own_edge_cost
+    )
+    if faint or on_bone:
+        why = (FOLLOWS_BONE,) if on_bone else ()
+        return FilmOutline(region_yx, None, None, contrast, BELOW_NOISE, why, choice.cost)
     shape = film.pixels.shape
     on_film = _widened(inside, work, shape)
     behind = to_film(background - work.values, work, shape)
@@ -130,7 +151,8 @@ def _choose(work: Working, settings: FilmSettings) -> _Choice | None:
     if typical <= 0:  # a film without noise
         typical = float(around.mean()) or 1e-6
     native = native_edges((down, right), work.region, typical, spacing, settings)
-    down, right = without_native((down, right), native, NATIVE_REACH_MM / spacing)
+    whole = (down, right)
+    down, right = without_native(whole, native, NATIVE_REACH_MM / spacing)
     costs = link_costs((down, right), typical)
     depth = ndimage.distance_transform_edt(work.region) * spacing
     worth = np.clip(depth / FULL_REWARD_MM, 0, 1)
@@ -145,7 +167,14 @@ def _choose(work: Working, settings: FilmSettings) -> _Choice | None:
         return None
     cost, inside = min(found, key=lambda one: one[0])
     others = tuple(other for more, other in found if more <= cost + NEARLY)
-    return _Choice(inside, cost, others, native, (down, right), typical)
+    return _Choice(inside, cost, others, native, (down, right), whole, typical)
+
+
+def _own_edge_cost(choice: _Choice, inside: Bools, work: Working, settings: FilmSettings) -> float:
+    """Mean cost of an outline, edges that go on outside of it counted as none."""
+    gradients = choice.whole_gradient_yx, choice.gradient_yx
+    share = share_going_on(gradients, inside, choice.typical, work.spacing_mm, settings)
+    return share * NO_EDGE + (1 - share) * choice.cost
 
 
 def _spans(choice: _Choice) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -173,17 +202,23 @@ def _settled(choice: _Choice, work: Working) -> Bools:
 
     spacing = work.spacing_mm
     down, right = choice.gradient_yx
-    reach = np.hypot(*np.indices((9, 9)) - 4.0) * spacing <= SETTLE_MM
-    most = ndimage.maximum_filter(np.hypot(down, right), footprint=reach)
+    most = ndimage.maximum_filter(np.hypot(down, right), footprint=_disc(SETTLE_MM / spacing))
     most = np.maximum(most, choice.typical)
     within = ndimage.distance_transform_edt(choice.inside) * spacing
     beyond = ndimage.distance_transform_edt(~choice.inside) * spacing
     allowed = (beyond <= SETTLE_MM) & work.region & work.valid
-    costs = link_costs((down / most, right / most), 0.3)
+    costs = link_costs((down / most, right / most), SETTLED_COST)
+    perfect = FLOOR + math.exp(-1 / SETTLED_COST)
+    reward = np.full(within.shape, perfect * spacing / SETTLED_RADIUS_MM)
     # The core has to stay inside.
-    core = within > SETTLE_MM
-    moved = cheapest_region(costs, np.where(core, 100.0, 0.0), allowed)
+    reward[within > min(SETTLE_MM, within.max() / 2)] = 100.0
+    moved = cheapest_region(costs, reward, allowed)
     return ndimage.binary_fill_holes(moved) if moved.any() else choice.inside
+
+
+def _disc(radius_px: float) -> Bools:
+    size = math.ceil(radius_px)
+    return np.asarray(np.hypot(*np.indices((2 * size + 1,) * 2) - size) <= radius_px)
 
 
 def _widened(inside: Bools, work: Working, shape: tuple[int, ...]) -> Bools:

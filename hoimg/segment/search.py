@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from math import isnan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -156,6 +157,9 @@ def asked_score(features: Features, place: Place, settings: SegmentSettings) -> 
     if place.beside_given:  # what a skeleton leaves out needs less to be believed
         return settings.given_score
     least = settings.attached_score if place.attached else settings.least_score
+    if place.attached and isnan(place.agreement):
+        # Rims and processes of a normal bone have no partner here that would speak for them.
+        least = max(least, settings.alone_score)
     doubtful = place.unpaired < EXPLAINED or features.volume_mm3 > LARGE_MM3
     if place.attached and doubtful:  # to call a whole bone a lesion is the worse error
         least = max(least, settings.doubtful_score)

@@ -14,6 +14,7 @@ from hoimg.segment.candidates import Candidate
 from hoimg.segment.division import SURFACE_MM, Division
 from hoimg.segment.exclude import Place
 from hoimg.segment.features import Features, features_of
+from hoimg.segment.kneecap import VOLUME_MM3, in_front_of_bone
 from hoimg.segment.marrow import Marrow
 from hoimg.segment.morphology import dilate_mm, distance_mm
 from hoimg.segment.parts import BoneDepth
@@ -125,7 +126,17 @@ class Survey:
             unpaired=unpaired,
             given_mm=given_mm,
             fresh=float(self.fresh[at].mean()),
+            kneecap=self._kneecap(candidate),
         )
+
+    def _kneecap(self, candidate: Candidate) -> bool:
+        low, high = VOLUME_MM3
+        volume_mm3 = candidate.voxels * self.working.voxel_mm3
+        if self.mirror is not None or not low <= volume_mm3 <= high:
+            return False
+        native = self.division.solid
+        box, mask = candidate.box, candidate.mask
+        return in_front_of_bone(box, mask, self.body, native, self.working).is_kneecap
 
 
 def survey(

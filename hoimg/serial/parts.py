@@ -33,6 +33,8 @@ SURE = 0.88
 """From this correlation on the main motion is true of some bone, and the rest may be searched."""
 GAIN = 0.6
 """A motion of its own must leave a group's mean gap below this fraction of what it was."""
+LED_OUT = 0.02
+"""A better motion leads no more than this part of the group out of view."""
 SEED = 0.25
 """A group is tried from this fraction of the bone that a part needs: its joint end may fit both."""
 MOST_PARTS, MOST_TRIES = 8, 10
@@ -117,6 +119,11 @@ def divide(
             if skin.volume_mm3[own].sum() >= min_bone_mm3 and after < GAIN * before:
                 matrices, gaps = refitted, new
                 continue
+        moved = _elsewhere(skin, group, matrices, gaps, other)
+        if moved is not None:
+            matrices = moved
+            gaps = [skin.gaps(m, moving) for m in matrices]
+            continue
         given_up[group] = True
     matrices = [settled(m) for m in matrices]
     label = without_loose(skin, matrices, moving, _choice(skin, gaps), min_bone_mm3)
@@ -196,6 +203,39 @@ def _own_motion(
     loose = np.nan_to_num(_least(gaps), nan=0.0) > LOOSE_MM
     far = group[loose[group]]
     return _placed(skin, far, loose, matrices, near, other) if len(far) >= len(group) / 4 else None
+
+
+def _elsewhere(
+    skin: Skin,
+    group: NDArray[np.intp],
+    matrices: list[Matrix4],
+    gaps: list[NDArray[np.float64]],
+    other: Skin,
+) -> list[Matrix4] | None:
+    """The motions with a better one for the part beside a group, which had settled wrongly.
+
+    The head of a bent bone turns in its socket without a trace, so that a part may come to rest on
+    half of its bone; the group is the other half. Both are placed anew, as one.
+    """
+    means = [float(np.nan_to_num(g[group], nan=OUT_OF_VIEW_MM).mean()) for g in gaps]
+    near = int(np.argmin(means))
+    if near == 0:
+        return None
+    loose = _choice(skin, gaps) == near
+    loose[group] = True
+    own = np.flatnonzero(loose)
+    rest = [m for k, m in enumerate(matrices) if k != near]
+    found = _placed(skin, own, loose, rest, 0, other)
+    if found is None:
+        return None
+    new = [found if k == near else m for k, m in enumerate(matrices)]
+    refitted, _ = _refitted(skin, new, other.bones)
+    made = [skin.gaps(m, other.bones) for m in refitted]
+    before, after = (_least(g)[own] for g in (gaps, made))
+    if np.isnan(after).mean() > np.isnan(before).mean() + LED_OUT:
+        return None
+    better = np.count_nonzero(after > SUSPECT_MM) < GAIN * np.count_nonzero(before > SUSPECT_MM)
+    return refitted if better else None
 
 
 def _least(gaps: list[NDArray[np.float64]]) -> NDArray[np.float64]:

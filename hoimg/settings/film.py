@@ -33,12 +33,30 @@ class FilmSettings(Section):
         ge=0,
     )
     outline_max_edge_cost: float = threshold(
-        0.3,
+        0.4,
         unit="cost (0.05 a perfect edge, 1.05 none)",
         meaning="An outline that lies on weaker edges than this on the average is not given.",
         source="simulated films, tuning set",
         status="default",
         gt=0,
+    )
+    outline_max_own_edge_cost: float = threshold(
+        0.5,
+        unit="cost (0.05 a perfect edge, 1.05 none)",
+        meaning="The same where edges that go on outside of the outline, as those of bone do, "
+        "count as none: an outline that lies on them for the greater part is not given.",
+        source="simulated films, tuning set: mostly more where nothing is, less round lesions",
+        status="default",
+        gt=0,
+    )
+    outline_clear_step_to_noise: float = threshold(
+        2.75,
+        unit="ratio",
+        meaning="Where three quarters of an outline stand out by this many times the unevenness, "
+        "it is given on edges that go on as well.",
+        source="simulated films, tuning set: less where nothing is (98 %)",
+        status="default",
+        ge=0,
     )
     native_min_radius_mm: float = threshold(
         12.0,

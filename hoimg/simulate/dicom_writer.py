@@ -203,6 +203,7 @@ def _common(
     ds.FrameOfReferenceUID = frame_uid
     ds.PositionReferenceIndicator = ""
     ds.PatientPosition = "HFS"
+    ds.Laterality = ""  # may not be missing where the body part could be one of a pair
     ds.ImageComments = "simulated or planted; not a patient's record"
     return ds
 

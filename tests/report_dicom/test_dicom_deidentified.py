@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pydicom
 from dicom_series import make_result, planted_labels, write_series
+from dicom_validator import validator_errors
 
 from hoimg.deidentify import Pseudonyms, deidentify_files
 from hoimg.dicom.files import list_files
@@ -27,6 +28,11 @@ def test_own_objects_keep_numbers_and_refer_to_the_new_images(tmp_path):
         list_files([tmp_path / "in"]).files, tmp_path / "out", Pseudonyms(KEY)
     )
     assert outcome.refused == ()
+    for path in paths:
+        assert validator_errors(path) == []
+    for path in (tmp_path / "out").rglob("*.dcm"):
+        if pydicom.dcmread(path).Modality != "CT":
+            assert validator_errors(path) == []
     new = [pydicom.dcmread(path) for path in (tmp_path / "out").rglob("*.dcm")]
     by_modality = {ds.Modality: ds for ds in new}
     images = {ds.SOPInstanceUID for ds in new if ds.Modality == "CT"}

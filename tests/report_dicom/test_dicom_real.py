@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dicom_series import Series, lesion, make_result, observation
-from test_dicom_content import validator_errors
+from dicom_validator import validator_errors
 from test_dicom_geometry import assert_same_places, raw_points
 
 from hoimg.dicom import load_volume, read_patient

@@ -276,11 +276,15 @@ def test_a_layer_on_a_given_skeleton_is_left_out_whatever_its_score(inscribed_mm
     ("changes", "name"),
     [
         ({}, "least_score"),
-        ({"attached": True}, "attached_score"),
+        ({"attached": True}, "alone_score"),
+        ({"attached": True, "agreement": 0.7}, "attached_score"),
+        ({"attached": True, "volume_mm3": 90_000.0}, "alone_score"),
+        ({"attached": True, "fresh": 0.6}, "new_score"),
+        ({"attached": True, "given_mm": 0.0}, "given_score"),
         ({"attached": True, "unpaired": 0.4}, "attached_score"),
         ({"attached": True, "unpaired": 0.39}, "doubtful_score"),
-        ({"attached": True, "volume_mm3": 10_000.0}, "attached_score"),
-        ({"attached": True, "volume_mm3": 10_001.0}, "doubtful_score"),
+        ({"attached": True, "unpaired": 0.9, "volume_mm3": 10_000.0}, "attached_score"),
+        ({"attached": True, "unpaired": 0.9, "volume_mm3": 10_001.0}, "doubtful_score"),
         ({"volume_mm3": 90_000.0, "unpaired": 0.0}, "least_score"),
         ({"contrast": True}, "contrast_score"),
         ({"contrast": True, "attached": True, "unpaired": 0.1}, "doubtful_score"),
@@ -291,6 +295,8 @@ def test_a_layer_on_a_given_skeleton_is_left_out_whatever_its_score(inscribed_mm
 def test_what_may_be_a_whole_bone_is_asked_for_more(changes, name):
     features = {k: v for k, v in changes.items() if hasattr(LESION, k)}
     place = {k: v for k, v in changes.items() if k not in features}
+    if "unpaired" in place:  # only where there is another side
+        place.setdefault("agreement", 0.97)
     settings = SegmentSettings()
     asked = asked_score(replace(LESION, **features), replace(FREE, **place), settings)
     assert asked == getattr(settings, name)

@@ -7,6 +7,7 @@ import pytest
 from film_phantoms import SPACING, ball, bar, box, coordinates, dice, film, shell
 
 from hoimg.image import Radiograph
+from hoimg.measure.film import measure_on_film
 from hoimg.segment.film_outline import outline_in_region
 from hoimg.segment.film_working import too_large
 from hoimg.settings.film import FilmSettings
@@ -64,6 +65,21 @@ def test_an_ellipse_of_two_lobes_is_one_outline():
         values += radius * path / 7.0
     made = outlined(values, shadow, noise=0.03)
     assert dice(made.inside_yx, shadow) > 0.94
+
+
+@pytest.mark.parametrize(("half", "radius"), [(15.0, 4.0), (12.0, 6.0), (10.0, 3.0)])
+@pytest.mark.parametrize("turned", [0, 30, 77])
+def test_the_ends_of_a_rod_are_not_drawn_in(half, radius, turned):
+    """A cylinder with round ends: its length within 3 %."""
+    y, x = coordinates((70, 70))
+    angle = np.radians(turned)
+    across, along = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    beyond = np.clip(np.abs(along) - (half - radius), 0, None)
+    path = np.sqrt(np.clip(1 - (across / radius) ** 2 - (beyond / radius) ** 2, 0, None))
+    one = film(0.6 * path, noise=0.03)
+    made = outline_in_region(one, box(path > 0, 7), SETTINGS)
+    measured = measure_on_film(one, made, SETTINGS)
+    assert measured.length_mm == pytest.approx(2 * half, rel=0.03)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

@@ -23,6 +23,7 @@ from hoimg.segment.survey import survey
 from hoimg.segment.symmetry import Mirror, mirror_skeleton
 from hoimg.segment.working import make_working
 from hoimg.settings import SegmentSettings
+from hoimg.simulate.film_anatomy import make_body
 
 SMALL = SegmentSettings(skeleton_component_mm3=5000.0, cut_bone_mm3=500.0)
 SHAPE = (40, 50, 60)
@@ -321,6 +322,38 @@ def test_a_knob_on_one_side_lies_away_from_mirrored_bone_twice_alike():
 def test_one_limb_and_a_body_without_bone_have_no_other_side():
     assert mirror_of_patient(sides=(-1,)) is None
     assert mirror_of_patient(sides=()) is None
+
+
+@pytest.mark.parametrize(
+    ("axes_mm", "factor"),
+    [
+        (np.diag([1.0, 1.0, 1.0]), 1.0),
+        (np.diag([1.0, 1.2, 0.9]), 1.2),
+        (np.diag([1.1, 1.0, 0.5]), 2.0),
+        # A shear by 1 has the golden ratio for its largest stretch.
+        (np.array([[1.0, 1.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]), (1 + 5**0.5) / 2),
+    ],
+)
+def test_the_stretch_of_a_transform_is_told_however_it_is_turned_and_moved(axes_mm, factor):
+    sitk = pytest.importorskip("SimpleITK")
+    c, s = np.cos(0.4), np.sin(0.4)
+    turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+    affine = sitk.AffineTransform((turn @ axes_mm @ turn).ravel().tolist(), (30.0, -7.0, 12.0))
+    assert symmetry._stretch(affine) == pytest.approx(factor)
+
+
+@pytest.fixture(scope="module")
+def digital_pelvis():
+    return {
+        side: make_body("pelvis", seed=311, spacing_mm=2.0, side=side) for side in ("both", "r")
+    }
+
+
+@pytest.mark.parametrize(("side", "usable"), [("both", True), ("r", False)])
+def test_half_a_pelvis_is_not_its_own_other_side(digital_pelvis, side, usable):
+    working = make_working(digital_pelvis[side].volume, 2.0)
+    body = body_mask(working.hu, working.spacing_zyx_mm)
+    assert (mirror_skeleton(working, body, np.zeros_like(body)) is not None) == usable
 
 
 def test_a_registration_that_fails_means_no_other_side(monkeypatch):

@@ -11,6 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from dicom_validator import validator_errors
 from scipy import ndimage
 
 from hoimg.errors import UsageError
@@ -51,6 +52,8 @@ def test_series_reads_back_exactly_in_simpleitk(tmp_path, compression):
     np.testing.assert_allclose(image.GetOrigin(), scan.grid.origin_lps_mm, atol=1e-6)
     np.testing.assert_allclose(image.GetSpacing(), (0.7, 0.7, 1.25), atol=1e-6)
     assert written.files == 8
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [validator_errors(path) for path in (files[0], files[-1])] == [[], []]
 
 
 def test_an_oblique_grid_keeps_every_voxel_in_its_place(tmp_path):

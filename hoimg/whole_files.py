@@ -1,0 +1,58 @@
+"""Files that are whole or not there at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PREFIX, SUFFIX = ".hoimg-", ".part"
+"""Names of files that are being written; a program that was killed leaves them."""
+
+
+def write_whole(path: Path, data: bytes, check: Callable[[Path], None] | None = None) -> None:
+    """Write a file so that its name never stands for less than all of it, whatever happens.
+
+    Args:
+        path: Replaced when it exists; its folder exists.
+        data: All of it.
+        check: Called with the file under a temporary name; what it raises leaves no file.
+
+    Raises:
+        OSError: when it cannot be written; nothing is left then.
+    """
+    with whole_part(path.parent, data) as part:
+        if check is not None:
+            check(part)
+        part.replace(path)
+
+
+@contextmanager
+def whole_part(folder: Path, data: bytes) -> Iterator[Path]:
+    """A file on the disk under a temporary name, to be moved to its own; else it goes again.
+
+    Raises:
+        OSError: when it cannot be written; nothing is left then.
+    """
+    part = folder / f"{PREFIX}{secrets.token_hex(8)}{SUFFIX}"
+    try:
+        with part.open("xb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        yield part
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """See that the names in a folder are on the disk; without effect outside POSIX."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
