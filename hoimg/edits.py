@@ -251,6 +251,16 @@ def read_edits(path: Path) -> Edits:
             f"{path}: no edits can be read there ({error.strerror}); "
             "name an edits.json that hoimg report has written"
         ) from error
+    return edits_of(text, path)
+
+
+def edits_of(text: bytes, path: Path) -> Edits:
+    """The corrections in a file's text; the same errors.
+
+    Args:
+        text: JSON.
+        path: Of the file, for messages.
+    """
     try:
         edits = Edits.model_validate_json(text)
     except ValidationError as error:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from hoimg.edits import Edits, read_edits
+from hoimg.edits import Edits, edits_of
+from hoimg.errors import UsageError
 
 
 class Conflict(Exception):
@@ -50,7 +51,7 @@ class Store:
 
         Raises:
             Conflict: the file was changed since, here or elsewhere; nothing is written.
-            UsageError: as :meth:`read`.
+            UsageError: as :meth:`read`, or the folder cannot be written.
         """
         with self._lock:
             edits, version = self._read()
@@ -62,8 +63,11 @@ class Store:
             return after, _version(text)
 
     def _read(self) -> tuple[Edits, str]:
-        edits = read_edits(self.path)
-        return edits, _version(self.path.read_bytes())
+        try:
+            text = self.path.read_bytes()
+        except OSError as error:
+            raise UsageError(f"{self.path}: cannot be read ({error.strerror})") from error
+        return edits_of(text, self.path), _version(text)
 
 
 def without(edits: Edits, time: datetime) -> Edits:
@@ -92,7 +96,10 @@ def _version(text: bytes) -> str:
 
 def _replace(path: Path, content: bytes) -> None:
     """Put a whole file in the place of another; a crash leaves the one or the other."""
-    handle, name = tempfile.mkstemp(prefix=".edits-", suffix=".partial", dir=path.parent)
+    try:
+        handle, name = tempfile.mkstemp(prefix=".edits-", suffix=".partial", dir=path.parent)
+    except OSError as error:
+        raise UsageError(f"{path.parent}: cannot be written ({error.strerror})") from error
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)

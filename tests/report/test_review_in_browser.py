@@ -8,16 +8,25 @@ import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 from browsing import Watched, chromium
+from film_objects import film_dataset
+from film_reports import ball
 from five_lesions import DUMBBELL, DUMBBELL_RADII, NUMBERS, Made, made_in
 
+import hoimg
 from hoimg.cli.main import run
+from hoimg.edits import read_edits
+from hoimg.film_regions import film_region
+from hoimg.guidance import Guidance
+from hoimg.results import Suggestion
 from hoimg.review.guard import Guard
 from hoimg.review.server import ReviewServer, reviewed
 
@@ -110,6 +119,17 @@ def edits(folder: Path) -> list[dict[str, Any]]:
     return json.loads((folder / "edits.json").read_text())["edits"]
 
 
+def items(dataset: pydicom.Dataset, depth: int = 0) -> Iterator[tuple[int, pydicom.Dataset]]:
+    """Every content item of a structured report."""
+    for item in dataset.get("ContentSequence", ()):
+        yield depth, item
+        yield from items(item, depth + 1)
+
+
+def coded_items(dataset: pydicom.Dataset) -> Iterator[tuple[int, pydicom.Dataset]]:
+    return ((depth, x) for depth, x in items(dataset) if x.ValueType == "CODE")
+
+
 def test_the_whole_loop_ends_in_a_report_with_the_readers_decisions(
     browser, made, folder, tmp_path, capsys
 ):
@@ -127,7 +147,7 @@ def test_the_whole_loop_ends_in_a_report_with_the_readers_decisions(
         page.locator("#reader-name").fill("A. Reader")
         decide(page, wrong, "exclude", HOSTILE, reason="vascular calcification")
         decide(page, right, "relabel", "rim is closed", label="mature")
-        decide(page, right, "note", "seen with B.")
+        decide(page, right, "note", HOSTILE)
         spots = "\n".join(", ".join(map(str, c)) for c in DUMBBELL)
         decide(page, dumbbell, "split", points=spots)
         decide(page, one, "merge", other=two)
@@ -183,9 +203,22 @@ def test_the_whole_loop_ends_in_a_report_with_the_readers_decisions(
         ("merge", "merged"),
     ]
     table = (new / "lesions.csv").read_text()
-    (row,) = [line for line in table.splitlines() if f",{right}," in line]
+    (row,) = [line for line in table.split("\n") if f",{right}," in line]
     assert "relabelled,mature,A. Reader," in row
-    assert "rim is closed | seen with B." in row
+    assert "rim is closed | </script><script>" in row
+    objects = pydicom.dcmread(new / "exams" / made.exam_id / "measurements.sr.dcm")
+    labels = {
+        (item.ConceptNameCodeSequence[0].CodeValue, item.ConceptCodeSequence[0].CodeValue)
+        for _, item in coded_items(objects)
+        if item.ConceptNameCodeSequence[0].CodeValue in ("HO-MATURITY", "HO-READER-LABEL")
+    }
+    assert labels == {("HO-MATURITY", "HO-INDETERMINATE"), ("HO-READER-LABEL", "HO-MATURE")}
+    texts = [x.TextValue for _, x in items(objects) if "TextValue" in x]
+    assert any(
+        "By the reader: label by the reader: mature on imaging (A. Reader, " in x for x in texts
+    )
+    assert run(["explain", str(new), right]) == 0
+    assert "label by the reader: mature on imaging (A. Reader" in capsys.readouterr().out
 
     page = Watched(browser, new / "report.html")
     section = page.page.locator(f"section.lesion[data-lesion-id={right}]")
@@ -358,3 +391,29 @@ def test_another_origins_page_can_neither_read_nor_write(browser, folder, monkey
         assert {r and r.status for r in refusals} == {403}
         context.close()
     assert (folder / "edits.json").read_bytes() == before
+
+
+def test_films_are_decided_and_suggested_places_confirmed(browser, tmp_path):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    film_dataset(tmp_path / "in" / "a", ball(), sop="1.2.3.1")
+    patient = hoimg.read_patient(tmp_path / "in")
+    region = film_region([(85, 75), (215, 75), (215, 205), (85, 205)], "px", source="a test")
+    result = hoimg.analyze_patient(patient, guidance=Guidance(film_regions=(region,)))
+    (exam,) = result.report.exams
+    place = Suggestion(box=(10, 220, 70, 290), source="other_side", score=7.0, roi="box:1,2,3,4")
+    report = result.report.model_copy(
+        update={"exams": [exam.model_copy(update={"suggestions": [place]})]}
+    )
+    folder = tmp_path / "report"
+    hoimg.write_report(replace(result, report=report), folder)
+    with serving(folder, "E.") as server, opened(browser, server) as watched:
+        kinds = form(watched.page, "L1").locator("[name=kind] option").all()
+        assert [k.get_attribute("value") for k in kinds] == ["accept", "exclude", "relabel", "note"]
+        decide(watched.page, "L1", "relabel", label="immature")
+        own = watched.page.locator("form[data-review=confirm]")
+        own.locator("[type=submit]").click()
+        own.locator(".decided li").wait_for()
+        assert axe.Axe().run(watched.page).response["violations"] == []
+    kept = read_edits(folder / "edits.json")
+    assert [(e.action, e.label, e.reader) for e in kept.on_films] == [("relabel", "immature", "E.")]
+    assert [(r.box, r.reader) for r in kept.regions] == [((10, 220, 70, 290), "E.")]

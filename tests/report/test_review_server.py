@@ -279,6 +279,18 @@ def test_a_new_report_in_the_folder_ends_the_review(server, folder):
     assert "made anew" in told["error"]
 
 
+def test_a_new_report_in_the_folder_may_replace_only_edits_that_it_holds(folder):
+    one, two = (Edit(action="note", point_lps_mm=(k, 0, 0), note=str(k)) for k in (1, 2))
+    (folder / "edits.json").write_text(Edits(edits=(one, two)).text())
+    result = with_anatomy(patient())
+    with pytest.raises(UsageError, match=r"edits\.json: was not written by hoimg, or was changed"):
+        write_report(replace(result, edits=Edits(edits=(one,))), folder)
+    assert read_edits(folder / "edits.json").edits == (one, two)
+    done = two.model_copy(update={"exam_id": "day0", "note": "2"})
+    write_report(replace(result, edits=Edits(edits=(one, done))), folder)
+    assert read_edits(folder / "edits.json").edits == (one, done)
+
+
 def test_a_changed_page_is_not_served(folder):
     page = folder / "report.html"
     page.write_text(page.read_text() + "<script>1</script>")
