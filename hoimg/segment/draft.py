@@ -136,6 +136,18 @@ class Draft:
         drawn = self._outline(rough, tight)
         self.add(drawn, rough, tight, flags)
 
+    def restore(self, label: int, flags: Sequence[str]) -> None:
+        """Make a piece a lesion again with the very voxels that a reader left out."""
+        mask = self.excluded == label
+        tight = bounding_box(mask, margin_voxels(ROOM_MM, self.grid.spacing_zyx_mm))
+        self.regions.pop(label)
+        if tight is None:
+            return
+        part, number = mask[tight], self._new_label()
+        self.excluded[mask] = 0
+        self.lesions[mask] = number
+        self.flags[number] = [*self._attached(part, self.skeleton[tight] & ~part), *flags]
+
     def add(self, drawn: Bool, rough: Bool, box: Box, flags: Sequence[str]) -> None:
         """Put an outline into the maps, each of its larger parts a lesion of its own."""
         spacing = self.grid.spacing_zyx_mm

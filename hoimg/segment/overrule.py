@@ -15,7 +15,7 @@ from typing import Literal
 from hoimg.geometry import Triple
 from hoimg.image import CTVolume
 from hoimg.results import Finding
-from hoimg.segment.draft import Draft, Pick
+from hoimg.segment.draft import BY_READER, Draft, Pick
 from hoimg.segment.types import Segmentation
 from hoimg.settings import SegmentSettings
 
@@ -100,7 +100,11 @@ def _include(draft: Draft, asked: Asked) -> Overruled:
     if left is None or (lesion is not None and lesion.away_mm < left.away_mm):
         return _no_effect(draft, "include", point, lesion, None)
     region = draft.regions[left.label]
-    draft.call(left.label, [INCLUDED, f"overruled:{region.reason}"])
+    flags = [INCLUDED, f"overruled:{region.reason}"]
+    if region.reason == BY_READER:
+        draft.restore(left.label, flags)
+    else:
+        draft.call(left.label, flags)
     return Overruled("include", point, "included", region.reason, region.note, region.volume_mm3)
 
 

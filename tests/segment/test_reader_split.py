@@ -156,3 +156,14 @@ def test_what_means_nothing_is_told_and_changes_nothing(asked, code, words):
     (told,) = after.findings
     assert told.code == code
     assert words in told.message
+
+
+def test_what_a_reader_left_out_comes_back_voxel_for_voxel():
+    pair = ball((-12, 0, 0), 6) | ball((12, 0, 0), 3)  # one lesion in two pieces
+    volume, found = segmented(1 * pair)
+    place = (-12.0, 0.0, 0.0)
+    after, done = overrule(volume, found, [Asked("exclude", place), Asked("include", place)])
+    assert [o.outcome for o in done] == ["excluded", "included"]
+    assert ((after.lesions.array > 0) == pair).all()
+    assert after.lesion_flags == {1: ["included_by_reader", "overruled:excluded_by_reader"]}
+    assert after.excluded_regions == []

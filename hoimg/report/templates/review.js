@@ -181,7 +181,10 @@
       points.value += `${points.value && !points.value.endsWith("\n") ? "\n" : ""}${found.point.join(", ")}\n`;
       say(told, `Point taken on ${exam.selectedOptions[0].textContent}: the viewer's cross speaks of this exam only.`);
     });
-    kind.addEventListener("change", show);
+    kind.addEventListener("change", () => {
+      show();
+      say(element.querySelector(".told"), "");
+    });
     element.dataset.review = id;
     show();
     return element;
