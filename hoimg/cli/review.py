@@ -37,6 +37,7 @@ def review(
       hoimg measure report/ scans/ -o corrected/     (then: all numbers again, corrected)
     """
     import webbrowser
+    from threading import Thread
 
     from hoimg.review.server import ReviewServer, reviewed
 
@@ -49,7 +50,8 @@ def review(
         typer.echo(server.url)
         console.say("Decisions go to edits.json in the report's folder. Ctrl-C ends the review.")
         if not no_browser:
-            webbrowser.open(server.url)
+            # Some browsers run in the terminal, and come back only when they are closed.
+            Thread(target=webbrowser.open, args=(server.url,), daemon=True).start()
         try:
             server.serve_forever(poll_interval=0.2)
         except KeyboardInterrupt:

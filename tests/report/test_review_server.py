@@ -392,6 +392,12 @@ def test_the_command_serves_until_it_is_interrupted(folder):
     assert "hoimg measure" in err
 
 
+def test_a_taken_port_is_a_usage_error(server, folder, capsys):
+    words = ["review", str(folder), "--no-browser", "--port", str(server.guard.port)]
+    assert run(words) == 2
+    assert "leave it away for a free one" in capsys.readouterr().err
+
+
 def test_a_folder_that_is_no_report_is_a_usage_error(tmp_path, capsys):
     assert run(["review", str(tmp_path), "--no-browser"]) == 2
     assert "no report can be read there" in capsys.readouterr().err
