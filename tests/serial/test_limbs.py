@@ -14,6 +14,8 @@ from hoimg.geometry import Grid
 from hoimg.image import CTVolume, Mask
 from hoimg.serial import Part, Registration, register
 from hoimg.serial.align import stretch
+from hoimg.serial.parts import _elsewhere
+from hoimg.serial.skin import Skin
 from hoimg.serial.surface import prepare
 
 HEAD = np.array([34.0, 0.0, 0.0])
@@ -320,3 +322,23 @@ def test_a_rejected_part_covers_nothing_and_does_not_blend():
     assert found.covers(points).tolist() == [True, True, False, False]
     np.testing.assert_array_equal(found.carry(points), points)
     assert not Registration(np.eye(4), False, parts=found.parts).covers(points).any()
+
+
+@pytest.mark.parametrize(("astray_deg", "mended"), [(24.0, True), (0.0, False)])
+def test_a_part_that_came_to_rest_on_half_of_its_bone_is_placed_anew(astray_deg, mended):
+    """The head turns in its socket without a trace; knob and shaft tell that it is wrong."""
+    limb = BODY @ turn((-30, 0, 0))
+    fixed, moving = (prepare(mask, 2.0) for _, mask in (still(), scan(BODY, turn((-30, 0, 0)))))
+    assert fixed is not None
+    assert moving is not None
+    skin, other = Skin(fixed), Skin(moving)
+    matrices = [BODY, limb @ turn((astray_deg, 0, 0))]
+    gaps = [skin.gaps(matrix, moving) for matrix in matrices]
+    own = femur(skin.points) > trunk(skin.points)
+    group = np.flatnonzero(own & (np.fmin(*gaps) > 2.0)) if mended else np.flatnonzero(own)
+    found = _elsewhere(skin, group, matrices, gaps, other)
+    assert (found is not None) == mended
+    if found is not None:
+        points = places(femur)
+        error = np.linalg.norm(apply(found[1], points) - apply(limb, points), axis=1)
+        assert np.median(error) <= 1.0
