@@ -13,9 +13,10 @@ from datetime import date as Date
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hoimg.errors import UsageError
+from hoimg.results_over_time import Label
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,11 +25,19 @@ if TYPE_CHECKING:
     from hoimg.film_regions import FilmRegion
     from hoimg.hip_marks import GivenHip
 
-EDITS_VERSION = "1.0.0"
+EDITS_VERSION = "1.1.0"
 MAX_BYTES = 16 * 2**20
 """A file of edits is a few kilobytes; ten thousand points make two megabytes."""
 
+MAX_NOTE = 20_000
+"""Characters of a note."""
+MAX_PARTS = 16
+"""Points that one split or merge may name."""
+
 Point = tuple[float, float, float]
+Action = Literal["include", "exclude", "split", "merge", "accept", "relabel", "note"]
+OF_THE_MAP = frozenset({"include", "exclude", "split", "merge"})
+"""Actions that change a label map; the others are words beside what was computed."""
 
 
 class _Model(BaseModel):
@@ -36,36 +45,87 @@ class _Model(BaseModel):
 
 
 class Applied(_Model):
-    """What a correction did; written by hoimg, not read by it."""
+    """What a correction did; written by hoimg."""
 
-    outcome: Literal["included", "excluded", "no_effect"]
+    outcome: Literal["included", "excluded", "split", "merged", "noted", "no_effect"]
     was: str = Field(
         description="What lay there: the reason of an exclusion, lesion, native_skeleton, nothing "
         "or outside_scan."
     )
     note: str = Field(default="", description="The numbers of the exclusion that was overruled.")
     volume_mm3: float | None = Field(default=None, description="Volume of what lay there, before.")
+    label: int | None = Field(
+        default=None,
+        description="Value at the point afterwards: in the map of what was left out where the "
+        "outcome is excluded, else in that of the lesions.",
+    )
 
 
-class Edit(_Model):
-    """One correction: the piece at a point in one exam."""
+class Words(_Model):
+    """What every decision of a reader may carry."""
 
-    action: Literal["include", "exclude"]
+    note: str = Field(default="", max_length=MAX_NOTE, description="Why, in the reader's words.")
+    reader: str | None = Field(
+        default=None, max_length=200, description="Who decided; as the reader wants it."
+    )
+    date: Date | None = None
+    time: AwareDatetime | None = Field(default=None, description="When; UTC.")
+    lesion: str | None = Field(
+        default=None,
+        max_length=64,
+        description="What the report that the reader saw called it; the point decides.",
+    )
+    label: Label | None = Field(
+        default=None,
+        description="relabel: the reader's own maturity label. accept: the computed one as seen.",
+    )
+    reason: str = Field(
+        default="", max_length=200, description="exclude: what it is, if it is no ossification."
+    )
+
+
+class Edit(Words):
+    """One correction or decision: about the piece at a point in one exam."""
+
+    action: Action
     point_lps_mm: Point = Field(description="A point in the piece, LPS mm.")
+    more_points_lps_mm: tuple[Point, ...] = Field(
+        default=(),
+        max_length=MAX_PARTS - 1,
+        description="split: a point in each other part. merge: one in each other lesion.",
+    )
     exam_id: str | None = Field(
         default=None, description="The exam; null where the patient has one exam."
     )
     series_instance_uid: str | None = Field(
         default=None, description="The exam's series; where both are given, this one decides."
     )
-    note: str = Field(default="", description="Why, in the reader's words.")
-    reader: str | None = Field(default=None, description="Who decided; as the reader wants it.")
-    date: Date | None = None
     applied: Applied | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Edit:
+        if (self.action in ("split", "merge")) != bool(self.more_points_lps_mm):
+            raise ValueError("more_points_lps_mm belong to split and merge, which need them")
+        if self.action == "relabel" and self.label is None:
+            raise ValueError("relabel needs a label")
+        return self
+
+    @property
+    def of_the_map(self) -> bool:
+        """Whether it changes a label map."""
+        return self.action in OF_THE_MAP
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What makes two corrections one and the same."""
+        return (
+            *(self.exam_id, self.action, self.point_lps_mm, self.more_points_lps_mm),
+            *(self.label, self.reason, self.time),
+        )
 
     @property
     def words(self) -> str:
-        """As it is written on the command line."""
+        """As it is written on the command line, or would be."""
         return f"--{self.action} {point_words(self.point_lps_mm, self.exam_id)}"
 
 
@@ -91,6 +151,10 @@ class FilmRegionEdit(_Model):
     note: str = ""
     reader: str | None = None
     date: Date | None = None
+    time: AwareDatetime | None = Field(default=None, description="When; UTC.")
+    applied: bool | None = Field(
+        default=None, description="Whether a report's label map holds it; written by hoimg."
+    )
 
 
 class LandmarkEdit(_Model):
@@ -116,11 +180,36 @@ class LandmarkEdit(_Model):
     date: Date | None = None
 
 
+class FilmEdit(Words):
+    """A decision about the lesion in one region of one film."""
+
+    action: Literal["exclude", "accept", "relabel", "note"]
+    point_px: tuple[float, float] = Field(
+        description="X, Y of a pixel in its outline, else in its region, from the upper left."
+    )
+    exam_id: str | None = Field(default=None, description="The film; null where there is one.")
+    sop_instance_uid: str | None = Field(
+        default=None, description="The film's; where both are given, this one decides."
+    )
+    applied: Applied | None = None
+
+    @property
+    def film(self) -> str | None:
+        """The film that it names."""
+        return self.sop_instance_uid or self.exam_id
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What makes two decisions one and the same."""
+        return (self.exam_id, self.action, self.point_px, self.label, self.reason, self.time)
+
+
 class Edits(_Model):
     """The whole of ``edits.json``."""
 
     schema_version: str = EDITS_VERSION
     edits: tuple[Edit, ...] = ()
+    on_films: tuple[FilmEdit, ...] = Field(default=(), description="Decisions about films.")
     regions: tuple[FilmRegionEdit, ...] = Field(default=(), description="On films.")
     landmarks: tuple[LandmarkEdit, ...] = Field(default=(), description="Of hips on films.")
 
@@ -162,6 +251,16 @@ def read_edits(path: Path) -> Edits:
             f"{path}: no edits can be read there ({error.strerror}); "
             "name an edits.json that hoimg report has written"
         ) from error
+    return edits_of(text, path)
+
+
+def edits_of(text: bytes, path: Path) -> Edits:
+    """The corrections in a file's text; the same errors.
+
+    Args:
+        text: JSON.
+        path: Of the file, for messages.
+    """
     try:
         edits = Edits.model_validate_json(text)
     except ValidationError as error:
@@ -204,22 +303,26 @@ def given_edits(
     return (edits or Edits()).model_copy(update={"edits": tuple(found)})
 
 
-def for_exams(edits: Edits, series: Mapping[str, str]) -> tuple[Edits, list[Edit]]:
+def for_exams(
+    edits: Edits, series: Mapping[str, str], *, again: bool = False
+) -> tuple[Edits, list[Edit]]:
     """Tell each correction its exam.
 
     Args:
         edits: As given.
         series: ``exam_id`` to SeriesInstanceUID of every exam of the patient.
+        again: Keep what an earlier run said of them: its maps are used again.
 
     Returns:
-        The corrections that speak of one of these exams, each with both names and without what an
-        earlier run said of it, a repeated one once; and those that speak of other exams.
+        The corrections that speak of one of these exams, each with both names and (unless
+        ``again``) without what an earlier run said of it, a repeated one once; and those that
+        speak of other exams.
 
     Raises:
         UsageError: a correction that names no exam, where there are several.
     """
     by_series = {uid: exam_id for exam_id, uid in series.items()}
-    placed: dict[tuple[str, str, Point], Edit] = {}
+    placed: dict[tuple[object, ...], Edit] = {}
     strange: list[Edit] = []
     for edit in edits.edits:
         exam_id = edit.exam_id
@@ -237,11 +340,25 @@ def for_exams(edits: Edits, series: Mapping[str, str]) -> tuple[Edits, list[Edit
         if exam_id is None or exam_id not in series:
             strange.append(edit.model_copy(update={"applied": None}))
             continue
-        changed = {"exam_id": exam_id, "series_instance_uid": series[exam_id], "applied": None}
-        placed.setdefault(
-            (exam_id, edit.action, edit.point_lps_mm), edit.model_copy(update=changed)
-        )
+        changed = {
+            "exam_id": exam_id,
+            "series_instance_uid": series[exam_id],
+            "applied": edit.applied if again else None,
+        }
+        known = edit.model_copy(update=changed)
+        placed.setdefault(known.key, known)
     return edits.model_copy(update={"edits": tuple(placed.values())}), strange
+
+
+def all_of(earlier: Edits, later: Edits) -> bool:
+    """Whether everything that readers said in the one file stands in the other."""
+    known = {e.key[1:] for e in later.edits}
+    return (
+        all(e.key[1:] in known for e in earlier.edits)
+        and {e.key[1:] for e in earlier.on_films} <= {e.key[1:] for e in later.on_films}
+        and set(earlier.regions) <= set(later.regions)
+        and set(earlier.landmarks) <= set(later.landmarks)
+    )
 
 
 def point_words(point_lps_mm: Point, exam_id: str | None = None) -> str:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import hoimg
 from hoimg.analysis import ExamAnalysis, excluded_of, images_of, measured_in, pixels_of
 from hoimg.earlier import EarlierScans
-from hoimg.editing import all_edits, check_no_edits, edited, strangers
+from hoimg.editing import all_edits, check_no_edits, decided, edited, strangers
 from hoimg.edits import Edit, Edits, for_exams
 from hoimg.errors import InputRefused, UsageError
 from hoimg.film_regions import place_regions, split_by_film
 from hoimg.films.analysis import FilmAnalysis, analyze_film, film_of
+from hoimg.films.decided import decisions_by_film, film_decided, with_films_told
 from hoimg.films.follow import film_lesions
 from hoimg.films.hips import HipsOfFilm, hips_of_films
 from hoimg.films.suggestions import with_news, with_suggestions
@@ -25,6 +26,7 @@ from hoimg.hip_marks import place_marks, with_films_named
 from hoimg.image import CTVolume, Mask
 from hoimg.model_skeleton import model_skeleton
 from hoimg.outlines import GIVEN, outlines_of
+from hoimg.reading import with_reader
 from hoimg.results import Context, Finding, PatientResult, Report
 from hoimg.results import Exam as ExamResult
 from hoimg.settings import Settings
@@ -94,11 +96,14 @@ def analyze_exam(
         prior=prior if settings.segment.prior_exam else None,
     )
     done: tuple[Edit, ...] = ()
-    if edits:
-        segmentation, done = edited(volume, segmentation, edits, settings)
+    if changing := [e for e in edits if e.of_the_map]:
+        segmentation, done = edited(volume, segmentation, changing, settings)
     if placed.mask is not None:
         segmentation = _with_mask(segmentation, placed.mask, placed.lesion_flags, volume)
-    segmentation = replace(segmentation, findings=[*placed.findings, *told, *segmentation.findings])
+    done, doubts = decided(segmentation, [*done, *(e for e in edits if not e.of_the_map)])
+    segmentation = replace(
+        segmentation, findings=[*placed.findings, *told, *segmentation.findings, *doubts]
+    )
     measurements = measured_in(exam, volume, segmentation, settings)
     return ExamAnalysis(
         exam,
@@ -165,6 +170,7 @@ def analyze_patient(
     regions = place_regions([*guidance.film_regions, *drawn], films, guidance.series_uid)
     marked, marked_elsewhere = split_by_film(corrections.hips, films)
     marks = place_marks(marked, films, guidance.series_uid)
+    on_films, decided_elsewhere = decisions_by_film(corrections, films)
     # Two exams are read at once: together they decode with two processes, not with four.
     children = 1 if len(scans) > 1 else None
     earlier = EarlierScans([e.exam_id for e in scans])
@@ -184,9 +190,8 @@ def analyze_patient(
             earlier.over(exam.exam_id)
 
     def film(exam: Exam) -> FilmAnalysis:
-        return with_suggestions(
-            analyze_film(exam, regions.get(exam.exam_id, ()), settings), settings
-        )
+        found = analyze_film(exam, regions.get(exam.exam_id, ()), settings)
+        return film_decided(with_suggestions(found, settings), on_films.get(exam.exam_id, ()))
 
     unread: dict[str, Finding] = {}
     refusals: dict[str, InputRefused] = {}
@@ -243,8 +248,11 @@ def analyze_patient(
     together, doubts, placements = film_lesions(
         shown, course, settings, lesions, {} if names is None else names.by_tracking_uid, used
     )
-    on_films = hips_of_films(shown, marks, together, settings)
-    told = [*strangers([*strange, *drawn_elsewhere, *marked_elsewhere]), *doubts]
+    film_hips = hips_of_films(shown, marks, together, settings)
+    told = [
+        *strangers([*strange, *drawn_elsewhere, *marked_elsewhere, *decided_elsewhere]),
+        *doubts,
+    ]
     every: list[ExamAnalysis | FilmAnalysis] = [*analyses, *shown]
     analysed = {a.exam.exam_id: a for a in every}
     exams = [
@@ -252,7 +260,7 @@ def analyze_patient(
             exam,
             patient,
             analysed.get(exam.exam_id),
-            on_films.get(exam.exam_id) or HipsOfFilm(tuple(hips.get(exam.exam_id, ()))),
+            film_hips.get(exam.exam_id) or HipsOfFilm(tuple(hips.get(exam.exam_id, ()))),
             unread,
             told,
         )
@@ -272,15 +280,18 @@ def analyze_patient(
         excluded=[item for a in analyses for item in excluded_of(a)],
         registrations=[*registrations, *placements],
     )
+    kept = with_films_named(
+        with_films_told(
+            all_edits(corrections, strange, [e for a in analyses for e in a.edits]), shown
+        ),
+        films,
+        guidance.series_uid,
+    )
     return PatientResult(
-        report,
+        with_reader(report, kept),
         images_of(analyses),
         settings.to_toml(),
-        with_films_named(
-            all_edits(corrections, strange, [e for a in analyses for e in a.edits]),
-            films,
-            guidance.series_uid,
-        ),
+        kept,
         {a.exam.exam_id: a.images for a in shown},
         links,
     )
@@ -334,7 +345,7 @@ def _with_mask(
     """
     import numpy as np
 
-    from hoimg.segment.overrule import taken_from
+    from hoimg.segment.draft import taken_from
 
     inside = mask.array > 0
     labels = np.unique(mask.array[inside]).tolist()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -11,10 +11,13 @@ import numpy as np
 
 import hoimg
 from hoimg.analysis import ExamAnalysis, excluded_of, images_of, measured_in, pixels_of
+from hoimg.editing import all_edits, decided, edited, strangers
+from hoimg.edits import Edit, for_exams
 from hoimg.errors import InputRefused
 from hoimg.film_regions import split_by_film
 from hoimg.films.again import remeasure_film
-from hoimg.films.analysis import FilmAnalysis
+from hoimg.films.analysis import NO_REGION, FilmAnalysis
+from hoimg.films.decided import decisions_by_film, film_decided, with_confirmed, with_films_told
 from hoimg.films.follow import film_lesions
 from hoimg.films.hips import NO_LANDMARKS, HipsOfFilm, hips_of_films
 from hoimg.follow import Course, Step, each, followed, hips_of
@@ -22,10 +25,11 @@ from hoimg.hip_marks import place_marks
 from hoimg.image import CTVolume, Mask
 from hoimg.names import labelled
 from hoimg.outlines import GIVEN, Redrawn, outlines_of, redrawn
+from hoimg.reading import with_findings, with_reader
 from hoimg.results import Exam as ExamResult
 from hoimg.results import Finding, Hip, Lesion, Outline, PatientResult, Report
 from hoimg.segment import Segmentation
-from hoimg.segment.overrule import taken_from
+from hoimg.segment.draft import taken_from
 from hoimg.segment.types import ExcludedRegion
 
 if TYPE_CHECKING:
@@ -62,7 +66,15 @@ def remeasure_patient(
     from hoimg.serial.totals import totals_of
 
     say = on_step or (lambda _words: None)
+    told, strange = for_exams(
+        saved.edits,
+        {e.exam_id: e.series_instance_uid for e in saved.report.exams if e.film is None},
+        again=True,
+    )
+    saved = replace(saved, edits=told)
+    settings = saved.settings
     scans = [e for e in exams if e.film is None]
+    on_films, away = decisions_by_film(told, [e for e in exams if e.film is not None], again=True)
     children = 1 if len(scans) > 1 else None
 
     def one(exam: Exam) -> ExamAnalysis:
@@ -71,7 +83,9 @@ def remeasure_patient(
 
     def film(exam: Exam) -> tuple[FilmAnalysis, Redrawn]:
         say(f"{exam.exam_id}: measuring")
-        return remeasure_film(exam, saved)
+        found, changed = remeasure_film(exam, saved)
+        found = with_confirmed(found, told, settings)
+        return film_decided(found, on_films.get(exam.exam_id, ())), changed
 
     analyses = each(one, scans)
     films = {
@@ -88,7 +102,6 @@ def remeasure_patient(
         before.onset_day,
     )
     unread = [e.exam_id for e in before.exams if e.film is None and e.exam_id not in measured]
-    settings = saved.settings
     used = [lesion.lesion_id for lesion in before.lesions]
     lesions, registrations, links = (
         followed(analyses, course, unread, settings, say, labelled(before), used)
@@ -99,15 +112,17 @@ def remeasure_patient(
     together, _, placements = film_lesions(shown, course, settings, lesions, names, used)
     here, _ = split_by_film(saved.edits.hips, [a.exam for a in shown])
     marks = place_marks(here, [a.exam for a in shown])
-    on_films = hips_of_films(shown, marks, together, settings)
+    film_hips = hips_of_films(shown, marks, together, settings)
     exams_now = [
         remeasured_exam(exam, analysis, hips_of(analysis, lesions, settings))
         if (analysis := measured.get(exam.exam_id))
-        else remeasured_film(exam, *again, on_films.get(exam.exam_id, HipsOfFilm()), before)
+        else remeasured_film(exam, *again, film_hips.get(exam.exam_id, HipsOfFilm()), before)
         if (again := films.get(exam.exam_id))
         else exam
         for exam in before.exams
     ]
+    if exams_now:
+        exams_now[0] = with_findings(exams_now[0], strangers([*strange, *away]))
     volumes = [e for e in exams_now if e.film is None]
     report = before.model_copy(
         update={
@@ -122,11 +137,12 @@ def remeasure_patient(
             "registrations": [*registrations, *placements],
         }
     )
+    edits = with_films_told(all_edits(told, strange, [e for a in analyses for e in a.edits]), shown)
     return PatientResult(
-        report,
+        with_reader(report, edits),
         images_of(analyses),
         saved.settings.to_toml(),
-        saved.edits,
+        edits,
         {a.exam.exam_id: a.images for a in shown},
         links,
     )
@@ -146,10 +162,35 @@ def remeasure_exam(exam: Exam, saved: SavedReport, *, children: int | None = Non
     """
     volume, _ = pixels_of(exam, saved.settings, children)  # their findings stand in the report
     before = segmented_before(saved, exam.exam_id, volume)
-    measurements = measured_in(exam, volume, before.segmentation, saved.settings)
+    segmentation, done = _corrected(exam.exam_id, volume, before.segmentation, saved)
+    measurements = measured_in(exam, volume, segmentation, saved.settings)
     return ExamAnalysis(
-        exam, volume, before.segmentation, measurements, before.outlines, before.tracking_uids
+        exam,
+        volume,
+        segmentation,
+        measurements,
+        tuple(outlines_of(segmentation.lesions, segmentation.lesion_flags)),
+        before.tracking_uids,
+        edits=done,
     )
+
+
+def _corrected(
+    exam_id: str, volume: CTVolume, segmentation: Segmentation, saved: SavedReport
+) -> tuple[Segmentation, tuple[Edit, ...]]:
+    """What a reader decided since the report was written, put into its maps.
+
+    Corrections that the report's own run has applied are in the maps already. Lesions keep their
+    numbers, by which the report names them.
+    """
+    here = [e for e in saved.edits.edits if e.exam_id == exam_id]
+    new = [e for e in here if e.of_the_map and e.applied is None]
+    done: tuple[Edit, ...] = ()
+    if new:
+        segmentation, done = edited(volume, segmentation, new, saved.settings, keep_numbers=True)
+    after = {e.key: e for e in done}
+    said, doubts = decided(segmentation, [after.get(e.key, e) for e in here])
+    return replace(segmentation, findings=[*segmentation.findings, *doubts]), said
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,11 +272,16 @@ def remeasured_exam(before: ExamResult, analysis: ExamAnalysis, hips: list[Hip])
     return before.model_copy(
         update={
             "acquisition": analysis.measurements.acquisition,
-            "findings": [*before.findings, *analysis.segmentation.findings],
+            "findings": [*before.findings, *_news(analysis.segmentation.findings, before)],
             "outlines": list(analysis.outlines),
             "hips": hips,
         }
     )
+
+
+def _news(findings: Sequence[Finding], before: ExamResult) -> list[Finding]:
+    """Findings without what was told of the same decision before."""
+    return [f for f in findings if not (f.code.startswith("edit_") and f in before.findings)]
 
 
 def remeasured_film(
@@ -251,7 +297,9 @@ def remeasured_film(
         report: The earlier report.
     """
     names = {k: lesion.lesion_id for k, lesion in _lesions_of(report, before.exam_id).items()}
-    findings = list(before.findings)
+    new = [f for f in analysis.findings if f not in before.findings]
+    known = [f for f in before.findings if not analysis.regions or f.code != NO_REGION]
+    findings = [*known, *new]
     if [f for f in findings if f.code == NO_LANDMARKS] != list(hips.findings):
         findings = [*(f for f in findings if f.code != NO_LANDMARKS), *hips.findings]
     return before.model_copy(

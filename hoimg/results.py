@@ -48,6 +48,7 @@ from hoimg.results_over_time import ResultModel as ResultModel
 from hoimg.results_over_time import TotalChange as TotalChange
 from hoimg.results_over_time import Totals as Totals
 from hoimg.results_over_time import Trend as Trend
+from hoimg.results_reader import ReaderEdit as ReaderEdit
 
 if TYPE_CHECKING:
     from hoimg.anatomy import Anatomy
@@ -120,6 +121,14 @@ class Lesion(ResultModel):
     changes: list[Change]
     course: Course | None = None
     maturity: Maturity
+    reader_decision: Literal["accepted", "relabelled"] | None = Field(
+        default=None, description="A reader's last word on the label; see Report.reader."
+    )
+    reader_label: Label | None = Field(
+        default=None,
+        description="The reader's own maturity label where relabelled. maturity.label stays the "
+        "computed one.",
+    )
 
 
 class Excluded(ResultModel):
@@ -200,6 +209,9 @@ class Report(ResultModel):
     totals: Totals | None = None
     excluded: list[Excluded]
     registrations: list[RegistrationSummary] = Field(default_factory=list)
+    reader: list[ReaderEdit] = Field(
+        default_factory=list, description="What readers decided, in the order of edits.json."
+    )
 
 
 @dataclass(frozen=True, eq=False)

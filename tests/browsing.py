@@ -53,7 +53,9 @@ def chromium() -> Iterator[Callable[..., Any]]:
 class Watched:
     """A page with everything that it asked for, said or did wrong."""
 
-    def __init__(self, browser: Any, file: Path, width: int = 1280, height: int = 900) -> None:
+    def __init__(
+        self, browser: Any, file: Path | str, width: int = 1280, height: int = 900
+    ) -> None:
         self.page = browser.new_page(viewport={"width": width, "height": height})
         self.requests: list[str] = []
         self.faults: list[str] = []
@@ -64,7 +66,7 @@ class Watched:
         self.page.on("console", lambda m: self.faults.append(m.text) if m.type == "error" else None)
         self.page.on("dialog", lambda d: (self.faults.append("dialog"), d.dismiss()))
         self.page.on("popup", lambda _: self.faults.append("popup"))
-        self.page.goto(file.as_uri())
+        self.page.goto(file if isinstance(file, str) else file.as_uri())
 
     def painted(self, *, by: Any = None) -> None:
         """Wait until the viewer has drawn what was asked for, if need be once more."""

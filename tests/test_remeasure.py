@@ -453,9 +453,51 @@ def test_the_report_itself_is_no_place_for_the_new_one(made, copy, capsys):
     assert files_of(copy) == before
 
 
-@pytest.mark.parametrize(
-    "name", ["report.json", "settings.toml", "edits.json", "excluded", "anatomy"]
-)
+def edit_file(folder: Path, *edits: Edit) -> None:
+    (folder / "edits.json").write_text(Edits(edits=edits).text(), encoding="utf-8")
+
+
+def test_edits_made_since_are_honoured_exam_by_exam(made, copy, tmp_path, nothing_segments):
+    """One lesion left out at one date, another relabelled; the rest is as it was, to the digit."""
+    first, second = made.report.lesions
+    exam = made.ids[1]
+    edit_file(
+        copy,
+        Edit(action="exclude", point_lps_mm=seen(first, exam).centroid_lps_mm, exam_id=exam),
+        Edit(
+            action="relabel",
+            point_lps_mm=seen(second, exam).centroid_lps_mm,
+            label="mature",
+            exam_id=exam,
+        ),
+        Edit(action="note", point_lps_mm=(0.0, 0.0, 999.0), exam_id=exam),
+        Edit(action="note", point_lps_mm=(0.0, 0.0, 0.0), exam_id="day9999"),
+    )
+    # The shells' centroids lie in marrow, which the label map fills.
+    result = again(copy, made.scans)
+    report = result.report
+    assert [e.outcome for e in report.reader] == ["excluded", "noted", "no_effect", None]
+    one, two = report.lesions
+    assert seen(one, exam).status == "absent"
+    assert seen(one, made.ids[0]).volume_mm3 == seen(first, made.ids[0]).volume_mm3
+    assert (two.reader_label, two.maturity.label) == ("mature", second.maturity.label)
+    assert [o.volume_mm3 for o in two.observations] == [o.volume_mm3 for o in second.observations]
+    codes = [f.code for e in report.exams for f in e.findings]
+    assert codes.count("edit_hits_nothing") == codes.count("edits_of_other_exams") == 1
+
+
+def test_a_correction_that_the_maps_hold_cannot_be_dropped_from_the_file(made, copy, tmp_path):
+    exam = made.ids[1]
+    place = seen(made.report.lesions[0], exam).centroid_lps_mm
+    edit_file(copy, Edit(action="exclude", point_lps_mm=place, exam_id=exam))
+    hoimg.write_report(again(copy, made.scans), tmp_path / "new")
+    read_saved(tmp_path / "new")
+    edit_file(tmp_path / "new")
+    with pytest.raises(UsageError, match="lacks a correction"):
+        read_saved(tmp_path / "new")
+
+
+@pytest.mark.parametrize("name", ["report.json", "settings.toml", "excluded", "anatomy"])
 def test_files_other_than_lesions_must_be_as_they_were_written(made, copy, tmp_path, capsys, name):
     path = copy / name
     if not path.suffix:

@@ -53,6 +53,7 @@ def explain_lines(report: Report, lesion_id: str) -> list[str]:
     from hoimg.errors import UsageError
     from hoimg.report.change_words import course_words
     from hoimg.report.over_time_view import context_lines
+    from hoimg.report.reader_view import decision_text, who_and_when
 
     found = next((x for x in report.lesions if x.lesion_id.lower() == lesion_id.lower()), None)
     if found is None:
@@ -60,6 +61,14 @@ def explain_lines(report: Report, lesion_id: str) -> list[str]:
         raise UsageError(f"{lesion_id}: is no lesion of this report; it has: {known}")
     days = {exam.exam_id: exam.days_from_baseline for exam in report.exams}
     lines = [f"Lesion {found.lesion_id}: {found.maturity.summary}", ""]
+    said = [e for e in report.reader if e.lesion_id == found.lesion_id]
+    if said:
+        lines += ["What readers decided (beside the computed label; it replaces nothing)"]
+        lines += [
+            f"  {decision_text(e)} ({who_and_when(e)})" + (f": {e.note}" if e.note else "")
+            for e in said
+        ]
+        lines.append("")
     lines += ["What was measured (95 % intervals in brackets)"]
     films = {exam.exam_id: exam.film for exam in report.exams}
     lines += [

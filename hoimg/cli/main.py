@@ -20,7 +20,8 @@ from hoimg.cli.console import Console, logging_to
 from hoimg.errors import HoimgError
 
 COMMANDS = (
-    *("report", "info", "explain", "measure", "deidentify", "pull", "push", "listen", "export"),
+    *("report", "info", "explain", "review", "measure", "deidentify"),
+    *("pull", "push", "listen", "export"),
     *("simulate", "validate", "schema", "doctor"),
 )
 """Subcommands in the order of the help page; each is a function in a module of its own name."""
@@ -37,6 +38,7 @@ Examples:
   hoimg info scans/                     what is there, and what would be analysed
   hoimg report scans/ -o report/        find, measure, follow and stage: open report/report.html
   hoimg explain report/ L1              every number behind one lesion's label
+  hoimg review report/                  accept, reject, relabel, split, merge, with your name
   hoimg measure report/ scans/ -o new/  all numbers again from the report's label maps
 
 -q and -v may also follow the subcommand. Exit codes: 0 done, 1 failure, 2 usage,

@@ -25,6 +25,7 @@ from hoimg.settings import Settings
 
 if TYPE_CHECKING:
     from hoimg.dicom import Exam
+    from hoimg.edits import FilmEdit
     from hoimg.film_shapes import FilmOutline
     from hoimg.measure.film import FilmMeasurement
 
@@ -62,6 +63,7 @@ class FilmAnalysis:
         findings: What the pixels showed, and that no region was given.
         kept: By label, what is known of each outline beside its pixels, and what is said of it.
         suggestions: Places for a reader to look at.
+        decided: A reader's decisions about it, each with what it did.
     """
 
     exam: Exam
@@ -72,6 +74,7 @@ class FilmAnalysis:
     findings: tuple[Finding, ...] = ()
     kept: Mapping[int, KeptOutline] = field(default_factory=dict)
     suggestions: tuple[Suggestion, ...] = ()
+    decided: tuple[FilmEdit, ...] = ()
 
     @property
     def outlines(self) -> list[Outline]:

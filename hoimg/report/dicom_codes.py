@@ -152,6 +152,8 @@ MATURITY_LABELS: dict[str, Coded] = {
     "indeterminate": _own("HO-INDETERMINATE", "Indeterminate on imaging"),
 }
 
+READER_LABEL = _own("HO-READER-LABEL", "Imaging maturity of heterotopic ossification by the reader")
+
 STATUS = _own("HO-STATUS", "Lesion status at this exam")
 STATUS_VALUES: dict[str, Coded] = {
     "measured": _own("HO-MEASURED", "Present and measured"),

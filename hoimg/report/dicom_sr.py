@@ -10,10 +10,15 @@ from hoimg.report import dicom_codes as codes
 from hoimg.report.change_words import change_words
 from hoimg.report.dicom_context import MANUFACTURER, MODEL, ObjectContext, derive_uid
 from hoimg.report.dicom_source import BLANK_KEYWORDS
+from hoimg.report.reader_view import decision_text, who_and_when
 from hoimg.results import Change, Lesion, Observation
 
 if TYPE_CHECKING:
     from pydicom import Dataset
+
+
+LONGEST_NOTE = 1000
+"""Characters of a reader's note in the SR; ``report.json`` holds it whole."""
 
 
 def measured_items(
@@ -116,6 +121,8 @@ def _group(
     evaluations = [(codes.STATUS, codes.STATUS_VALUES[seen.status])]
     if context.maturity_here(lesion):
         evaluations.append((codes.MATURITY, codes.MATURITY_LABELS[lesion.maturity.label]))
+        if lesion.reader_label is not None:
+            evaluations.append((codes.READER_LABEL, codes.MATURITY_LABELS[lesion.reader_label]))
     # Where exams may not be compared no change is claimed, nor that there is none.
     evaluations += [
         (codes.CHANGE, codes.CHANGE_VALUES[change.category])
@@ -192,6 +199,12 @@ def _remarks(
         reasons = ", ".join(lesion.maturity.reasons) or "none given"
         summary = f" {lesion.maturity.summary}" if lesion.maturity.summary else ""
         remarks.append(f"Imaging maturity: {lesion.maturity.label}; reasons: {reasons}.{summary}")
+        remarks += [
+            f"By the reader: {decision_text(said)} ({who_and_when(said)})"
+            + (f": {said.note[:LONGEST_NOTE]}" if said.note else "")
+            for said in context.report.reader
+            if said.lesion_id == lesion.lesion_id
+        ]
     return remarks
 
 

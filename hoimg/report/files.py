@@ -34,6 +34,7 @@ CSV_COLUMNS: tuple[str, ...] = (
     *(f"change_{name}" if not name.startswith(("volume_", "mass_", "density_", "rim_")) else name
       for name in _CHANGE),
     "change_parents", "change_flags", "change_text", "maturity_label", "maturity_reasons",
+    "reader_decision", "reader_label", "reader", "reader_time", "reader_notes",
 )  # fmt: skip
 
 CHANGES_COLUMNS: tuple[str, ...] = (
@@ -168,8 +169,23 @@ def lesions_csv(report: Report) -> str:
             if seen.exam_id == lesion.maturity.exam_id:
                 row["maturity_label"] = lesion.maturity.label
                 row["maturity_reasons"] = ";".join(lesion.maturity.reasons)
+                row |= _reader_cells(report, lesion)
             writer.writerow({name: csv_cell(value) for name, value in row.items()})
     return text.getvalue()
+
+
+def _reader_cells(report: Report, lesion: Lesion) -> dict[str, Any]:
+    """A reader's last word on the label, and every note about the lesion."""
+    said = [e for e in report.reader if e.lesion_id == lesion.lesion_id]
+    words = [e for e in said if e.action in ("accept", "relabel")]
+    last = words[-1] if words else None
+    return {
+        "reader_decision": lesion.reader_decision,
+        "reader_label": lesion.reader_label,
+        "reader": None if last is None else last.reader,
+        "reader_time": None if last is None or last.time is None else last.time.isoformat(),
+        "reader_notes": " | ".join(e.note for e in said if e.note),
+    }
 
 
 def changes_csv(report: Report) -> str:

@@ -14,6 +14,7 @@ from hoimg.report.film_view import films_view
 from hoimg.report.hip_view import hips_on_ct, hips_on_films
 from hoimg.report.lesion_view import PictureMaker, lesion_view
 from hoimg.report.over_time_view import context_lines, timing_view, totals_view
+from hoimg.report.reader_view import lesion_reader, reader_rows
 from hoimg.report.reasons import reason_text
 from hoimg.report.viewer_view import viewers
 from hoimg.results import Calibration, Exam, ExamImages, FilmImages, Links, Report
@@ -86,7 +87,11 @@ def context(
     exams = {exam.exam_id: exam for exam in report.exams}
     maker = PictureMaker(images, len(report.lesions))
     lesions = [
-        lesion_view(lesion, number, exams, maker, films)
+        {
+            **lesion_view(lesion, number, exams, maker, films),
+            "reader": lesion_reader(report, lesion),
+            "reader_label": lesion.reader_label or "",
+        }
         for number, lesion in enumerate(report.lesions, start=1)
     ]
     excluded, spent = excluded_view(report, images)
@@ -112,6 +117,7 @@ def context(
         "told": context_lines(report.context),
         "hips": hips_on_ct(report),
         "film_hips": hips_on_films(report),
+        "reader_rows": reader_rows(report),
         "excluded": excluded,
         "excluded_count": len(report.excluded),
         "excluded_brief": _brief(report),

@@ -43,6 +43,8 @@ FLAGS: dict[str, str] = {
     "bone_beyond_search_radius": "no native bone within the search radius",
     "metal_beyond_search_radius": "no metal within the search radius",
     "included_by_reader": "left out by the rules, called by the reader",
+    "split_by_reader": "the reader split the lesion that was found",
+    "merged_by_reader": "the reader made one lesion of several that were found",
     "from_seed": "outlined from the reader's seed, whatever it may be",
     "called_in_region": "called because it lies in the reader's region",
     "overruled": "the rules had left it out as",

@@ -31,7 +31,7 @@ class SavedReport:
         report: Its numbers, and what was found in reading and measuring; whether its DICOM objects
             could be written is left to the next writing.
         settings: Every setting of the run that wrote it.
-        edits: The reader's corrections of that run.
+        edits: The reader's corrections of that run, each with what it did, and those made since.
         written: SHA-256 of every file as it was written, by its path in the folder.
     """
 
@@ -195,8 +195,9 @@ def read_saved(path: Path) -> SavedReport:
         path: Its folder, or the ``report.json`` in it.
 
     Raises:
-        UsageError: when it is no whole report of this version, or a file other
-            than a label map of lesions was changed since it was written.
+        UsageError: when it is no whole report of this version, a file other than a label map of
+            lesions or ``edits.json`` was changed since it was written, or that lacks a correction
+            which is in the maps.
     """
     report = read_report(path)
     folder = path if path.is_dir() else path.parent
@@ -206,11 +207,31 @@ def read_saved(path: Path) -> SavedReport:
             f"{folder}: has no manifest.json that can be read, so the report is not whole; "
             "make it again with hoimg report"
         )
-    _check_written(folder, ["report.json", "settings.toml", "edits.json"], written)
+    _check_written(folder, ["report.json", "settings.toml"], written)
     settings = read_settings(folder / "settings.toml")
-    return SavedReport(
-        folder, _unwritten(report), settings, read_edits(folder / "edits.json"), written
-    )
+    edits = read_edits(folder / "edits.json")
+    _check_none_taken_back(report, edits, folder)
+    return SavedReport(folder, _unwritten(report), settings, edits, written)
+
+
+def _check_none_taken_back(report: Report, edits: Edits, folder: Path) -> None:
+    """Refuse when the label maps hold a correction that the file no longer tells.
+
+    Raises:
+        UsageError: then.
+    """
+    told = {
+        (e.exam_id, e.action, e.point_lps_mm, e.time) for e in edits.edits if e.applied is not None
+    }
+    for done in report.reader:
+        if done.outcome in (None, "no_effect", "noted") or done.point_lps_mm is None:
+            continue
+        if (done.exam_id, done.action, done.point_lps_mm, done.time) not in told:
+            raise UsageError(
+                f"{folder / 'edits.json'}: lacks a correction that the report's label maps hold "
+                f"({done.action} in {done.exam_id}); to take it back make the report again: "
+                f"hoimg report PATHS -o DIR --edits {folder / 'edits.json'}"
+            )
 
 
 def _unwritten(report: Report) -> Report:
@@ -237,5 +258,6 @@ def _check_written(folder: Path, names: Sequence[str], written: Mapping[str, str
         if sha256(file) != written.get(name):
             raise UsageError(
                 f"{file}: was changed since the report was written; only lesions.nii.gz may be "
-                "redrawn. Put it back, or make the report again with hoimg report"
+                "redrawn, and edits.json added to. Put it back, or make the report again with "
+                "hoimg report"
             )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from hoimg.edits import Edits
+from hoimg.edits import Edits, all_of, read_edits
 from hoimg.errors import InputRefused, UsageError
 from hoimg.report import files
 from hoimg.results import Finding, PatientResult, Report
@@ -184,9 +184,19 @@ def _check_in_the_way(made: list[Path], staged: Path, folder: Path) -> None:
         if not target.is_file() or target.is_symlink():
             raise UsageError(f"{target}: is in the way of the report; give another folder")
         digest = files.sha256(target)
+        if relative.as_posix() == "edits.json" and _holds_all(target, path):
+            continue  # what readers decided since the report was written is in the new one
         # A file equal to the new one is what a run left that was stopped while moving.
         if digest not in (known.get(relative.as_posix()), files.sha256(path)):
             raise UsageError(
                 f"{target}: was not written by hoimg, or was changed since; "
                 "move it away or give another folder"
             )
+
+
+def _holds_all(earlier: Path, later: Path) -> bool:
+    """Whether a file of edits holds every decision of an earlier one."""
+    try:
+        return all_of(read_edits(earlier), read_edits(later))
+    except UsageError:
+        return False

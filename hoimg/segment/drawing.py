@@ -12,9 +12,9 @@ from hoimg.image import CTVolume
 from hoimg.memory import sparse_zeros
 from hoimg.segment.blur_rind import with_own_blur
 from hoimg.segment.candidates import Candidate
+from hoimg.segment.draft import middle_and_inside
 from hoimg.segment.morphology import close_mm, fill_holes, label_components
 from hoimg.segment.outline import outline
-from hoimg.segment.overrule import middle_and_inside
 from hoimg.segment.search import Left
 from hoimg.segment.types import ExcludedRegion
 from hoimg.segment.working import Working

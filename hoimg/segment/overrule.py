@@ -1,40 +1,42 @@
-"""A reader's last word on what was found: call what was left out, leave out what was called.
+"""A reader's last word on what was found: call what was left out, leave out, split or merge.
 
 Works on a finished segmentation, so that how pieces were found and judged plays no part: a point
 in a piece of the excluded map makes it a lesion, outlined like any other; a point in a lesion moves
-it to the excluded map. Nothing else changes.
+it to the excluded map; points in one lesion split it, points in several make them one. Nothing else
+changes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from hoimg.geometry import Box, Grid, Triple, bounding_box, margin_voxels
-from hoimg.image import CTVolume, Mask
-from hoimg.memory import sparse_filled
+from hoimg.geometry import Triple
+from hoimg.image import CTVolume
 from hoimg.results import Finding
-from hoimg.segment.blur_rind import boxes_of, with_own_blur
-from hoimg.segment.morphology import dilate_mm, fill_holes, label_components
-from hoimg.segment.outline import outline
-from hoimg.segment.types import ExcludedRegion, Segmentation
+from hoimg.segment.draft import BY_READER, Draft, Pick
+from hoimg.segment.types import Segmentation
 from hoimg.settings import SegmentSettings
 
-Bool = NDArray[np.bool_]
-
-PICK_MM = 3.0
-"""A point within this distance of a piece means it: a click is not that exact, and the candidates'
-maps are drawn at about 1.5 mm."""
-ROOM_MM = 9.0
-"""Around a piece, for the soft tissue that its outline is drawn against."""
-BY_READER = "excluded_by_reader"
 INCLUDED = "included_by_reader"
 
-Action = Literal["include", "exclude"]
+Action = Literal["include", "exclude", "split", "merge"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One correction.
+
+    Attributes:
+        action: What to do.
+        point_lps_mm: A point in the piece meant, LPS mm, or within 3 mm of it.
+        more_lps_mm: To split: one in each other part. To merge: one in each other lesion.
+    """
+
+    action: Action
+    point_lps_mm: Triple
+    more_lps_mm: tuple[Triple, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Overruled:
     Attributes:
         action: What was asked.
         point_lps_mm: LPS mm.
-        outcome: ``included``, ``excluded`` or ``no_effect``.
+        outcome: ``included``, ``excluded``, ``split``, ``merged`` or ``no_effect``.
         was: What lay there: an exclusion's reason, ``lesion``, ``native_skeleton``, ``nothing`` or
             ``outside_scan``.
         note: The numbers of the exclusion that was overruled.
@@ -54,7 +56,7 @@ class Overruled:
 
     action: Action
     point_lps_mm: Triple
-    outcome: Literal["included", "excluded", "no_effect"]
+    outcome: Literal["included", "excluded", "split", "merged", "no_effect"]
     was: str
     note: str = ""
     volume_mm3: float | None = None
@@ -64,42 +66,50 @@ class Overruled:
 def overrule(
     volume: CTVolume,
     segmentation: Segmentation,
-    points: Sequence[tuple[Action, Triple]],
+    asked: Sequence[Asked],
     settings: SegmentSettings | None = None,
+    *,
+    keep_numbers: bool = False,
 ) -> tuple[Segmentation, list[Overruled]]:
     """Apply a reader's points, in their order.
 
     Args:
         volume: The exam, HU.
         segmentation: What was found in it.
-        points: ``include`` or ``exclude`` with a point in LPS mm that lies in the piece meant, or
-            within 3 mm of it.
+        asked: The corrections.
         settings: Section ``segment``; None for the defaults.
+        keep_numbers: Leave gaps in the lesions' numbers, which then still name what they named.
 
     Returns:
         The segmentation after it, its findings extended by one warning for every point without
         effect, and what became of each point. Lesions are numbered anew without gaps when some
-        went; labels of the excluded map are kept, and those of included pieces are not used again.
+        went, unless ``keep_numbers``; of a lesion that was split the largest part keeps its number,
+        of merged ones the largest lesion's stays. Labels of the excluded map are kept, and those
+        of included pieces are not used again.
     """
     draft = Draft(volume, segmentation, settings or SegmentSettings())
-    done = [
-        _include(draft, point) if action == "include" else _exclude(draft, point)
-        for action, point in points
-    ]
+    work = {"include": _include, "exclude": _exclude, "split": _split, "merge": _merge}
+    done = [work[one.action](draft, one) for one in asked]
     told = [o.finding for o in done if o.finding is not None]
-    return draft.finished(told), done
+    return draft.finished(told, keep_numbers=keep_numbers), done
 
 
-def _include(draft: Draft, point: Triple) -> Overruled:
+def _include(draft: Draft, asked: Asked) -> Overruled:
+    point = asked.point_lps_mm
     lesion, left = draft.pick(draft.lesions, point), draft.pick(draft.excluded, point)
     if left is None or (lesion is not None and lesion.away_mm < left.away_mm):
         return _no_effect(draft, "include", point, lesion, None)
     region = draft.regions[left.label]
-    draft.call(left.label, [INCLUDED, f"overruled:{region.reason}"])
+    flags = [INCLUDED, f"overruled:{region.reason}"]
+    if region.reason == BY_READER:
+        draft.restore(left.label, flags)
+    else:
+        draft.call(left.label, flags)
     return Overruled("include", point, "included", region.reason, region.note, region.volume_mm3)
 
 
-def _exclude(draft: Draft, point: Triple) -> Overruled:
+def _exclude(draft: Draft, asked: Asked) -> Overruled:
+    point = asked.point_lps_mm
     lesion, left = draft.pick(draft.lesions, point), draft.pick(draft.excluded, point)
     if lesion is None or (left is not None and left.away_mm < lesion.away_mm):
         return _no_effect(draft, "exclude", point, None, left)
@@ -107,15 +117,56 @@ def _exclude(draft: Draft, point: Triple) -> Overruled:
     return Overruled("exclude", point, "excluded", "lesion", volume_mm3=size)
 
 
+def _split(draft: Draft, asked: Asked) -> Overruled:
+    """Every voxel to the point that it belongs to; all points must lie in one lesion."""
+    points = [asked.point_lps_mm, *asked.more_lps_mm]
+    picked = [draft.pick(draft.lesions, point) for point in points]
+    for point, found in zip(points, picked, strict=True):
+        if found is None:
+            left = draft.pick(draft.excluded, point)
+            return _no_effect(draft, "split", point, None, left)
+    label = next(p.label for p in picked if p is not None)
+    lesion = draft.pick(draft.lesions, points[0])
+    if any(p is not None and p.label != label for p in picked):
+        said = "its points lie in different lesions, so that there is nothing to split."
+        return _no_effect(draft, "split", points[0], lesion, None, said)
+    size = draft.volume_of(draft.lesions, label)
+    if not draft.split(label, points):
+        said = "two of its points mean one place; take points in the middle of each part."
+        return _no_effect(draft, "split", points[0], lesion, None, said)
+    return Overruled("split", points[0], "split", "lesion", volume_mm3=size)
+
+
+def _merge(draft: Draft, asked: Asked) -> Overruled:
+    points = [asked.point_lps_mm, *asked.more_lps_mm]
+    labels: list[int] = []
+    for point in points:
+        found = draft.pick(draft.lesions, point)
+        if found is None:
+            return _no_effect(draft, "merge", point, None, draft.pick(draft.excluded, point))
+        labels.append(found.label)
+    lesion = draft.pick(draft.lesions, points[0])
+    if len(set(labels)) < 2:
+        said = "its points lie in one lesion already."
+        return _no_effect(draft, "merge", points[0], lesion, None, said)
+    size = draft.merge(labels)
+    return Overruled("merge", points[0], "merged", "lesion", volume_mm3=size)
+
+
 def _no_effect(
-    draft: Draft, action: Action, point: Triple, lesion: _Pick | None, left: _Pick | None
+    draft: Draft,
+    action: Action,
+    point: Triple,
+    lesion: Pick | None,
+    left: Pick | None,
+    why: str = "a lesion is called there already.",
 ) -> Overruled:
     was, note, size, code = "nothing", "", None, "edit_hits_nothing"
     x, y, z = point
     said, fix = f"--{action} {x:g},{y:g},{z:g}: ", None
     if lesion is not None:
         was, size, code = "lesion", draft.volume_of(draft.lesions, lesion.label), "edit_no_effect"
-        said += "a lesion is called there already."
+        said += why
     elif left is not None:
         region = draft.regions[left.label]
         was, note, size, code = region.reason, region.note, region.volume_mm3, "edit_no_effect"
@@ -134,245 +185,3 @@ def _no_effect(
         fix = "Take a point inside the piece; 'hoimg explain REPORT excluded' lists one for each."
     told = Finding(code=code, level="warning", message=said.rstrip(), fix=fix)
     return Overruled(action, point, "no_effect", was, note, size, told)
-
-
-@dataclass(frozen=True)
-class _Pick:
-    """A label near a point and the distance of its nearest voxel centre, mm (0 inside)."""
-
-    label: int
-    away_mm: float
-
-
-class Draft:
-    """A segmentation while it is changed: its maps are copied once, however many changes follow."""
-
-    def __init__(
-        self, volume: CTVolume, segmentation: Segmentation, settings: SegmentSettings
-    ) -> None:
-        self.volume, self.before, self.settings = volume, segmentation, settings
-        self.lesions: NDArray[np.uint16] = segmentation.lesions.array.astype(np.uint16)
-        self.excluded: NDArray[np.uint16] = segmentation.excluded.array.astype(np.uint16)
-        self.skeleton: Bool = segmentation.skeleton.array.astype(bool)
-        self.metal: Bool = segmentation.metal.array.astype(bool)
-        self.flags: dict[int, list[str]] = {
-            k: list(v) for k, v in segmentation.lesion_flags.items()
-        }
-        self.regions = {r.label: r for r in segmentation.excluded_regions}
-        self._touched: set[int] = set()
-        self._next_left = max(self.regions, default=0) + 1
-
-    @property
-    def grid(self) -> Grid:
-        """The exam's grid."""
-        return self.volume.grid
-
-    def index_of(self, point_lps_mm: Triple) -> tuple[int, int, int] | None:
-        """The voxel that a point lies in; None outside of the scan."""
-        z, y, x = (int(v) for v in np.rint(self.grid.to_index_zyx(point_lps_mm)))
-        nz, ny, nx = self.grid.size_zyx
-        return (z, y, x) if 0 <= z < nz and 0 <= y < ny and 0 <= x < nx else None
-
-    def pick(self, labels: NDArray[np.uint16], point_lps_mm: Triple) -> _Pick | None:
-        """The label at a point, or the nearest within 3 mm (of equal ones the lowest)."""
-        index = self.index_of(point_lps_mm)
-        if index is not None and labels[index]:
-            return _Pick(int(labels[index]), 0.0)
-        centre = np.rint(self.grid.to_index_zyx(point_lps_mm)).astype(int)
-        reach = margin_voxels(PICK_MM, self.grid.spacing_zyx_mm)
-        box = tuple(
-            slice(max(c - r, 0), max(min(c + r + 1, n), 0))
-            for c, r, n in zip(centre.tolist(), reach, self.grid.size_zyx, strict=True)
-        )
-        there = np.argwhere(labels[box])
-        if not there.size:
-            return None
-        native = there + [s.start for s in box]
-        away = np.linalg.norm(self.grid.to_lps_mm(native) - np.asarray(point_lps_mm), axis=1)
-        found = labels[box][tuple(there.T)]
-        k = int(np.lexsort((found, np.round(away, 6)))[0])
-        return _Pick(int(found[k]), float(away[k])) if away[k] <= PICK_MM else None
-
-    def volume_of(self, labels: NDArray[np.uint16], label: int) -> float:
-        """Volume of a label, mm3."""
-        return float(np.count_nonzero(labels == label)) * self.grid.voxel_volume_mm3
-
-    def nearest(self, action: Action, point_lps_mm: Triple) -> str:
-        """Where the nearest piece that could have been meant lies, in words."""
-        centres: list[tuple[str, Triple]]
-        if action == "include":
-            centres = [(r.reason, r.centroid_lps_mm) for r in self.regions.values()]
-        else:
-            centres = [("lesion", self._centroid(label)) for label in sorted(self.flags)]
-        if not centres:
-            return "There is none in this exam."
-        away = [float(np.linalg.norm(np.subtract(c, point_lps_mm))) for _, c in centres]
-        k = int(np.argmin(away))
-        name, (x, y, z) = centres[k]
-        place = f"{x:.1f},{y:.1f},{z:.1f}"
-        return f"The nearest ({name}) has its middle {away[k]:.0f} mm away at {place}."
-
-    def call(self, label: int, flags: Sequence[str]) -> None:
-        """Make an excluded piece a lesion; where its outline is empty, the piece as it is."""
-        mask = self.excluded == label
-        tight = bounding_box(mask, margin_voxels(ROOM_MM, self.grid.spacing_zyx_mm))
-        self.regions.pop(label)
-        if tight is None:
-            return
-        rough = fill_holes(mask[tight])
-        self.excluded[tight][mask[tight]] = 0
-        self.metal[tight] &= ~rough  # the reader says that it is none
-        drawn = self._outline(rough, tight)
-        self.add(drawn, rough, tight, flags)
-
-    def add(self, drawn: Bool, rough: Bool, box: Box, flags: Sequence[str]) -> None:
-        """Put an outline into the maps, each of its larger parts a lesion of its own."""
-        spacing = self.grid.spacing_zyx_mm
-        said = list(flags)
-        if not drawn.any():
-            drawn = rough & (self.lesions[box] == 0)
-            said.append("outline_rough")
-        bone = self.skeleton[box] & ~dilate_mm(drawn | rough, 0.5, spacing)
-        for part in large_parts(drawn):
-            label = max(self.flags, default=0) + 1
-            touching = bool((dilate_mm(part, 1.01 * max(spacing), spacing) & bone).any())
-            self.lesions[box][part] = label
-            self.flags[label] = [*(["attached_to_bone"] if touching else []), *said]
-        self._touched |= _labels_in(self.excluded[box], drawn)
-        self.excluded[box][drawn] = 0
-        tight = bounding_box(drawn)
-        hu, boxes = self.volume.hu[box], [] if tight is None else [tight]
-        self.skeleton[box] &= ~with_own_blur(drawn, hu, spacing, boxes)
-
-    def forget(self, label: int) -> None:
-        """Take a piece off the excluded map; what it covers is named otherwise."""
-        self.excluded[self.excluded == label] = 0
-        self.regions.pop(label)
-
-    def leave(self, label: int) -> float:
-        """Move a lesion to the excluded map; its volume in mm3."""
-        mask = self.lesions == label
-        size = float(np.count_nonzero(mask)) * self.grid.voxel_volume_mm3
-        self.lesions[mask] = 0
-        self.excluded[mask] = self._next_left
-        flags = self.flags.pop(label)
-        tight = bounding_box(mask) or (slice(0, 1),) * 3
-        middle, inside = middle_and_inside(mask[tight], tight, self.grid)
-        note = f"was called a lesion of {size:.0f} mm3"
-        note += f" ({', '.join(flags)})" if flags else ""
-        self.regions[self._next_left] = ExcludedRegion(
-            self._next_left, BY_READER, size, middle, note, inside
-        )
-        self._next_left += 1
-        return size
-
-    def finished(self, findings: Sequence[Finding]) -> Segmentation:
-        """The segmentation with all changes."""
-        kept = sorted(self.flags)
-        if kept != list(range(1, len(kept) + 1)):
-            numbers = np.zeros(max(kept, default=0) + 1, dtype=np.uint16)
-            numbers[kept] = np.arange(1, len(kept) + 1)
-            self.lesions = numbers[self.lesions]
-        regions = [self.regions[label] for label in sorted(self.regions)]
-        return replace(
-            self.before,
-            lesions=Mask(self.lesions, self.grid),
-            excluded=Mask(self.excluded, self.grid),
-            skeleton=Mask(self.skeleton, self.grid),
-            metal=Mask(self.metal, self.grid),
-            lesion_flags={new: self.flags[old] for new, old in enumerate(kept, start=1)},
-            excluded_regions=_rests(regions, self.excluded, self._touched, self.grid),
-            findings=[*self.before.findings, *findings],
-        )
-
-    def _outline(self, rough: Bool, box: Box) -> Bool:
-        spacing = self.grid.spacing_zyx_mm
-        bone = self.skeleton[box]
-        # A piece that was taken for native bone lies in the filled skeleton with its marrow; the
-        # blur around it went with it.
-        own = dilate_mm(rough, 2.0, spacing) if (bone & rough).sum() > 0.5 * rough.sum() else rough
-        forbidden = (bone & ~own) | self.metal[box] | (self.lesions[box] > 0)
-        return outline(self.volume.hu[box], rough, forbidden, spacing, self.settings.group_mm)
-
-    def _centroid(self, label: int) -> Triple:
-        x, y, z = self.grid.to_lps_mm(np.argwhere(self.lesions == label).mean(axis=0)).tolist()
-        return (x, y, z)
-
-
-def middle_and_inside(mask: Bool, box: Box, grid: Grid) -> tuple[Triple, Triple]:
-    """The centroid of a piece and its voxel centre nearest to that, both LPS mm.
-
-    Args:
-        mask: The piece in a crop; at least one voxel.
-        box: Where the crop lies in the grid.
-        grid: Of the whole array.
-    """
-    indices = np.argwhere(mask) + [s.start for s in box]
-    middle = indices.mean(axis=0)
-    away = (((indices - middle) * grid.spacing_zyx_mm) ** 2).sum(axis=1)
-    nearest = indices[int(np.argmin(away))]
-    (a, b, c), (x, y, z) = grid.to_lps_mm([middle, nearest]).tolist()
-    return (a, b, c), (x, y, z)
-
-
-def taken_from(
-    segmentation: Segmentation, outlines: NDArray[np.unsignedinteger[Any]], volume: CTVolume
-) -> Segmentation:
-    """The segmentation without native bone and excluded pieces where a reader drew an outline.
-
-    The blur round an outline is no native bone either. A piece that lost some of its voxels has the
-    numbers of what is left, one that lost all is gone.
-
-    Args:
-        segmentation: Of an exam; its maps are not written to.
-        outlines: The reader's outlines as labels, of the exam's shape.
-        volume: The exam, HU.
-    """
-    drawn = outlines > 0
-    left, bone = segmentation.excluded, segmentation.skeleton
-    touched = _labels_in(left.array, drawn)
-    spacing = volume.grid.spacing_zyx_mm
-    blurred = with_own_blur(drawn, volume.hu, spacing, boxes_of(outlines))
-    # Plane by plane: what is empty takes no memory.
-    kept = (plane * ~taken for plane, taken in zip(left.array, drawn, strict=True))
-    native = (plane & ~taken for plane, taken in zip(bone.array, blurred, strict=True))
-    excluded = sparse_filled(left.array.shape, left.array.dtype, kept)
-    skeleton = sparse_filled(bone.array.shape, bool, native)
-    return replace(
-        segmentation,
-        excluded=Mask(excluded, left.grid),
-        skeleton=Mask(skeleton, bone.grid),
-        excluded_regions=_rests(segmentation.excluded_regions, excluded, touched, left.grid),
-    )
-
-
-def _labels_in(labels: NDArray[np.uint16], mask: Bool) -> set[int]:
-    """Labels, without the background, of the voxels in a mask."""
-    return set(np.unique(labels[mask]).tolist()) - {0}
-
-
-def _rests(
-    regions: Sequence[ExcludedRegion], left: NDArray[np.uint16], touched: set[int], grid: Grid
-) -> list[ExcludedRegion]:
-    """The pieces of a map, those that lost voxels with the numbers of what is left of them."""
-    rests = [_rest(r, left, grid) if r.label in touched else r for r in regions]
-    return [r for r in rests if r is not None]
-
-
-def _rest(region: ExcludedRegion, left: NDArray[np.uint16], grid: Grid) -> ExcludedRegion | None:
-    """What is left of an excluded piece; None for nothing."""
-    mask = left == region.label
-    box = bounding_box(mask)
-    if box is None:
-        return None
-    middle, inside = middle_and_inside(mask[box], box, grid)
-    size = float(np.count_nonzero(mask[box])) * grid.voxel_volume_mm3
-    return replace(region, volume_mm3=size, centroid_lps_mm=middle, inside_lps_mm=inside)
-
-
-def large_parts(mask: Bool) -> list[Bool]:
-    """The components of a mask that hold at least 15 % of the largest one's voxels."""
-    labels, count = label_components(mask)
-    sizes = np.bincount(labels.ravel(), minlength=count + 1)
-    sizes[0] = 0
-    return [labels == k for k in range(1, count + 1) if sizes[k] >= 0.15 * sizes.max()]

@@ -14,8 +14,8 @@ from hoimg.attenuation import hu_at_kvp
 from hoimg.geometry import Box, bounding_box, margin_voxels, widened
 from hoimg.image import CTVolume, Mask
 from hoimg.results import Finding
+from hoimg.segment.draft import Draft
 from hoimg.segment.morphology import dilate_mm, fill_holes, label_components, smooth_mm
-from hoimg.segment.overrule import Draft
 from hoimg.segment.types import Segmentation
 from hoimg.settings import SegmentSettings
 

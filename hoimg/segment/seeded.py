@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from hoimg.geometry import Box, overlap
 from hoimg.image import CTVolume
 from hoimg.results import Finding
+from hoimg.segment.draft import Draft
 from hoimg.segment.evidence import LEAST_PLATEAU_HU, soft_background
 from hoimg.segment.from_point import outlines_at
 from hoimg.segment.middle import SeededLesion, middle_part, off_middle
-from hoimg.segment.overrule import Draft
 from hoimg.segment.types import Segmentation
 from hoimg.segment.working import Working
 from hoimg.settings import SegmentSettings

@@ -15,7 +15,8 @@ from scipy import ndimage
 
 from hoimg.geometry import Grid
 from hoimg.image import CTVolume, Mask
-from hoimg.segment.overrule import middle_and_inside, overrule, taken_from
+from hoimg.segment.draft import middle_and_inside, taken_from
+from hoimg.segment.overrule import Asked, overrule
 from hoimg.segment.types import ExcludedRegion, Segmentation
 
 GRID = Grid((60, 70, 80), (1.0, 1.0, 1.0), (-40.0, -35.0, 200.0))
@@ -80,7 +81,7 @@ VOLUME, FOUND = scene()
 
 
 def done(*points, volume=VOLUME, found=FOUND):
-    after, outcomes = overrule(volume, found, [(a, tuple(map(float, p))) for a, p in points])
+    after, outcomes = overrule(volume, found, [Asked(a, tuple(map(float, p))) for a, p in points])
     check_consistent(after)
     return after, outcomes
 

@@ -1,0 +1,146 @@
+"""A reader's decisions about lesions on films: what each speaks of, and those left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hoimg.edits import Applied, Edits, FilmEdit
+from hoimg.film_regions import PlacedRegion, film_named, place_regions, split_by_film
+from hoimg.films.analysis import FilmAnalysis, with_regions
+from hoimg.results import Finding
+
+if TYPE_CHECKING:
+    from hoimg.dicom import Exam
+    from hoimg.settings import Settings
+
+
+def decisions_by_film(
+    edits: Edits, films: Sequence[Exam], *, again: bool = False
+) -> tuple[dict[str, list[FilmEdit]], list[FilmEdit]]:
+    """Decisions by the exam_id of their film, and those of films that are not here.
+
+    Args:
+        edits: As given.
+        films: Every film of the patient.
+        again: Keep what an earlier run said of them: its maps are used again.
+
+    Raises:
+        UsageError: one names no film, and there are several.
+    """
+    here, elsewhere = split_by_film(edits.on_films, films)
+    found: dict[str, list[FilmEdit]] = {}
+    for edit in here if films else ():
+        exam_id = film_named(edit.film, "a decision of edits.json", films).exam_id
+        changed = {"exam_id": exam_id, "applied": edit.applied if again else None}
+        found.setdefault(exam_id, []).append(edit.model_copy(update=changed))
+    return found, elsewhere if films else list(edits.on_films)
+
+
+def film_decided(film: FilmAnalysis, edits: Sequence[FilmEdit]) -> FilmAnalysis:
+    """The film without the lesions that a reader left out, and every decision with what it did.
+
+    Args:
+        film: Outlined and measured.
+        edits: Of this film; one that an earlier run applied stays as it is told.
+    """
+    done: list[FilmEdit] = []
+    told: list[Finding] = []
+    for edit in edits:
+        if edit.action == "exclude" and edit.applied is not None:
+            done.append(edit)
+            continue
+        label = _label_at(film, edit.point_px)
+        if label is None:
+            told.append(_means_nothing(edit))
+            outcome, was = "no_effect", "nothing"
+        elif edit.action == "exclude":
+            film = _without(film, label)
+            outcome, was, label = "excluded", "lesion", None
+        else:
+            outcome, was = "noted", "lesion"
+        applied = Applied.model_validate({"outcome": outcome, "was": was, "label": label})
+        done.append(edit.model_copy(update={"applied": applied}))
+    new = [f for f in told if f not in film.findings]
+    return replace(film, decided=tuple(done), findings=(*film.findings, *new))
+
+
+def with_confirmed(film: FilmAnalysis, edits: Edits, settings: Settings) -> FilmAnalysis:
+    """A film of an earlier report with the regions that a reader gave since, outlined and measured.
+
+    Args:
+        film: As it was.
+        edits: Regions with a time that no map holds yet are new.
+        settings: All of them.
+    """
+    new = [r for r in edits.regions if r.time is not None and not r.applied]
+    given, _ = split_by_film(Edits(regions=tuple(new)).film_regions, [film.exam])
+    placed = place_regions(given, [film.exam]).get(film.exam.exam_id, [])
+    first = max((r.label for r in film.regions), default=0) + 1
+    regions = [
+        PlacedRegion(label, region.region_yx, region.ties, region.flags)
+        for label, region in enumerate(placed, first)
+    ]
+    return with_regions(film, regions, settings) if regions else film
+
+
+def with_films_told(edits: Edits, films: Sequence[FilmAnalysis]) -> Edits:
+    """The edits with what the decisions about films did, and which regions the maps hold now."""
+    known = {e.key: e for f in films for e in f.decided}
+    by_film = {f.exam.exam_id: f.exam for f in films}
+    decided = tuple(
+        known.get(e.model_copy(update={"exam_id": _exam_id(e, by_film)}).key, e)
+        for e in edits.on_films
+    )
+    regions = tuple(
+        r.model_copy(update={"applied": True})
+        if r.time is not None
+        and split_by_film(Edits(regions=(r,)).film_regions, [f.exam for f in films])[0]
+        and films
+        else r
+        for r in edits.regions
+    )
+    return edits.model_copy(update={"on_films": decided, "regions": regions})
+
+
+def _exam_id(edit: FilmEdit, films: Mapping[str, Exam]) -> str | None:
+    here, _ = split_by_film([edit], list(films.values()))
+    return (
+        film_named(edit.film, "a decision", list(films.values())).exam_id
+        if here and films
+        else (edit.exam_id)
+    )
+
+
+def _label_at(film: FilmAnalysis, point_px: tuple[float, float]) -> int | None:
+    x, y = (int(np.floor(v + 0.5)) for v in point_px)
+    rows, columns = film.labels_yx.shape
+    if not (0 <= y < rows and 0 <= x < columns):
+        return None
+    if film.labels_yx[y, x]:
+        return int(film.labels_yx[y, x])
+    return next((r.label for r in film.regions if r.region_yx[y, x]), None)
+
+
+def _without(film: FilmAnalysis, label: int) -> FilmAnalysis:
+    return replace(
+        film,
+        regions=tuple(r for r in film.regions if r.label != label),
+        labels_yx=np.where(film.labels_yx == label, np.uint16(0), film.labels_yx),
+        observations={k: v for k, v in film.observations.items() if k != label},
+        kept={k: v for k, v in film.kept.items() if k != label},
+    )
+
+
+def _means_nothing(edit: FilmEdit) -> Finding:
+    x, y = edit.point_px
+    return Finding(
+        code="edit_hits_nothing",
+        level="warning",
+        message=f"The reader's {edit.action} at pixel {x:g},{y:g}: no lesion was looked for there; "
+        "it is kept in edits.json and stands at no lesion.",
+        fix="Decide again at the lesion that was meant: hoimg review REPORT.",
+    )

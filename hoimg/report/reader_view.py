@@ -1,0 +1,86 @@
+"""What readers decided, in words: for the page, and for whoever reviews it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC
+from typing import Any
+
+from hoimg.report import words
+from hoimg.results import Lesion, ReaderEdit, Report
+
+OUTCOMES = {
+    "included": "called",
+    "excluded": "left out",
+    "split": "split",
+    "merged": "made one",
+    "noted": "kept beside the lesion",
+    "no_effect": "had no effect; see the findings",
+}
+
+
+def decision_text(said: ReaderEdit) -> str:
+    """What was decided, without who."""
+    label = words.LABELS.get(said.label or "", "").lower()
+    if said.action == "exclude":
+        return f"not heterotopic ossification: {said.reason}" if said.reason else "rejected"
+    return {
+        "accept": f"accepted{f' as {label}' if label else ''}",
+        "relabel": f"label by the reader: {label}",
+        "note": "note",
+        "include": "called after all",
+        "split": "split into parts",
+        "merge": "merged with another lesion",
+    }[said.action]
+
+
+def who_and_when(said: ReaderEdit) -> str:
+    """The reader's name as given, and the moment in UTC."""
+    parts = [said.reader or "reader not named"]
+    if said.time is not None:
+        parts.append(f"{said.time.astimezone(UTC):%Y-%m-%d %H:%M} UTC")
+    elif said.date is not None:
+        parts.append(said.date.isoformat())
+    return ", ".join(parts)
+
+
+def lesion_reader(report: Report, lesion: Lesion) -> dict[str, Any]:
+    """A reader's word beside a lesion's computed label.
+
+    Args:
+        report: With :attr:`hoimg.results.Report.reader`.
+        lesion: One of it.
+    """
+    said = [e for e in report.reader if e.lesion_id == lesion.lesion_id]
+    word = ""
+    last = next((e for e in reversed(said) if e.action in ("accept", "relabel")), None)
+    if last is not None:
+        word = f"{decision_text(last)} ({who_and_when(last)})"
+    return {"word": word, "items": [_item(e) for e in said]}
+
+
+def reader_rows(report: Report) -> list[dict[str, Any]]:
+    """Every decision with what it did, for the page's last sections."""
+    days = {exam.exam_id: exam.days_from_baseline for exam in report.exams}
+    return [
+        {
+            **_item(e),
+            "day": days.get(e.exam_id or "", "of another exam"),
+            "lesion": e.lesion_id or (f"was {e.lesion_before}" if e.lesion_before else "–"),
+            "outcome": "its exam was not read" if e.outcome is None else OUTCOMES[e.outcome],
+        }
+        for e in report.reader
+    ]
+
+
+def _item(said: ReaderEdit) -> dict[str, str]:
+    return {"what": decision_text(said), "who": who_and_when(said), "note": said.note}
+
+
+def grouped(said: Sequence[ReaderEdit]) -> list[list[ReaderEdit]]:
+    """Decisions of one moment together: one was made for each exam that shows the lesion."""
+    groups: dict[tuple[object, ...], list[ReaderEdit]] = {}
+    for number, one in enumerate(said):
+        key = (one.time, one.reader, one.action) if one.time is not None else (number,)
+        groups.setdefault(key, []).append(one)
+    return list(groups.values())
