@@ -30,6 +30,7 @@ from hoimg.dicom.masks.polygon import fill
 from hoimg.film_regions import place_regions
 from hoimg.film_shapes import FilmOutline
 from hoimg.image import Radiograph
+from hoimg.pacs.push import dicom_objects
 from hoimg.pipeline import analyze_patient
 from hoimg.report.dicom_objects import PR_NAME, SC_NAME, SR_NAME, write_dicom_objects
 from hoimg.report.film_polygons import one_line, pieces_of
@@ -338,6 +339,8 @@ def test_without_a_region_the_report_does_not_say_that_nothing_is_there(tmp_path
     made(tmp_path)
     found = objects(tmp_path)
     assert set(found) == {SR_NAME, SC_NAME}
+    to_push = dicom_objects(tmp_path / "out")
+    assert [o.path for o in to_push] == [found[SR_NAME], found[SC_NAME]]
     for path in found.values():
         assert validator_errors(path) == []
     text = said(found[SR_NAME])
