@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hoimg.dicom.film_values import (
-    DamagedLut,
     Modality,
     Presentation,
     Voi,
@@ -72,44 +71,56 @@ def read_film_source(path: Path, exam: Exam) -> SourceFilm:
         InputRefused: ``dicom_source_unreadable``: it is missing or no image;
             ``dicom_source_misaligned``: it is another image, or has another size.
     """
-    from pydicom.uid import DigitalXRayImageStorageForPresentation
+    with unspoken():
+        header = read_header(path, _SHOWN_KEYWORDS)
+        try:
+            return _source(header, exam)
+        except InputRefused:
+            raise
+        except Exception as error:  # a damaged value raises anything where it is asked for
+            raise InputRefused(
+                f"{exam.exam_id}: its header holds values that make no sense "
+                f"({type(error).__name__})",
+                "dicom_source_unreadable",
+            ) from None
+
+
+def _source(header: Dataset, exam: Exam) -> SourceFilm:
+    from pydicom.uid import UID, DigitalXRayImageStorageForPresentation
 
     film = exam.film
     assert film is not None
-    with unspoken():
-        header = read_header(path, _SHOWN_KEYWORDS)
-        frames = int(header.get("NumberOfFrames") or 1)
-        named = str(header.get("SOPInstanceUID") or "")
-        if (
-            (int(header.Rows), int(header.Columns)) != (film.rows, film.columns)
-            or film.frame >= frames
-            or (film.sop_instance_uid is not None and named != film.sop_instance_uid)
-        ):
-            raise InputRefused(
-                f"{exam.exam_id}: its file is another image than the one that was read; keep the "
-                "source files in place until the report is written",
-                "dicom_source_misaligned",
-            )
-        name_instance(header, DigitalXRayImageStorageForPresentation)
-        of = source_of(header, exam.study_instance_uid, exam.series_instance_uid)
-        try:
-            modality, voi, shown = modality_of(header), voi_of(header), presentation_of(header)
-        except DamagedLut as error:
-            raise InputRefused(
-                f"{exam.exam_id}: a look-up table in its header is damaged",
-                "dicom_source_unreadable",
-            ) from error
-        bits, signed = int(header.get("BitsStored") or 16), bool(header.get("PixelRepresentation"))
-        return SourceFilm(
-            of.identity,
-            of.study_uid,
-            of.series_uid,
-            of.date,
-            of.time,
-            clean(of, header, exam.modality),
-            film.frame + 1 if frames > 1 else None,
-            modality,
-            voi,
-            shown,
-            modality.limits(bits, signed),
+    frames = int(header.get("NumberOfFrames") or 1)
+    named = str(header.get("SOPInstanceUID") or "")
+    if (
+        (int(header.Rows), int(header.Columns)) != (film.rows, film.columns)
+        or film.frame >= frames
+        or (film.sop_instance_uid is not None and named != film.sop_instance_uid)
+    ):
+        raise InputRefused(
+            f"{exam.exam_id}: its file is another image than the one that was read; keep the "
+            "source files in place until the report is written",
+            "dicom_source_misaligned",
         )
+    name_instance(header, DigitalXRayImageStorageForPresentation)
+    if "Storage" not in UID(header.SOPClassUID).name:  # the name of what is in no list is the UID
+        raise InputRefused(
+            f"{exam.exam_id}: is of a class that is not DICOM's own, which its objects cannot cite",
+            "dicom_source_unreadable",
+        )
+    of = source_of(header, exam.study_instance_uid, exam.series_instance_uid)
+    modality = modality_of(header)
+    bits, signed = int(header.get("BitsStored") or 16), bool(header.get("PixelRepresentation"))
+    return SourceFilm(
+        of.identity,
+        of.study_uid,
+        of.series_uid,
+        of.date,
+        of.time,
+        clean(of, header, exam.modality),
+        film.frame + 1 if frames > 1 else None,
+        modality,
+        voi_of(header),
+        presentation_of(header),
+        modality.limits(bits, signed),
+    )

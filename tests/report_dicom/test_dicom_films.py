@@ -32,6 +32,7 @@ from hoimg.film_shapes import FilmOutline
 from hoimg.image import Radiograph
 from hoimg.pacs.push import dicom_objects
 from hoimg.pipeline import analyze_patient
+from hoimg.report import dicom_film_source, writer
 from hoimg.report.dicom_objects import PR_NAME, SC_NAME, SR_NAME, write_dicom_objects
 from hoimg.report.film_polygons import one_line, pieces_of
 from hoimg.results import STATEMENT, Suggestion
@@ -206,6 +207,7 @@ def test_the_film_looks_as_without_the_presentation_state(tmp_path: Path, look: 
         {"ImagerPixelSpacing": None},
         {"ImagerPixelSpacing": ["0.4", "0.2"], "PixelAspectRatio": ["2", "1"]},
         {"PatientName": "", "PatientID": "", "StudyID": "", "StudyDate": "", "StudyTime": ""},
+        {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1", "Modality": "CR"},
         {"PatientName": None, "StudyTime": None, "AccessionNumber": None},
         {"PatientName": "<b>=cmd|'/C'!A0^\u0416\u4e2d", "SpecificCharacterSet": "ISO_IR 192"},
     ],
@@ -394,8 +396,6 @@ def test_a_file_that_was_exchanged_is_a_finding_and_no_object(
 ) -> None:
     path = tmp_path / "in" / "a"
     film_dataset(path, ball(), sop=IMAGE)
-    from hoimg.report import writer
-
     before = writer._write_dicom
 
     def exchanged(*args: Any) -> Any:
@@ -407,6 +407,34 @@ def test_a_file_that_was_exchanged_is_a_finding_and_no_object(
     assert objects(tmp_path) == {}
     codes = [f["code"] for f in report["exams"][0]["findings"]]
     assert "dicom_source_misaligned" in codes
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "code"),
+    [
+        ("SOPClassUID", "1.2.826.0.1.3680043.8.498.9", "dicom_source_unreadable"),
+        ("NumberOfFrames", "many", "dicom_source_unreadable"),
+        ("Rows", SIDE + 1, "dicom_source_misaligned"),
+    ],
+)
+def test_a_header_that_no_object_can_cite_costs_the_objects_not_the_report(
+    tmp_path: Path, keyword: str, value: Any, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "in" / "a"
+    film_dataset(path, ball(), sop=IMAGE)
+    plain = dicom_film_source.read_header
+
+    def damaged(*args: Any) -> pydicom.Dataset:
+        header = plain(*args)
+        with pydicom.config.disable_value_validation():
+            header.add_new(keyword, "LO" if isinstance(value, str) else "US", value)
+        return header
+
+    monkeypatch.setattr(dicom_film_source, "read_header", damaged)
+    report = made(tmp_path, "--roi", BOX)
+    assert only(report)["status"] == "measured"
+    assert objects(tmp_path) == {}
+    assert code in [f["code"] for f in report["exams"][0]["findings"]]
 
 
 def test_the_layer_of_hips_holds_no_region(tmp_path: Path, drawn: list[np.ndarray]) -> None:
