@@ -86,3 +86,17 @@ def fingerprints(labels: NDArray[Any]) -> dict[int, str]:
             bits = np.packbits(inside).tobytes()
             found[label] = hashlib.sha256(place.encode() + b"|" + bits).hexdigest()
     return found
+
+
+def covered_of(before: Outline, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """What of an outline is of another label in the map, bool ``[y, x]``.
+
+    Args:
+        before: The outline as it was written.
+        shape: Of the film.
+    """
+    flat = np.zeros(int(np.prod(shape)), bool)
+    assert before.on_film is not None
+    for first, count in before.on_film.covered:
+        flat[first : first + count] = True
+    return flat.reshape(shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -96,9 +97,11 @@ class FilmImages:
         film: Its pixels; larger is more attenuating.
         labels_yx: Label map ``[y, x]``, uint16; values are ``Observation.label``.
         regions_yx: Likewise, of the regions that were given.
+        source_file: The DICOM file that the film was read from; None when it came from an array.
     """
 
     exam_id: str
     film: Radiograph
     labels_yx: NDArray[np.uint16]
     regions_yx: NDArray[np.uint16]
+    source_file: Path | None = None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hoimg.export.contours import outlines
+from hoimg.contours import outlines
 from hoimg.report.dicom_codes import CATEGORY, LESION_TYPE
 from hoimg.report.dicom_context import (
     CHARACTER_SET,
@@ -24,8 +24,8 @@ from hoimg.report.dicom_context import (
     derive_uid,
     unspoken,
 )
+from hoimg.report.dicom_header import IDENTITY_KEYWORDS
 from hoimg.report.dicom_seg import COLOURS_RGB
-from hoimg.report.dicom_source import IDENTITY_KEYWORDS
 from hoimg.results import Report
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from hoimg.films.analysis import (
     own_exposure,
 )
 from hoimg.image import Radiograph
-from hoimg.outlines import GIVEN, fingerprints, redrawn
+from hoimg.outlines import GIVEN, covered_of, fingerprints, redrawn
 from hoimg.results import Exam as Reported
 from hoimg.results import Observation, Outline
 
@@ -176,20 +176,6 @@ def _flags(before: Outline | None, film: Reported) -> tuple[str, ...]:
         *(["burned_in_text"] if burned else []),
         GIVEN,
     )
-
-
-def covered_of(before: Outline, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """What of an outline is of another label in the map, bool ``[y, x]``.
-
-    Args:
-        before: The outline as it was written.
-        shape: Of the film.
-    """
-    flat = np.zeros(int(np.prod(shape)), bool)
-    assert before.on_film is not None
-    for first, count in before.on_film.covered:
-        flat[first : first + count] = True
-    return flat.reshape(shape)
 
 
 def _told_before(saved: SavedReport, exam_id: str) -> Mapping[int, Observation]:

@@ -98,7 +98,8 @@ class FilmAnalysis:
         given = np.zeros(self.film.pixels.shape, np.uint16)
         for region in reversed(self.regions):
             given[region.region_yx] = region.label
-        return FilmImages(self.exam.exam_id, self.film, self.labels_yx, given)
+        source = None if self.exam.film is None else self.exam.film.file
+        return FilmImages(self.exam.exam_id, self.film, self.labels_yx, given, source)
 
 
 def analyze_film(

@@ -73,7 +73,7 @@ def dicom_objects(report: Path) -> list[Outgoing]:
         found.append(Outgoing(name, path, uids))
     if not found:
         raise UsageError(
-            f"{report}: holds no DICOM objects; they are made for CT that was read from DICOM files"
+            f"{report}: holds no DICOM objects; they are made for exams read from DICOM files"
         )
     return found
 

@@ -52,7 +52,8 @@ class MeasureCode:
     derivation: Coded | None = None
 
 
-def _own(value: str, meaning: str) -> Coded:
+def own(value: str, meaning: str) -> Coded:
+    """A private code."""
     return Coded(value, PRIVATE_SCHEME, meaning)
 
 
@@ -65,12 +66,19 @@ MG = Coded("mg", "UCUM", "milligram")
 RATIO = Coded("1", "UCUM", "no units")
 PERCENT = Coded("%", "UCUM", "percent")
 DAY = Coded("d", "UCUM", "day")
+PIXELS = Coded("{pixels}", "UCUM", "pixels")
 
 CATEGORY = Coded("49755003", "SCT", "Morphologically Abnormal Structure")
 LESION_TYPE = Coded("18115005", "SCT", "Pathologic calcification")
 ALGORITHM_FAMILY = Coded("123104", "DCM", "Morphological Operations")
 REPORT_TITLE = Coded("126000", "DCM", "Imaging Measurement Report")
 CT_PROCEDURE = Coded("77477000", "SCT", "Computed tomography")
+FILM_PROCEDURE = Coded("168537006", "SCT", "Plain radiography")
+HIP_JOINT = Coded("24136001", "SCT", "Hip joint structure")
+SIDES: dict[str, Coded] = {
+    "right": Coded("24028007", "SCT", "Right"),
+    "left": Coded("7771000", "SCT", "Left"),
+}
 BASELINE = Coded("121079", "DCM", "Baseline")
 COMMENT = Coded("121106", "DCM", "Comment")
 
@@ -81,94 +89,93 @@ _MEDIAN = Coded("373099004", "SCT", "Median")
 
 OBSERVATION_MEASURES: tuple[MeasureCode, ...] = (
     MeasureCode("volume_mm3", None, Coded("118565006", "SCT", "Volume"), MM3),
+    MeasureCode("volume_ci95_mm3", 0, own("HO-V-LOW", "Volume, lower limit of 95 % interval"), MM3),
     MeasureCode(
-        "volume_ci95_mm3", 0, _own("HO-V-LOW", "Volume, lower limit of 95 % interval"), MM3
+        "volume_ci95_mm3", 1, own("HO-V-HIGH", "Volume, upper limit of 95 % interval"), MM3
     ),
     MeasureCode(
-        "volume_ci95_mm3", 1, _own("HO-V-HIGH", "Volume, upper limit of 95 % interval"), MM3
+        "threshold_volume_mm3", None, own("HO-V-MIN", "Volume at or above fixed threshold"), MM3
     ),
     MeasureCode(
-        "threshold_volume_mm3", None, _own("HO-V-MIN", "Volume at or above fixed threshold"), MM3
+        "mineral_mass_hu_mm3", None, own("HO-MASS-HU", "Integrated excess attenuation"), HU_MM3
     ),
     MeasureCode(
-        "mineral_mass_hu_mm3", None, _own("HO-MASS-HU", "Integrated excess attenuation"), HU_MM3
+        "mineral_mass_mg", None, own("HO-MASS-HA", "Mineral mass, hydroxyapatite equivalent"), MG
     ),
     MeasureCode(
-        "mineral_mass_mg", None, _own("HO-MASS-HA", "Mineral mass, hydroxyapatite equivalent"), MG
+        "mineral_mass_ci95_mg", 0, own("HO-MASS-LOW", "Mineral mass, lower limit of 95 %"), MG
     ),
     MeasureCode(
-        "mineral_mass_ci95_mg", 0, _own("HO-MASS-LOW", "Mineral mass, lower limit of 95 %"), MG
+        "mineral_mass_ci95_mg", 1, own("HO-MASS-HIGH", "Mineral mass, upper limit of 95 %"), MG
     ),
     MeasureCode(
-        "mineral_mass_ci95_mg", 1, _own("HO-MASS-HIGH", "Mineral mass, upper limit of 95 %"), MG
-    ),
-    MeasureCode(
-        "mineral_mass_k2hpo4_mg", None, _own("HO-MASS-K", "Mineral mass, K2HPO4 equivalent"), MG
+        "mineral_mass_k2hpo4_mg", None, own("HO-MASS-K", "Mineral mass, K2HPO4 equivalent"), MG
     ),
     MeasureCode("mean_hu", None, _ATTENUATION, HU, _MEAN),
     MeasureCode("sd_hu", None, _ATTENUATION, HU, _SD),
     MeasureCode("median_hu", None, _ATTENUATION, HU, _MEDIAN),
-    MeasureCode("p95_hu", None, _own("HO-P95", "Attenuation, 95th percentile"), HU),
+    MeasureCode("p95_hu", None, own("HO-P95", "Attenuation, 95th percentile"), HU),
     MeasureCode(
         "max_diameter_mm", None, Coded("L0JK", "IBSI", "Maximum 3D Diameter of a Mesh"), MM
     ),
     MeasureCode("surface_area_mm2", None, Coded("C0JK", "IBSI", "Surface Area of Mesh"), MM2),
     MeasureCode("sphericity", None, Coded("QCFX", "IBSI", "Sphericity"), RATIO),
-    MeasureCode("rim_fraction", None, _own("HO-RIM", "Fraction of surface with cortex"), RATIO),
-    MeasureCode("edge_ratio", None, _own("HO-EDGE", "Edge width over that of own cortex"), RATIO),
-    MeasureCode("zone_contrast_hu", None, _own("HO-ZONE", "Shell minus core attenuation"), HU),
+    MeasureCode("rim_fraction", None, own("HO-RIM", "Fraction of surface with cortex"), RATIO),
+    MeasureCode("edge_ratio", None, own("HO-EDGE", "Edge width over that of own cortex"), RATIO),
+    MeasureCode("zone_contrast_hu", None, own("HO-ZONE", "Shell minus core attenuation"), HU),
     MeasureCode(
-        "core_marrow_fraction", None, _own("HO-CORE", "Marrow-like fraction of the core"), RATIO
+        "core_marrow_fraction", None, own("HO-CORE", "Marrow-like fraction of the core"), RATIO
     ),
-    MeasureCode("background_hu", None, _own("HO-BACKGROUND", "Local soft tissue"), HU),
-    MeasureCode("distance_to_bone_mm", None, _own("HO-D-BONE", "Distance to native bone"), MM),
-    MeasureCode("distance_to_metal_mm", None, _own("HO-D-METAL", "Distance to metal"), MM),
+    MeasureCode("background_hu", None, own("HO-BACKGROUND", "Local soft tissue"), HU),
+    MeasureCode("distance_to_bone_mm", None, own("HO-D-BONE", "Distance to native bone"), MM),
+    MeasureCode("distance_to_metal_mm", None, own("HO-D-METAL", "Distance to metal"), MM),
 )
 """Numbers of one lesion at one exam, in the order in which they are written."""
 
 CHANGE_MEASURES: tuple[MeasureCode, ...] = (
-    MeasureCode("days", None, _own("HO-C-DAYS", "Days since the compared exam"), DAY),
-    MeasureCode("volume_change_pct", None, _own("HO-C-VOLUME", "Change of volume"), PERCENT),
+    MeasureCode("days", None, own("HO-C-DAYS", "Days since the compared exam"), DAY),
+    MeasureCode("volume_change_pct", None, own("HO-C-VOLUME", "Change of volume"), PERCENT),
     MeasureCode(
-        "volume_rc_pct", None, _own("HO-RC-VOLUME", "Repeatability coefficient of volume"), PERCENT
+        "volume_rc_pct", None, own("HO-RC-VOLUME", "Repeatability coefficient of volume"), PERCENT
     ),
-    MeasureCode("mass_change_pct", None, _own("HO-C-MASS", "Change of mineral mass"), PERCENT),
+    MeasureCode("mass_change_pct", None, own("HO-C-MASS", "Change of mineral mass"), PERCENT),
     MeasureCode(
-        "mass_rc_pct", None, _own("HO-RC-MASS", "Repeatability coefficient of mass"), PERCENT
+        "mass_rc_pct", None, own("HO-RC-MASS", "Repeatability coefficient of mass"), PERCENT
     ),
-    MeasureCode("density_change_hu", None, _own("HO-C-DENSITY", "Change of mean attenuation"), HU),
+    MeasureCode("density_change_hu", None, own("HO-C-DENSITY", "Change of mean attenuation"), HU),
     MeasureCode(
-        "density_rc_hu", None, _own("HO-RC-DENSITY", "Repeatability coefficient of density"), HU
+        "density_rc_hu", None, own("HO-RC-DENSITY", "Repeatability coefficient of density"), HU
     ),
-    MeasureCode("rim_change", None, _own("HO-C-RIM", "Change of the rim fraction"), RATIO),
-    MeasureCode("rim_rc", None, _own("HO-RC-RIM", "Repeatability coefficient of the rim"), RATIO),
+    MeasureCode("rim_change", None, own("HO-C-RIM", "Change of the rim fraction"), RATIO),
+    MeasureCode("rim_rc", None, own("HO-RC-RIM", "Repeatability coefficient of the rim"), RATIO),
 )
 """Numbers of one change between two exams."""
 
-MATURITY = _own("HO-MATURITY", "Imaging maturity of heterotopic ossification")
+MATURITY = own("HO-MATURITY", "Imaging maturity of heterotopic ossification")
 MATURITY_LABELS: dict[str, Coded] = {
-    "immature": _own("HO-IMMATURE", "Immature on imaging"),
-    "mature": _own("HO-MATURE", "Mature on imaging"),
-    "indeterminate": _own("HO-INDETERMINATE", "Indeterminate on imaging"),
+    "immature": own("HO-IMMATURE", "Immature on imaging"),
+    "mature": own("HO-MATURE", "Mature on imaging"),
+    "indeterminate": own("HO-INDETERMINATE", "Indeterminate on imaging"),
 }
 
-READER_LABEL = _own("HO-READER-LABEL", "Imaging maturity of heterotopic ossification by the reader")
+READER_LABEL = own("HO-READER-LABEL", "Imaging maturity of heterotopic ossification by the reader")
 
-STATUS = _own("HO-STATUS", "Lesion status at this exam")
+STATUS = own("HO-STATUS", "Lesion status at this exam")
 STATUS_VALUES: dict[str, Coded] = {
-    "measured": _own("HO-MEASURED", "Present and measured"),
-    "not_measurable": _own("HO-UNMEASURABLE", "Present or in view, not measurable"),
-    "absent": _own("HO-ABSENT", "Absent at this exam"),
-    "none_found": _own("HO-NONE-FOUND", "No heterotopic ossification found"),
+    "measured": own("HO-MEASURED", "Present and measured"),
+    "not_measurable": own("HO-UNMEASURABLE", "Present or in view, not measurable"),
+    "absent": own("HO-ABSENT", "Absent at this exam"),
+    "none_found": own("HO-NONE-FOUND", "No heterotopic ossification found"),
+    "not_looked_for": own("HO-NOT-LOOKED", "Not looked for: no region was given"),
 }
 
-CHANGE = _own("HO-CHANGE", "Change since the compared exam")
+CHANGE = own("HO-CHANGE", "Change since the compared exam")
 CHANGE_VALUES: dict[str, Coded] = {
     "new": Coded("7147002", "SCT", "New"),
     "enlarging": Coded("263768009", "SCT", "Larger"),
     "shrinking": Coded("263796003", "SCT", "Smaller"),
-    "no_detectable_change": _own("HO-C-NONE", "No detectable change"),
-    "resolved": _own("HO-C-RESOLVED", "Resolved"),
-    "merged": _own("HO-C-MERGED", "Merged from several lesions"),
-    "split": _own("HO-C-SPLIT", "Split from one lesion"),
+    "no_detectable_change": own("HO-C-NONE", "No detectable change"),
+    "resolved": own("HO-C-RESOLVED", "Resolved"),
+    "merged": own("HO-C-MERGED", "Merged from several lesions"),
+    "split": own("HO-C-SPLIT", "Split from one lesion"),
 }

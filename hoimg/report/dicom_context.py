@@ -15,12 +15,12 @@ from hoimg.results import Exam, Lesion, Observation, Report
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-    from hoimg.report.dicom_source import SourceSeries
+    from hoimg.report.dicom_header import Source
 
 MANUFACTURER = "hoimg"
 MODEL = "hoimg"
 SERIAL_NUMBER = "0"
-SERIES_NUMBERS = {"SEG": 9001, "SR": 9002, "SC": 9003}
+SERIES_NUMBERS = {"SEG": 9001, "SR": 9002, "SC": 9003, "PR": 9005}
 """High enough not to collide with a scanner's own series."""
 
 RESEARCH_USE = "Research use only; not a medical device"
@@ -87,22 +87,24 @@ class ObjectContext:
     Attributes:
         report: The whole report.
         exam: The exam in it.
-        source: The series that it was read from.
+        source: The series or film that it was read from.
         images: Clean headers of the source images that the objects cite.
         segments: Lesions that have voxels in this exam, in order of their number.
         content_sha256: Hash of everything that the objects say, so that another content never goes
             out under the same instance UID.
+        instance_number: Among the objects of its kind that one source series has.
     """
 
     report: Report
     exam: Exam
-    source: SourceSeries
+    source: Source
     images: tuple[Dataset, ...]
     segments: tuple[Segment, ...]
     content_sha256: str
+    instance_number: int = 1
 
     def series_uid(self, kind: str) -> str:
-        """Series Instance UID of the objects of a kind (``SEG``, ``SR``, ``SC``)."""
+        """Series Instance UID of the objects of a kind (``SEG``, ``SR``, ``SC``, ``PR``)."""
         return derive_uid(
             "series",
             kind,
@@ -136,7 +138,7 @@ class ObjectContext:
     def equipment(self) -> dict[str, Any]:
         """Arguments of highdicom's constructors that name series, instance and software."""
         return {
-            "instance_number": 1,
+            "instance_number": self.instance_number,
             "manufacturer": MANUFACTURER,
             "manufacturer_model_name": MODEL,
             "software_versions": self.report.software[:64],
@@ -168,6 +170,9 @@ class ObjectContext:
             if keyword in dataset:
                 delattr(dataset, keyword)
         dataset.ContentDate, dataset.ContentTime = self.source.date, self.source.time
+        if "PresentationCreationDate" in dataset:
+            dataset.PresentationCreationDate = self.source.date
+            dataset.PresentationCreationTime = self.source.time
         dataset.SeriesDate, dataset.SeriesTime = self.source.date, self.source.time
         dataset.SeriesDescription = f"hoimg {kind}, research use only"
         dataset.SpecificCharacterSet = CHARACTER_SET

@@ -1,4 +1,7 @@
-"""A report as DICOM objects in the patient's own study: SEG, SR and a picture of the table.
+"""A report as DICOM objects in the patient's own study: outlines, numbers, a picture of the table.
+
+Of a CT they are SEG, SR and secondary capture, of a film SR, presentation state and secondary
+capture.
 
 These objects are made for the archive (PACS) that holds the source images. DICOM files them by the
 patient's name and number, so they repeat those of the source headers, nothing more and nothing
@@ -9,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +22,8 @@ import numpy as np
 from hoimg.errors import InputRefused
 from hoimg.geometry import bounding_box
 from hoimg.report.dicom_context import ObjectContext, Segment, unspoken
-from hoimg.report.dicom_source import SourceSeries, read_source
-from hoimg.results import Exam, ExamImages, PatientResult, Report
+from hoimg.report.dicom_source import read_source
+from hoimg.results import Exam, ExamImages, FilmImages, PatientResult, Report
 from hoimg.whole_files import write_whole
 
 if TYPE_CHECKING:
@@ -28,15 +32,19 @@ if TYPE_CHECKING:
 SEG_NAME = "lesions.seg.dcm"
 SR_NAME = "measurements.sr.dcm"
 SC_NAME = "summary.sc.dcm"
+PR_NAME = "outlines.pr.dcm"
 
 
 def write_dicom_objects(result: PatientResult, folder: Path) -> list[Path]:
-    """Write SEG, SR and secondary capture of every exam that was read from DICOM files.
+    """Write the objects of every exam that was read from DICOM files.
 
     Under ``folder/exams/<exam_id>/``: ``lesions.seg.dcm`` (one binary segment per lesion; not
     written for an exam without lesions, as a Segmentation without a segment is invalid),
     ``measurements.sr.dcm`` (Comprehensive 3D SR, TID 1500) and ``summary.sc.dcm`` (the table as a
-    picture). The same result gives the same bytes. A file is complete or not there at all.
+    picture). Of a film ``measurements.sr.dcm`` (Comprehensive SR, outlines as closed lines),
+    ``outlines.pr.dcm`` (a presentation state that draws them; not written where nothing was
+    outlined) and ``summary.sc.dcm``. The same result gives the same bytes. A file is complete or
+    not there at all.
 
     Args:
         result: The report and the pixels behind it; exams without source files are passed over.
@@ -53,11 +61,14 @@ def write_dicom_objects(result: PatientResult, folder: Path) -> list[Path]:
     """
     written: list[Path] = []
     for exam in result.report.exams:
-        images = result.images.get(exam.exam_id)
-        if images is None or not images.source_files:
-            continue
+        images, film = result.images.get(exam.exam_id), result.films.get(exam.exam_id)
         place = folder / "exams" / _folder_name(exam.exam_id)
-        for name, dataset in _exam_objects(result.report, exam, images):
+        objects: list[tuple[str, Dataset]] = []
+        if images is not None and images.source_files:
+            objects = _exam_objects(result.report, exam, images)
+        elif film is not None and film.source_file is not None:
+            objects = _film_objects(result.report, exam, film, film.source_file)
+        for name, dataset in objects:
             written.append(_write(dataset, place / name))
     return written
 
@@ -84,15 +95,46 @@ def _exam_objects(report: Report, exam: Exam, images: ExamImages) -> list[tuple[
     start, stop = (0, 1) if box is None else (box[0].start, box[0].stop)
     segments = () if box is None else _segments(report, exam.exam_id, np.unique(labels[box]))
     crop = np.ascontiguousarray(labels[box] if box else labels[:0], dtype=np.uint16)
-    content = _content_sha256(report, exam, crop, (box, source))
+    cited = [str(header.SOPInstanceUID) for header in source.headers]
+    content = _content_sha256(report, exam, crop, {"box": repr(box), "images": cited})
     objects: list[tuple[str, Dataset]] = []
     with unspoken():
-        cited = source.plane_images(start, stop)
-        context = ObjectContext(report, exam, source, cited, segments, content)
-        segmentation = build_segmentation(context, labels, start, stop) if segments else None
+        context = ObjectContext(
+            report, exam, source, source.plane_images(start, stop), segments, content
+        )
+        segmentation = (
+            build_segmentation(context, source, labels, start, stop) if segments else None
+        )
         if segmentation is not None:
             objects.append((SEG_NAME, segmentation))
         objects.append((SR_NAME, build_measurement_report(context, segmentation)))
+        objects.append((SC_NAME, build_summary_image(context)))
+    return objects
+
+
+def _film_objects(
+    report: Report, exam: Exam, images: FilmImages, file: Path
+) -> list[tuple[str, Dataset]]:
+    from hoimg.report.dicom_film_source import read_film_source
+    from hoimg.report.dicom_film_sr import build_film_report
+    from hoimg.report.dicom_pr import build_presentation_state
+    from hoimg.report.dicom_sc import build_summary_image
+    from hoimg.report.film_polygons import outlines_of_film
+
+    source = read_film_source(file, exam)
+    outlines = outlines_of_film(exam, images)
+    said = exam.model_dump(mode="json", include={"film", "hips", "findings", "outlines"})
+    said["image"] = str(source.image.SOPInstanceUID)
+    content = _content_sha256(report, exam, images.labels_yx, said)
+    of_series = [e for e in report.exams if e.series_instance_uid == exam.series_instance_uid]
+    objects: list[tuple[str, Dataset]] = []
+    with unspoken():
+        number = [e.exam_id for e in of_series].index(exam.exam_id) + 1
+        context = ObjectContext(report, exam, source, (source.image,), (), content, number)
+        objects.append((SR_NAME, build_film_report(context, source, outlines)))
+        if outlines:
+            state = build_presentation_state(context, source, images, outlines)
+            objects.append((PR_NAME, state))
         objects.append((SC_NAME, build_summary_image(context)))
     return objects
 
@@ -117,10 +159,9 @@ def _segments(report: Report, exam_id: str, values: np.ndarray) -> tuple[Segment
 
 
 def _content_sha256(
-    report: Report, exam: Exam, crop: np.ndarray, place: tuple[object, SourceSeries]
+    report: Report, exam: Exam, labels: np.ndarray, more: Mapping[str, object]
 ) -> str:
-    """Hash of all that the three objects of an exam depend on."""
-    box, source = place
+    """Hash of all that the objects of an exam depend on."""
     digest = hashlib.sha256()
     said = {
         "software": report.software,
@@ -142,11 +183,10 @@ def _content_sha256(
             }
             for lesion in report.lesions
         ],
-        "box": repr(box),
-        "images": [str(header.SOPInstanceUID) for header in source.headers],
+        **more,
     }
     digest.update(json.dumps(said, sort_keys=True).encode())
-    digest.update(crop.tobytes())
+    digest.update(labels.tobytes())
     return digest.hexdigest()
 
 

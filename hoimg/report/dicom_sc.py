@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.report.dicom_context import RESEARCH_USE, ObjectContext
+from hoimg.report.film_view import film_words, spacing_words
+from hoimg.report.hip_view import hip_line
 from hoimg.results import Lesion, Observation
 
 if TYPE_CHECKING:
@@ -28,6 +30,17 @@ _COLUMNS: tuple[tuple[str, int], ...] = (
     ("Median HU", 100),
     ("Diameter mm", 120),
     ("Rim", 70),
+    ("Imaging maturity", 200),
+)
+_FILM_COLUMNS: tuple[tuple[str, int], ...] = (
+    ("Lesion", 110),
+    ("Status", 150),
+    ("Area mm2 (95 % interval)", 240),
+    ("Area px", 110),
+    ("Length mm (95 % interval)", 240),
+    ("Corticated", 110),
+    ("Edge ratio", 110),
+    ("Density", 90),
     ("Imaging maturity", 200),
 )
 _NONE = "-"
@@ -50,14 +63,22 @@ def table_rows(context: ObjectContext) -> list[tuple[list[str], str]]:
 
 
 def _cells(context: ObjectContext, lesion: Lesion, seen: Observation) -> list[str]:
-    volume = _text(seen.volume_mm3, 0)
-    if seen.volume_ci95_mm3 is not None:
-        volume += f" ({_text(seen.volume_ci95_mm3[0], 0)} to {_text(seen.volume_ci95_mm3[1], 0)})"
     label = lesion.maturity.label if context.maturity_here(lesion) else "see latest exam"
+    first = [lesion.lesion_id, seen.status.replace("_", " ")]
+    if context.exam.film is not None:
+        return [
+            *first,
+            _with_limits(seen.area_mm2, seen.area_ci95_mm2, 0),
+            _text(seen.area_px2, 0),
+            _with_limits(seen.length_mm, seen.length_ci95_mm, 1),
+            _text(seen.corticated_fraction, 2),
+            _text(seen.edge_ratio, 2),
+            _text(seen.density_index, 2),
+            label,
+        ]
     return [
-        lesion.lesion_id,
-        seen.status.replace("_", " "),
-        volume,
+        *first,
+        _with_limits(seen.volume_mm3, seen.volume_ci95_mm3, 0),
         _text(seen.mineral_mass_hu_mm3, 0),
         _text(seen.mean_hu, 0),
         _text(seen.sd_hu, 0),
@@ -75,6 +96,13 @@ def _note(context: ObjectContext, lesion: Lesion, seen: Observation) -> str:
     if seen.flags:
         parts.append("flags: " + ", ".join(seen.flags))
     return "; ".join(parts)
+
+
+def _with_limits(value: float | None, limits: tuple[float, float] | None, digits: int) -> str:
+    text = _text(value, digits)
+    if limits is not None:
+        text += f" ({_text(limits[0], digits)} to {_text(limits[1], digits)})"
+    return text
 
 
 def _text(value: float | None, digits: int) -> str:
@@ -97,8 +125,14 @@ def render_table(context: ObjectContext) -> NDArray[np.uint8]:
         f"Exam {exam.exam_id}, day {exam.days_from_baseline} from baseline",
         f"{RESEARCH_USE.upper()}.",
     ]
+    columns, none = _COLUMNS, "No heterotopic ossification found at this exam."
+    hips: list[str] = []
+    if exam.film is not None:
+        columns, none = _FILM_COLUMNS, "No region was given on this film: nothing was looked for."
+        head.append(f"Film: {film_words(exam.film)}; {spacing_words(exam.film)}")
+        hips = [f"Hip: {hip_line(exam, hip)}" for hip in exam.hips]
     wide = (WIDTH_PX - 2 * _MARGIN) // (FONT_PX // 2)
-    foot = textwrap.wrap(report.statement, wide)
+    foot = [part for told in (*hips, report.statement) for part in textwrap.wrap(told, wide)]
     foot += textwrap.wrap(f"{report.software}; configuration {report.config_sha256}", wide)
     notes = [textwrap.wrap(note, wide - 8) for _, note in rows]
     lines = len(head) + 1 + max(len(rows), 1) + sum(map(len, notes)) + 2 + len(foot)
@@ -116,12 +150,12 @@ def render_table(context: ObjectContext) -> NDArray[np.uint8]:
     full = WIDTH_PX - 2 * _MARGIN
     for text in head:
         line([(_MARGIN, text, full)])
-    line(_spread([name for name, _ in _COLUMNS]))
+    line(_spread([name for name, _ in columns], columns))
     draw.line((_MARGIN, y - 3, WIDTH_PX - _MARGIN, y - 3), fill=0, width=2)
     if not rows:
-        line([(_MARGIN, "No heterotopic ossification found at this exam.", full)])
+        line([(_MARGIN, none, full)])
     for (cells, _), wrapped in zip(rows, notes, strict=True):
-        line(_spread(cells))
+        line(_spread(cells, columns))
         for text in wrapped:
             line([(_MARGIN + 32, text, full - 32)], fill=64)
     y += _LINE // 2
@@ -132,9 +166,9 @@ def render_table(context: ObjectContext) -> NDArray[np.uint8]:
     return np.asarray(picture, dtype=np.uint8)
 
 
-def _spread(cells: list[str]) -> list[tuple[int, str, int]]:
+def _spread(cells: list[str], columns: tuple[tuple[str, int], ...]) -> list[tuple[int, str, int]]:
     placed, x = [], _MARGIN
-    for cell, (_, width) in zip(cells, _COLUMNS, strict=True):
+    for cell, (_, width) in zip(cells, columns, strict=True):
         placed.append((x, cell, width - 10))
         x += width
     return placed

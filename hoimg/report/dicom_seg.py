@@ -30,12 +30,17 @@ COLOURS_RGB = (
 
 
 def build_segmentation(
-    context: ObjectContext, labels_zyx: NDArray[Any], start: int, stop: int
+    context: ObjectContext,
+    source: SourceSeries,
+    labels_zyx: NDArray[Any],
+    start: int,
+    stop: int,
 ) -> Dataset:
     """A BINARY Segmentation of the exam's lesions, on the exam's own grid.
 
     Args:
         context: The exam; it has at least one segment.
+        source: The series of the context, with its geometry.
         labels_zyx: The whole label map on the exam's own grid; values are ``Segment.label``.
         start: First array plane with a lesion.
         stop: One past the last array plane with a lesion.
@@ -52,7 +57,7 @@ def build_segmentation(
         SegmentDescription,
     )
 
-    of_frame = context.source.plane_of_frame
+    of_frame = source.plane_of_frame
     # planes outside the lesions are dropped before anything looks at their voxels; a multi-frame
     # source is one image and keeps them all, in the order of its frames
     planes = labels_zyx[start:stop] if of_frame is None else labels_zyx[list(of_frame)]
@@ -78,12 +83,12 @@ def build_segmentation(
         )
         for segment in context.segments
     ]
-    several = context.source.frames.multiframe
+    several = source.frames.multiframe
     dataset: Dataset = Segmentation(
         # highdicom takes one multi-frame image as the source, and any number of further ones
         source_images=list(context.images[:1] if several else context.images),
         further_source_images=list(context.images[1:]) if several else [],
-        **(_own_planes(context.source, start, stop) if context.source.own_planes else {}),
+        **(_own_planes(source, start, stop) if source.own_planes else {}),
         pixel_array=_segment_numbers(planes, context),
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=descriptions,
@@ -98,7 +103,7 @@ def build_segmentation(
     for index in dataset.DimensionIndexSequence:
         index.DimensionOrganizationUID = organization
     _name_segment_per_frame(dataset)
-    if context.source.own_planes and several:
+    if source.own_planes and several:
         # only some frames of the files were given, so that their numbers would be wrong; the files
         # stand in the references of the series
         for frame in dataset.PerFrameFunctionalGroupsSequence:

@@ -8,8 +8,6 @@ not by the order of the list.
 
 from __future__ import annotations
 
-import datetime as dt
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,64 +19,12 @@ from numpy.typing import NDArray
 from hoimg.errors import InputRefused
 from hoimg.geometry import Grid
 from hoimg.report.dicom_context import derive_uid, unspoken
+from hoimg.report.dicom_header import Source, clean, name_instance, read_header, source_of
 from hoimg.report.dicom_planes import PLANE_TOLERANCE, Frames, frames_of, inside_grid, on_grid
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-UNKNOWN_DATE = "19000101"
-"""Written where a date is mandatory and the source headers have none."""
-
-IDENTITY_KEYWORDS = (
-    "PatientName",
-    "PatientID",
-    "IssuerOfPatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "PatientAge",
-    "PatientIdentityRemoved",
-    "DeidentificationMethod",
-    "DeidentificationMethodCodeSequence",
-    "StudyInstanceUID",
-    "StudyDate",
-    "StudyTime",
-    "StudyID",
-    "StudyDescription",
-    "AccessionNumber",
-    "ReferringPhysicianName",
-)
-"""Patient and study attributes that are repeated as the source headers have them, and no others."""
-
-BLANK_KEYWORDS = (
-    "PatientID",
-    "PatientName",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyID",
-    "StudyDate",
-    "StudyTime",
-    "AccessionNumber",
-)
-"""What highdicom wants to find in a source header; blank until the finished object gets its own."""
-
-_DATES = ("StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate")
-_REFERENCE_KEYWORDS = (
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "SeriesInstanceUID",
-    "Modality",
-    "Manufacturer",
-    "ManufacturerModelName",
-    "FrameOfReferenceUID",
-    "PositionReferenceIndicator",
-    "ImageType",
-    "Rows",
-    "Columns",
-    "NumberOfFrames",
-    "LossyImageCompression",
-    "LossyImageCompressionRatio",
-    "LossyImageCompressionMethod",
-)
 _GEOMETRY_KEYWORDS = (
     "ImagePositionPatient",
     "ImageOrientationPatient",
@@ -90,13 +36,10 @@ _GEOMETRY_KEYWORDS = (
 
 
 @dataclass(frozen=True, eq=False)
-class SourceSeries:
+class SourceSeries(Source):
     """The series that an exam was read from.
 
     Attributes:
-        identity: Patient and study attributes, decoded, as the source has them.
-        study_uid: Study Instance UID; the given one where the header has none that is valid.
-        series_uid: Series Instance UID, in the same way.
         headers: Header per file, single-frame ones in order of the array's z axis.
         frames: Geometry of the frames that the array was made of.
         grid: Grid of the array.
@@ -110,17 +53,12 @@ class SourceSeries:
         time: Time of the study, ``HHMMSS``.
     """
 
-    identity: Dataset
-    study_uid: str
-    series_uid: str
     headers: tuple[Dataset, ...]
     frames: Frames
     grid: Grid
     place_of: tuple[tuple[float, float], ...]
     plane_of_frame: tuple[int, ...] | None
     own_planes: bool
-    date: str
-    time: str
 
     def plane_images(self, start: int, stop: int) -> tuple[Dataset, ...]:
         """Clean headers of the files that hold the array planes ``start`` to ``stop - 1``.
@@ -168,8 +106,10 @@ def read_source(
             planes do not lie on the grid (code ``dicom_source_unreadable`` or
             ``dicom_source_misaligned``).
     """
+    from pydicom.uid import CTImageStorage
+
     with unspoken():
-        raw = [_read_header(Path(path)) for path in files]
+        raw = [read_header(Path(path), _GEOMETRY_KEYWORDS) for path in files]
         _check_one_series(raw, files)
         frames = frames_of(raw, grid, files[0])
         if resampled:
@@ -187,15 +127,14 @@ def read_source(
             of_frame = tuple(int(plane) for plane in places)
         headers = tuple(raw[i] for i in order)
         for header in headers:
-            _name_instance(header)
-        study = _uid(headers[0], "StudyInstanceUID", study_uid)
-        series = _uid(headers[0], "SeriesInstanceUID", series_uid)
-        identity = _identity(headers[0])
-        identity.StudyInstanceUID = study
+            name_instance(header, CTImageStorage)
+        of = source_of(headers[0], study_uid, series_uid)
         return SourceSeries(
-            identity,
-            study,
-            series,
+            of.identity,
+            of.study_uid,
+            of.series_uid,
+            of.date,
+            of.time,
             headers,
             # files are from here on those that are cited
             replace(frames, file_of=np.searchsorted(order, frames.file_of))
@@ -205,55 +144,7 @@ def read_source(
             tuple((float(r.min()), float(r.max())) for r in reach),
             of_frame,
             resampled or (frames.multiframe and of_frame is None),
-            *_moment(headers[0]),
         )
-
-
-def _read_header(path: Path) -> Dataset:
-    from pydicom import dcmread
-
-    tags = [*IDENTITY_KEYWORDS, *_REFERENCE_KEYWORDS, *_GEOMETRY_KEYWORDS, *_DATES]
-    wanted: list[Any] = ["SpecificCharacterSet", *dict.fromkeys(tags)]
-    try:
-        header = dcmread(path, stop_before_pixels=True, force=True, specific_tags=wanted)
-    except Exception as error:
-        # a damaged header fails in as many ways as it has fields: one refusal for all of them,
-        # and without the error's own text, which may quote the patient
-        raise InputRefused(
-            f"{path.name}: its header cannot be read any more ({type(error).__name__}); "
-            "keep the source files in place until the report is written",
-            "dicom_source_unreadable",
-        ) from None
-    missing = [keyword for keyword in ("Rows", "Columns") if not header.get(keyword)]
-    if missing:
-        raise InputRefused(
-            f"{path.name}: is no DICOM image ({', '.join(missing)} missing)",
-            "dicom_source_unreadable",
-        )
-    return header
-
-
-def _name_instance(header: Dataset) -> None:
-    """Fill in the instance's class and UID where a careless de-identifier has emptied them."""
-    from pydicom.uid import UID, CTImageStorage
-
-    meta = getattr(header, "file_meta", {})
-    if not header.get("SOPClassUID"):
-        header.SOPClassUID = meta.get("MediaStorageSOPClassUID") or CTImageStorage
-    if not UID(str(header.get("SOPInstanceUID") or "")).is_valid:
-        named = UID(str(meta.get("MediaStorageSOPInstanceUID") or ""))
-        place = str(header.get("ImagePositionPatient"))
-        series = str(header.get("SeriesInstanceUID"))
-        header.SOPInstanceUID = named if named.is_valid else derive_uid("image", series, place)
-
-
-def _uid(header: Dataset, keyword: str, given: str) -> str:
-    from pydicom.uid import UID
-
-    for text in (str(header.get(keyword) or ""), given):
-        if UID(text).is_valid:
-            return text
-    return derive_uid(keyword, str(header.SOPInstanceUID))
 
 
 def _check_one_series(raw: Sequence[Dataset], files: Sequence[Path]) -> None:
@@ -274,48 +165,10 @@ def _check_one_series(raw: Sequence[Dataset], files: Sequence[Path]) -> None:
             )
 
 
-def _identity(header: Dataset) -> Dataset:
-    from pydicom import Dataset
-
-    kept = Dataset()
-    header.decode()
-    for keyword in IDENTITY_KEYWORDS:
-        if keyword in header:
-            kept.add(header[keyword])
-    return kept
-
-
-def _moment(header: Dataset) -> tuple[str, str]:
-    date = UNKNOWN_DATE
-    for keyword in _DATES:
-        text = str(header.get(keyword) or "").strip()
-        if re.fullmatch(r"\d{8}", text):
-            try:
-                dt.datetime.strptime(text, "%Y%m%d")
-            except ValueError:
-                continue
-            date = text
-            break
-    time = str(header.get("StudyTime") or "").strip()
-    valid = re.fullmatch(r"([01]\d|2[0-3])([0-5]\d)([0-5]\d)(\.\d{1,6})?", time)
-    return date, time[:6] if valid else "000000"
-
-
 def _clean(source: SourceSeries, header: Dataset) -> Dataset:
-    """References and blank identity; highdicom insists that the attributes exist."""
-    from pydicom import Dataset
-
-    kept = Dataset()
-    for keyword in _REFERENCE_KEYWORDS:
-        if keyword in header:
-            kept.add(header[keyword])
-    kept.StudyInstanceUID, kept.SeriesInstanceUID = source.study_uid, source.series_uid
+    kept = clean(source, header, "CT")
     if not kept.get("FrameOfReferenceUID"):
         kept.FrameOfReferenceUID = derive_uid("frame of reference", source.series_uid)
-    if not kept.get("Modality"):
-        kept.Modality = "CT"
-    for keyword in BLANK_KEYWORDS:
-        setattr(kept, keyword, "")
     return kept
 
 

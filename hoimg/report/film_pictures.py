@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 from hoimg.report.pictures import outline_path
 from hoimg.results import FilmImages
 
-WHOLE_PX, PART_PX = 640, 420
-"""Longest side of an embedded picture; a larger one is averaged down to it."""
+WHOLE_PX, PART_PX = (1600, 1200, 900, 640), 420
+"""Longest side of an embedded picture; a larger one is averaged down to it. Of the whole film the
+first that leaves room for all films of a report."""
+MOST_WHOLE_PX2 = 6_000_000
+"""Pixels of all whole films of a page: some 2 to 4 MB."""
 DARKEST, LIGHTEST = 2.0, 99.7
 """Percentiles of the values in view that are black and white: a marker of lead or a little air
 must not take the range away from bone."""
@@ -54,10 +57,16 @@ class FilmPicture:
     bar: tuple[float, int] | None
 
 
-def whole_film(images: FilmImages) -> FilmPicture:
-    """The whole film with every outline and region."""
+def whole_film(images: FilmImages, of: int = 1) -> FilmPicture:
+    """The whole film with every outline and region.
+
+    Args:
+        images: The film.
+        of: How many films the page shows: of many each is smaller.
+    """
     rows, columns = images.film.pixels.shape
-    return _picture(images, slice(0, rows), slice(0, columns), WHOLE_PX, None)
+    fitting = (px for px in WHOLE_PX if of * px**2 <= MOST_WHOLE_PX2)
+    return _picture(images, slice(0, rows), slice(0, columns), next(fitting, WHOLE_PX[-1]), None)
 
 
 def part_of_film(images: FilmImages, label: int) -> FilmPicture | None:

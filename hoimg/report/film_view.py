@@ -79,7 +79,7 @@ def text_words(film: Film) -> str:
 def films_view(report: Report, films: Mapping[str, FilmImages]) -> list[dict[str, Any]]:
     """Every film of the report with its picture and what was measured on it."""
     return [
-        _film(exam, exam.film, report, films.get(exam.exam_id))
+        _film(exam, exam.film, report, films.get(exam.exam_id), len(films))
         for exam in report.exams
         if exam.film is not None
     ]
@@ -117,14 +117,16 @@ def only_films(lesion: Lesion, exams: Mapping[str, Exam]) -> bool:
     return all(exams[o.exam_id].film is not None for o in lesion.observations)
 
 
-def _film(exam: Exam, film: Film, report: Report, images: FilmImages | None) -> dict[str, Any]:
+def _film(
+    exam: Exam, film: Film, report: Report, images: FilmImages | None, count: int
+) -> dict[str, Any]:
     names = {
         o.region_label: lesion.lesion_id
         for lesion in report.lesions
         for o in lesion.observations
         if o.exam_id == exam.exam_id and o.region_label is not None
     }
-    picture: FilmPicture | None = None if images is None else whole_film(images)
+    picture: FilmPicture | None = None if images is None else whole_film(images, count)
     return {
         "exam": exam,
         "day": exam.days_from_baseline,

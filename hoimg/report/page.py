@@ -95,8 +95,10 @@ def context(
         for number, lesion in enumerate(report.lesions, start=1)
     ]
     excluded, spent = excluded_view(report, images)
+    on_films = films_view(report, films or {})
+    spent += sum(len(f["picture"].uri) for f in on_films if f["picture"])
     shown = viewers(report, images, links or {}, maker.boxes, maker.spent + spent)
-    with_script = bool(shown["viewer"] or shown["scene"])
+    with_script = bool(shown["viewer"] or shown["scene"] or films)
     return {
         **shown,
         # Files of this package, not data.
@@ -110,7 +112,7 @@ def context(
         else 0,
         "answer": answer(report),
         "lesions": lesions,
-        "films": films_view(report, films or {}),
+        "films": on_films,
         "seen_by": seen_by(report),
         "totals": totals_view(report),
         "timing": timing_view(report),

@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-SCRIPTS = ("viewer_volume.js", "viewer_draw.js", "viewer.js", "surfaces.js", "page.js")
+SCRIPTS = ("viewer_volume.js", "viewer_draw.js", "viewer.js", "surfaces.js", "films.js", "page.js")
 STYLES = ("report.css", "viewer.css")
 
 

@@ -15,7 +15,7 @@ from hoimg.errors import InputRefused, UsageError
 from hoimg.report import files
 from hoimg.results import Finding, PatientResult, Report
 
-NOT_WRITTEN = "SEG, SR and summary image were not written."
+NOT_WRITTEN = "DICOM objects were not written."
 """How the finding of an exam without DICOM objects begins."""
 PDF = "report.pdf"
 """Of :func:`hoimg.report.pdf.add_pdf`."""
@@ -28,12 +28,11 @@ def write_report(result: PatientResult, folder: Path) -> Path:
     The files are ``report.json``, ``report.html``, ``lesions.csv``, ``changes.csv``,
     ``totals.csv``, ``settings.toml``, ``edits.json``, per exam with pixels
     ``exams/<exam_id>/lesions.nii.gz``, ``excluded.nii.gz`` and ``anatomy.nii.gz`` (of a film the
-    first alone), per CT read
-    from DICOM files the objects of :func:`~hoimg.report.dicom_objects.write_dicom_objects`, and
-    last ``manifest.json``. Everything is made in a staging folder inside ``folder`` first: a
-    failure on the way leaves an earlier
-    report untouched. Files of others stay; nothing is deleted but
-    a ``report.pdf`` that hoimg printed of the page before.
+    first alone), per exam read from DICOM files the objects of
+    :func:`~hoimg.report.dicom_objects.write_dicom_objects`, and last ``manifest.json``. Everything
+    is made in a staging folder inside ``folder`` first: a failure on the way leaves an earlier
+    report untouched. Files of others stay; nothing is deleted but a ``report.pdf`` that hoimg
+    printed of the page before.
 
     Args:
         result: The analysed patient.
@@ -100,17 +99,14 @@ def _write_dicom(result: PatientResult, staged: Path) -> Report:
 
     exams = []
     for exam in result.report.exams:
-        images = result.images.get(exam.exam_id)
-        if images is not None and images.source_files:
-            try:
-                write_dicom_objects(replace(result, images={exam.exam_id: images}), staged)
-            except InputRefused as error:
-                told = Finding(
-                    code=error.code,
-                    level="warning",
-                    message=f"{NOT_WRITTEN} {error}",
-                )
-                exam = exam.model_copy(update={"findings": [*exam.findings, told]})
+        only = {exam.exam_id}
+        images = {k: v for k, v in result.images.items() if k in only}
+        films = {k: v for k, v in result.films.items() if k in only}
+        try:
+            write_dicom_objects(replace(result, images=images, films=films), staged)
+        except InputRefused as error:
+            told = Finding(code=error.code, level="warning", message=f"{NOT_WRITTEN} {error}")
+            exam = exam.model_copy(update={"findings": [*exam.findings, told]})
         exams.append(exam)
     return result.report.model_copy(update={"exams": exams})
 

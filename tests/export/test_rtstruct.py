@@ -30,12 +30,12 @@ from pydicom import dcmread
 from scipy import ndimage
 from skimage.draw import polygon2mask
 
+from hoimg.contours import outlines
 from hoimg.deidentify import Pseudonyms, deidentify_files
 from hoimg.dicom import load_volume, read_patient
 from hoimg.dicom.files import list_files
 from hoimg.dicom.masks import put_on, read_given
 from hoimg.dicom.masks.polygon import fill
-from hoimg.export.contours import outlines
 from hoimg.export.rtstruct import structure_set
 from hoimg.geometry import Grid
 from hoimg.image import CTVolume, Mask

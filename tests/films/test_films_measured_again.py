@@ -18,8 +18,8 @@ from limb_patient import limb, write_exams
 from hoimg.cli.main import run
 from hoimg.dicom import load_radiograph, read_patient
 from hoimg.film_shapes import FilmOutline
-from hoimg.films.again import covered_of
 from hoimg.films.analysis import kept_of
+from hoimg.outlines import covered_of
 from hoimg.results import Outline
 from hoimg.segment.film_given import outline_given
 from hoimg.settings import FilmSettings

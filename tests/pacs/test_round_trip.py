@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import requests
+from film_objects import film_dataset
+from film_reports import BOX, ball, made, report_of
 from orthanc_server import NEEDS_ORTHANC, Orthanc
 from proxies import old_archive
 from pydicom import Dataset, dcmread
@@ -223,6 +225,37 @@ def test_by_dimse_another_object_of_the_same_uid_is_told(
     out, err = capsys.readouterr()
     assert out == "2 object(s) stored, 0 already there\n"
     assert "measurements.sr.dcm: the archive has another object of the same UID" in err
+
+
+def test_a_films_objects_go_out_and_come_back_as_its_regions(
+    start_orthanc: Callable[..., Orthanc], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    film = film_dataset(tmp_path / "in" / "a", ball(), sop="1.2.826.0.1.3680043.8.498.5.1")
+    first = made(tmp_path, "--roi", BOX)
+    report = tmp_path / "out"
+    names = [Path(o.name).name for o in dicom_objects(report)]
+    assert names == ["measurements.sr.dcm", "outlines.pr.dcm", "summary.sc.dcm"]
+    server = start_orthanc()
+    server.put(tmp_path / "in" / "a")
+    capsys.readouterr()
+    assert run(["push", str(report), server.web]) == 0
+    assert capsys.readouterr().out == "3 object(s) stored, 0 already there\n"
+    for modality in ("SR", "PR", "OT"):
+        [found] = search(server, modality)
+        assert found["study"] == film.StudyInstanceUID
+    scans, second = tmp_path / "scans", tmp_path / "second"
+    assert run(["pull", server.web, "-o", str(scans), "--study", film.StudyInstanceUID]) == 0
+    pulled = {dcmread(p).Modality: p for p in scans.rglob("*.dcm")}
+    assert set(pulled) == {"DX", "SR", "PR", "OT"}
+    for modality in ("SR", "PR"):
+        # The folder holds its own objects beside the film.
+        words = ["report", str(scans), "-o", str(second), "--roi", str(pulled[modality])]
+        assert run(words) == 0
+        [lesion] = report_of(second)["lesions"]
+        assert lesion["tracking_uid"] == first["lesions"][0]["tracking_uid"]
+        [exam] = report_of(second)["exams"]
+        regions = read_mask(second / exam["regions"]).array
+        np.testing.assert_array_equal(regions > 0, labels_of(report) > 0)
 
 
 def test_what_an_archive_may_put_right_is_told_by_name_only(

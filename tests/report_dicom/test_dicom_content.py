@@ -34,8 +34,9 @@ from pydicom.uid import UID
 from hoimg.errors import InputRefused
 from hoimg.report import dicom_codes, dicom_objects, dicom_sc
 from hoimg.report.dicom_context import derive_uid, unspoken
+from hoimg.report.dicom_header import UNKNOWN_DATE
 from hoimg.report.dicom_objects import SC_NAME, SEG_NAME, SR_NAME, write_dicom_objects
-from hoimg.report.dicom_source import UNKNOWN_DATE, read_source
+from hoimg.report.dicom_source import read_source
 from hoimg.results import STATEMENT, Exam, Maturity, PatientResult
 
 

@@ -111,7 +111,8 @@ def _graphics(dataset: Dataset, path: Path) -> Iterator[FilmRegion]:
                     drawn = area[0] + points * (area[1] - area[0])
                 outline = _outline(kind, drawn)
                 if outline is not None:
-                    yield from _on_images(outline, [image], path, None)
+                    uid = _valid_uid(graphic.get("TrackingUID"))
+                    yield from _on_images(outline, [image], path, uid)
 
 
 def _area_shown(dataset: Dataset, film: str) -> NDArray[np.float64] | None:

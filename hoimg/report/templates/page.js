@@ -1,4 +1,4 @@
-// What runs when the page is opened; without script the page is whole but for the two viewers.
+// What runs when the page is opened; without script the page is whole but for what moves.
 
 const read = (id) => JSON.parse(document.getElementById(id).textContent);
 const noteOf = (root) => root.closest("section").querySelector(".needs-script");
@@ -24,6 +24,11 @@ if (scene) {
     scene.dataset.ready = String(drawn);
   });
 }
+
+for (const figure of document.querySelectorAll("#films figure")) {
+  if (figure.querySelector(".film-stage")) startFilm(figure);
+}
+for (const note of document.querySelectorAll("#films .with-script")) note.hidden = false;
 
 // On paper everything is open; not every browser does that by the style sheet.
 let folded = [];

@@ -8,6 +8,8 @@ contour is a hole for some and a second body for others.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,22 +37,29 @@ def outlines(mask_yx: NDArray[np.bool_]) -> list[Float]:
     return polygons
 
 
+def joined(rings: Sequence[Float]) -> Float:
+    """Closed polygons as one, by channels of no width from the first to the others.
+
+    Filled by the even-odd rule it holds what they hold together, holes left out.
+    """
+    others = list(rings[1:])
+    polygon: Float = rings[0]
+    while others:
+        # The nearest first: its channel crosses no other.
+        gaps = [_nearest(polygon, other) for other in others]
+        first = min(range(len(others)), key=lambda k: gaps[k][0])
+        _, i, j = gaps[first]
+        ring = np.roll(others.pop(first), -j, axis=0)
+        polygon = np.concatenate([polygon[: i + 1], ring, ring[:1], polygon[i:]])
+    return polygon
+
+
 def _outline(piece_yx: NDArray[np.bool_]) -> Float:
     """The one polygon of a piece, in pixels of a frame that is one pixel wider."""
     from skimage.measure import find_contours
 
     rings = find_contours(np.pad(piece_yx, 1).astype(np.float32), 0.5, fully_connected="low")
-    rings = sorted((_corners(ring[:-1]) for ring in rings), key=_area, reverse=True)
-    holes = rings[1:]
-    polygon: Float = rings[0]
-    while holes:
-        # The nearest hole first: its channel crosses no other.
-        gaps = [_nearest(polygon, hole) for hole in holes]
-        first = min(range(len(holes)), key=lambda k: gaps[k][0])
-        _, i, j = gaps[first]
-        hole = np.roll(holes.pop(first), -j, axis=0)
-        polygon = np.concatenate([polygon[: i + 1], hole, hole[:1], polygon[i:]])
-    return polygon
+    return joined(sorted((_corners(ring[:-1]) for ring in rings), key=_area, reverse=True))
 
 
 def _corners(ring: Float) -> Float:
