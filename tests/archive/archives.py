@@ -1,0 +1,92 @@
+"""Archives of tiny patients for tests, and what a batch left, in a form that can be compared."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import odd_child
+import pydicom
+from synthetic_archive_ct import write_one
+
+from hoimg.archive.census import Census, census_of_root
+from hoimg.archive.run import Summary, run_batch
+from hoimg.settings import BatchSettings, Settings
+
+VOLATILE = {"runs", "timings"}
+"""Tables that say when and how long, and so differ from run to run."""
+
+
+def settings(**batch: Any) -> Settings:
+    """Limits for tests; results are small, so that little free space is asked for."""
+    return Settings(batch=BatchSettings(**{"free_gb": 0.0, "minutes": 2.0, **batch}))
+
+
+def write_root(root: Path, *kinds: str) -> Path:
+    """A folder of one patient for each kind (see :mod:`odd_child`), named after a person."""
+    for number, kind in enumerate(kinds):
+        write_one(root / f"Zoltanfy^Otto{number:02d}" / f"{kind}.dcm", f"SECRET-{number:02d}")
+    return root
+
+
+def go(root: Path, out: Path, *, turn: bool = False, **more: Any) -> Summary:
+    """A batch with the stand-in for the analysis."""
+    wanted = more.pop("settings", None) or settings()
+    census = census_of_root(root, wanted)
+    if turn:
+        census = backwards(census)
+    return run_batch(census, out, wanted, entry=odd_child.__name__, **more)
+
+
+def backwards(census: Census) -> Census:
+    return replace(census, cases=census.cases[::-1])
+
+
+def tables(out: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every table that does not say when or how long, read with sqlite3 itself."""
+    with sqlite3.connect(out / "results.sqlite") as database:
+        names = [r[0] for r in database.execute("SELECT name FROM sqlite_master WHERE type='table'")]
+        assert VOLATILE < set(names)
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        return {
+            name: sorted(database.execute(f"SELECT * FROM {name}").fetchall(), key=repr)
+            for name in names
+            if name not in VOLATILE
+        }
+
+
+def statuses(out: Path) -> dict[str, tuple[str, str | None]]:
+    """Key of each patient to status and code."""
+    with sqlite3.connect(out / "results.sqlite") as database:
+        return {k: (s, c) for k, s, c in database.execute("SELECT patient_key,status,code FROM patients")}
+
+
+def files(out: Path) -> dict[str, str]:
+    """Hash of every file but the database, the lock and the exported tables of time."""
+    skipped = {"results.sqlite", "batch.lock"} | {
+        f"tables/{name}.{kind}" for name in VOLATILE for kind in ("csv", "parquet")
+    }
+    return {
+        name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(out.rglob("*"))
+        if path.is_file() and (name := path.relative_to(out).as_posix()) not in skipped
+    }
+
+
+def key_of(path: Path) -> str:
+    """The key that stands for a file's patient, computed from the documented formula."""
+    import hmac
+
+    who = str(pydicom.dcmread(path, stop_before_pixels=True).PatientID)
+    return "p" + hmac.new(b"hoimg", f"id:{who}".encode(), "sha256").hexdigest()[:12]
+
+
+def fresh(path: Path) -> Path:
+    shutil.rmtree(path, ignore_errors=True)
+    return path
+
+
