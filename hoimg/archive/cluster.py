@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -24,6 +25,10 @@ more, however many patients there are."""
 LOST = 0
 """How many workers may die with a task before the scheduler gives it back to us: we count."""
 START_S = 60.0
+CLOSE_S = 10.0
+COUNT_EVERY_S = 5.0
+NOBODY_S = 120.0
+"""A cluster without any worker for so long is taken to be lost."""
 
 
 class ClusterLost(HoimgError):
@@ -50,6 +55,8 @@ class Cluster:
         self.scheduler = scheduler
         self._undo = contextlib.ExitStack()
         self._client: Client | None = None
+        self._threads_known = 1
+        self._counted = self._seen = 0.0
 
     def __enter__(self) -> Cluster:
         import logging
@@ -75,21 +82,21 @@ class Cluster:
             )
             try:
                 if self.scheduler is None:
-                    cluster: Any = undo.enter_context(
-                        LocalCluster(
-                            n_workers=self.workers,
-                            threads_per_worker=1,
-                            host="127.0.0.1",
-                            # The patients' processes have a limit; a worker itself holds nothing.
-                            memory_limit=0,
-                            dashboard_address=None,
-                            security=True,
-                            silence_logs=logging.CRITICAL,
-                        )
+                    cluster = LocalCluster(
+                        n_workers=self.workers,
+                        threads_per_worker=1,
+                        host="127.0.0.1",
+                        # The patients' processes have a limit; a worker itself holds nothing.
+                        memory_limit=0,
+                        dashboard_address=None,
+                        security=True,
+                        silence_logs=logging.CRITICAL,
                     )
-                    self._client = undo.enter_context(Client(cluster))
+                    undo.callback(_close, cluster)
+                    self._client = Client(cluster)
                 else:
-                    self._client = undo.enter_context(Client(self.scheduler, timeout=START_S))
+                    self._client = Client(self.scheduler, timeout=START_S)
+                undo.callback(_close, self._client)
                 self._client.wait_for_workers(1, timeout=START_S)
             except (OSError, TimeoutError, ValueError) as error:
                 where = self.scheduler or "the local cluster"
@@ -129,10 +136,11 @@ class Cluster:
         """
         client = self._client
         assert client is not None
+        self._counted, self._seen = float("-inf"), time.monotonic()
         waiting, out = iter(tasks), dict[Any, tuple[Task, int]]()
         back: deque[tuple[Task, int]] = deque()
         while True:
-            room = AHEAD * self._threads() - len(out)
+            room = AHEAD * self._threads(client) - len(out)
             while room > 0:
                 nxt = back.popleft() if back else next(((t, 1) for t in waiting), None)
                 if nxt is None:
@@ -154,12 +162,22 @@ class Cluster:
     def _send(self, client: Client, task: Task, limits: BatchSettings) -> Future[Any]:
         return client.submit(run_task, task, limits, key=task.folder, pure=False)
 
-    def _threads(self) -> int:
-        assert self._client is not None
+    def _threads(self, client: Client) -> int:
+        """Threads of the cluster, at least one; asked for every few seconds only."""
+        now = time.monotonic()
+        if now - self._counted < COUNT_EVERY_S:
+            return self._threads_known
         try:
-            return max(int(sum(self._client.nthreads().values())), 1)
+            cores = client.sync(client.scheduler.ncores, workers=None, callback_timeout=START_S)
         except (OSError, TimeoutError, RuntimeError) as error:
             raise self._lost() from error
+        self._counted = now
+        if cores:
+            self._seen = now
+        elif now - self._seen > NOBODY_S:
+            raise self._lost()
+        self._threads_known = max(int(sum(cores.values())), 1)
+        return self._threads_known
 
     def _ready(self, client: Client, futures: list[Future[Any]]) -> list[Future[Any]]:
         from distributed import CancelledError, wait
@@ -190,3 +208,9 @@ class Cluster:
             f"{self.scheduler or 'the local cluster'}: the Dask scheduler is gone; what was "
             "finished is recorded: start the same command again to go on"
         )
+
+
+def _close(what: Any) -> None:
+    """Close a cluster or client, but never wait long for one that is broken."""
+    with contextlib.suppress(Exception):
+        what.close(timeout=CLOSE_S)

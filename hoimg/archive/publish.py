@@ -67,6 +67,11 @@ def is_whole(outcome: Outcome, out: Path) -> bool:
     )
 
 
+def discard(outcome: Outcome) -> None:
+    """Remove what is left of a task that is recorded."""
+    shutil.rmtree(outcome.folder, ignore_errors=True)
+
+
 def clear_work(out: Path) -> None:
     """Remove what unfinished processes left; nothing that is finished lies there."""
     shutil.rmtree(out / WORK, ignore_errors=True)

@@ -20,7 +20,7 @@ from hoimg.archive.database import DATABASE, Database
 from hoimg.archive.export import export_tables
 from hoimg.archive.lock import LOCK, Lock
 from hoimg.archive.plan import PATIENTS, WORK, Plan, Step, make_plan
-from hoimg.archive.publish import clear_work, is_whole, left_over, publish
+from hoimg.archive.publish import clear_work, discard, is_whole, left_over, publish
 from hoimg.archive.tables import PATIENTS as PATIENTS_TABLE
 from hoimg.archive.tables import TIMINGS, Row, rows_of, rows_of_failure
 from hoimg.archive.task import CHILD, SOFTWARE, Outcome, Task, fingerprint, probe
@@ -277,7 +277,7 @@ class _Run:
         if publish(outcome, self.out) is not None:
             self.progress.aside += 1
         self.database.put(outcome.key, self._rows(outcome, step))
-        shutil.rmtree(outcome.folder, ignore_errors=True)
+        discard(outcome)
         del self.steps[outcome.key]
         if outcome.status == "done":
             self.progress.done += 1

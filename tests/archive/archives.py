@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def backwards(census: Census) -> Census:
 
 def tables(out: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Every row of every table that does not say when or how long, read with sqlite3 itself."""
-    with sqlite3.connect(out / "results.sqlite") as database:
+    with closing(sqlite3.connect(out / "results.sqlite")) as database:
         names = [r[0] for r in database.execute("SELECT name FROM sqlite_master WHERE type='table'")]
         assert VOLATILE < set(names)
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
@@ -61,13 +62,13 @@ def tables(out: Path) -> dict[str, list[tuple[Any, ...]]]:
 
 def statuses(out: Path) -> dict[str, tuple[str, str | None]]:
     """Key of each patient to status and code."""
-    with sqlite3.connect(out / "results.sqlite") as database:
+    with closing(sqlite3.connect(out / "results.sqlite")) as database:
         return {k: (s, c) for k, s, c in database.execute("SELECT patient_key,status,code FROM patients")}
 
 
 def files(out: Path) -> dict[str, str]:
     """Hash of every file but the database, the lock and the exported tables of time."""
-    skipped = {"results.sqlite", "batch.lock"} | {
+    skipped = {"results.sqlite", "results.sqlite-wal", "results.sqlite-shm", "batch.lock"} | {
         f"tables/{name}.{kind}" for name in VOLATILE for kind in ("csv", "parquet")
     }
     return {

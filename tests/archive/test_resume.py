@@ -19,16 +19,16 @@ from hoimg.archive import publish
 from hoimg.archive.run import Progress
 
 HERE = Path(__file__).parent
-KINDS = ["good"] * 6 + ["refused", "crash", "good", "bug"]
+KINDS = ["good"] * 3 + ["refused", "crash", "good", "bug"]
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Ten patients and what one quiet run makes of them."""
+    """Seven patients and what one quiet run makes of them."""
     base = tmp_path_factory.mktemp("resume")
     root = write_root(base / "root", *KINDS)
     summary = go(root, base / "out", workers=1)
-    assert (summary.done, len(summary.failed)) == (7, 3)
+    assert (summary.done, len(summary.failed)) == (4, 3)
     return root, base / "out"
 
 
@@ -73,26 +73,22 @@ def test_one_and_two_workers_and_another_order_give_the_same(undisturbed, tmp_pa
 
 def test_the_parent_killed_again_and_again(undisturbed, tmp_path):
     root, quiet = undisturbed
-    out, log = tmp_path / "out", tmp_path / "log"
-    # While the first patients run; after one, four and eight are recorded.
-    moments = [lambda: log.exists(), *(lambda n=n: len(recorded(out)) >= n for n in (1, 4, 8))]
-    for moment in moments:
-        kill_when(start(root, out, log), moment)
-        done = recorded(out)
-        log.unlink(missing_ok=True)
-        log.touch() if not done else None
-        survivors = done
-        process = start(root, out, log) if moment is moments[-1] else None
-        if process is not None:
+    out = tmp_path / "out"
+    finished: set[str] = set()
+    # While the first patients run; when one and when five are recorded; then to the end.
+    for number, wanted in enumerate((0, 1, 5, None)):
+        log = tmp_path / f"log{number}"
+        process = start(root, out, log)
+        if wanted is None:
             assert process.wait(60) == 4
-            assert not survivors & set(log.read_text().split())
         else:
-            log.unlink(missing_ok=True)
+            kill_when(process, lambda n=wanted, f=log: f.exists() and len(recorded(out)) >= n)
+        assert not finished & set(log.read_text().split()), "a finished patient was done again"
+        finished = recorded(out)
     assert same(out, quiet)
     with sqlite3.connect(out / "results.sqlite") as database:
         states = [s for (s,) in database.execute("SELECT state FROM runs ORDER BY run")]
-    assert states[-1] == "finished"
-    assert set(states[:-1]) <= {"killed"}
+    assert states == ["killed", "killed", "killed", "finished"]
 
 
 def test_a_worker_killed_costs_nothing_but_time(undisturbed, tmp_path, monkeypatch):
@@ -104,7 +100,7 @@ def test_a_worker_killed_costs_nothing_but_time(undisturbed, tmp_path, monkeypat
 
     def watch(progress: Progress) -> None:
         """Kill the worker above a patient's process, once early and once late."""
-        if len(killed) < 2 and progress.ended >= 4 * len(killed):
+        if len(killed) < 2 and progress.ended >= 3 * len(killed):
             for process in psutil.Process().children(recursive=True):
                 if "odd_child" in process.cmdline():
                     worker = process.parent()
@@ -116,7 +112,7 @@ def test_a_worker_killed_costs_nothing_but_time(undisturbed, tmp_path, monkeypat
 
     summary = go(root, tmp_path / "out", workers=2, watch=watch)
     assert len(set(killed)) == 2
-    assert (summary.done, len(summary.failed)) == (7, 3)
+    assert (summary.done, len(summary.failed)) == (4, 3)
     assert same(tmp_path / "out", quiet)
 
 
@@ -131,27 +127,27 @@ def test_interrupted_while_a_report_is_published(undisturbed, tmp_path, monkeypa
     class Killed(BaseException):
         pass
 
-    def stop_third(*_: object, **__: object) -> None:
+    def stop_second(*_: object, **__: object) -> None:
         calls.append(1)
-        if len(calls) == 3:
+        if len(calls) == 2:
             raise Killed
 
     real = publish.publish
     with monkeypatch.context() as patch:
         if moment == "before":
-            patch.setattr("hoimg.archive.run.publish", lambda *a: (stop_third(), real(*a))[1])
+            patch.setattr("hoimg.archive.run.publish", lambda *a: (stop_second(), real(*a))[1])
         elif moment == "between":
-            patch.setattr("hoimg.archive.run.publish", lambda *a: (real(*a), stop_third())[0])
+            patch.setattr("hoimg.archive.run.publish", lambda *a: (real(*a), stop_second())[0])
         else:
-            patch.setattr("hoimg.archive.run.shutil.rmtree", stop_third)
+            patch.setattr("hoimg.archive.run.discard", stop_second)
         with pytest.raises(Killed):
             go(root, out, workers=1)
-    # The third patient's process had ended; its outcome is taken up, not made again.
-    finished = set(log.read_text().split()[:3])
+    # The second patient's process had ended; its outcome is taken up, not made again.
+    finished = set(log.read_text().split()[:2])
     log.unlink()
     summary = go(root, out, workers=1)
     assert not finished & set(log.read_text().split())
-    assert summary.progress.adopted == (0 if moment == "after" else 1)
+    assert summary.progress.adopted >= (0 if moment == "after" else 1)
     assert same(out, quiet)
 
 
