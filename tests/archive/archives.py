@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -50,8 +49,10 @@ def backwards(census: Census) -> Census:
 def tables(out: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Every row of every table that does not say when or how long, read with sqlite3 itself."""
     with closing(sqlite3.connect(out / "results.sqlite")) as database:
-        names = [r[0] for r in database.execute("SELECT name FROM sqlite_master WHERE type='table'")]
-        assert VOLATILE < set(names)
+        names = [
+            r[0] for r in database.execute("SELECT name FROM sqlite_master WHERE type='table'")
+        ]
+        assert set(names) > VOLATILE
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         return {
             name: sorted(database.execute(f"SELECT * FROM {name}").fetchall(), key=repr)
@@ -63,7 +64,10 @@ def tables(out: Path) -> dict[str, list[tuple[Any, ...]]]:
 def statuses(out: Path) -> dict[str, tuple[str, str | None]]:
     """Key of each patient to status and code."""
     with closing(sqlite3.connect(out / "results.sqlite")) as database:
-        return {k: (s, c) for k, s, c in database.execute("SELECT patient_key,status,code FROM patients")}
+        return {
+            k: (s, c)
+            for k, s, c in database.execute("SELECT patient_key,status,code FROM patients")
+        }
 
 
 def files(out: Path) -> dict[str, str]:
@@ -84,10 +88,3 @@ def key_of(path: Path) -> str:
 
     who = str(pydicom.dcmread(path, stop_before_pixels=True).PatientID)
     return "p" + hmac.new(b"hoimg", f"id:{who}".encode(), "sha256").hexdigest()[:12]
-
-
-def fresh(path: Path) -> Path:
-    shutil.rmtree(path, ignore_errors=True)
-    return path
-
-

@@ -87,7 +87,9 @@ def test_no_process_stays(batch):
     assert not (base / "out" / "work").exists()
 
 
-def test_a_second_run_tries_only_what_may_pass_and_then_a_raised_limit(batch, monkeypatch, tmp_path):
+def test_a_second_run_tries_only_what_may_pass_and_then_a_raised_limit(
+    batch, monkeypatch, tmp_path
+):
     base, root, _ = batch
     by_key = {key_of(p): p.stem for p in root.rglob("*.dcm")}
     log = tmp_path / "again"
