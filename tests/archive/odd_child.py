@@ -103,8 +103,8 @@ def report_of(key: str) -> Report:
         maturity=Maturity(label="indeterminate", reasons=["not_measured"], criteria=[]),
     )
     exams = [
-        Exam(exam_id=f"day{day:04d}", modality="CT", study_instance_uid="1.2", days_from_baseline=day,
-             series_instance_uid="1.2.1",
+        Exam(exam_id=f"day{day:04d}", modality="CT", study_instance_uid="1.2",
+             series_instance_uid="1.2.1", days_from_baseline=day,
              findings=[Finding(code="thick_slices", level="warning", message="Thick.")])
         for day in (0, 100)
     ]  # fmt: skip

@@ -176,7 +176,7 @@ def test_limits_are_no_settings_of_a_result(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("/a/Otto Z/x: holds no DICOM images; give a folder", "Holds no DICOM images; give a folder."),
+        ("/a/Otto Z/x: holds no DICOM; give a CT", "Holds no DICOM; give a CT."),
         ("/a/Otto Z/x and 3 more: the file is truncated", "The file is truncated."),
         ("no tissue in Otto Z", "The input was refused (c); run hoimg report on it to see why."),
         ("/b/other: broken", "The input was refused (c); run hoimg report on it to see why."),

@@ -71,7 +71,7 @@ def test_nothing_in_the_results_names_the_patients(batch):
 
 def test_an_unexpected_error_leaves_the_places_in_the_code(batch):
     base, root, _ = batch
-    (bug,) = [p for p in root.rglob("bug.dcm")]
+    (bug,) = root.rglob("bug.dcm")
     trace = (base / "out" / "failures" / f"{key_of(bug)}.txt").read_text()
     assert "odd_child.py" in trace
     assert trace.endswith("ValueError\n")
@@ -81,7 +81,8 @@ def test_no_process_stays(batch):
     base, _, _ = batch
     left = [
         p for p in psutil.process_iter(["cmdline"])
-        if "odd_child" in (p.info["cmdline"] or []) and p.environ().get("HOIMG_TEST_LOG") == str(base / "log")
+        if "odd_child" in (p.info["cmdline"] or [])
+        and p.environ().get("HOIMG_TEST_LOG") == str(base / "log")
     ]  # fmt: skip
     assert not left
     assert not (base / "out" / "work").exists()
@@ -114,7 +115,8 @@ def test_rows_are_what_the_reports_say(batch):
             for lesion in said["lesions"]:
                 for seen in lesion["observations"]:
                     (row,) = database.execute(
-                        "SELECT * FROM observations WHERE patient_key=? AND lesion_id=? AND exam_id=?",
+                        "SELECT * FROM observations"
+                        " WHERE patient_key=? AND lesion_id=? AND exam_id=?",
                         (folder.name, lesion["lesion_id"], seen["exam_id"]),
                     ).fetchall()
                     for name, value in seen.items():

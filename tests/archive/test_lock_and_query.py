@@ -61,7 +61,7 @@ def test_another_machine_holds_it_while_it_gives_signs(tmp_path, silent, held):
     then = path.stat().st_mtime - silent
     os.utime(path, (then, then))
     if held:
-        with pytest.raises(UsageError, match="process 7 on far.away"), Lock(tmp_path):
+        with pytest.raises(UsageError, match=r"process 7 on far\.away"), Lock(tmp_path):
             pass
         assert json.loads(path.read_text())["pid"] == 7
     else:
