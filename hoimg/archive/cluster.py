@@ -167,8 +167,9 @@ class Cluster:
         now = time.monotonic()
         if now - self._counted < COUNT_EVERY_S:
             return self._threads_known
+        scheduler: Any = client.scheduler
         try:
-            cores = client.sync(client.scheduler.ncores, workers=None, callback_timeout=START_S)
+            cores = client.sync(scheduler.ncores, workers=None, callback_timeout=START_S)
         except (OSError, TimeoutError, RuntimeError) as error:
             raise self._lost() from error
         self._counted = now

@@ -122,6 +122,9 @@ def run_batch(
 ) -> Summary:
     """Analyse everybody who is not done; go on where an interrupted run stopped.
 
+    The workers of a local cluster import the calling script again: call this below
+    ``if __name__ == "__main__":``.
+
     Args:
         census: Who is there.
         out: Folder of the results, made if absent; see ``docs/contracts.md``.
