@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import odd_child
 import pydicom
 from synthetic_archive_ct import write_one
 
 from hoimg.archive.census import Census, census_of_root
+from hoimg.archive.contain import run_task
 from hoimg.archive.run import Summary, run_batch
+from hoimg.archive.task import Outcome, Task
 from hoimg.settings import BatchSettings, Settings
 
 VOLATILE = {"runs", "timings"}
@@ -33,13 +37,44 @@ def write_root(root: Path, *kinds: str) -> Path:
     return root
 
 
-def go(root: Path, out: Path, *, turn: bool = False, **more: Any) -> Summary:
+class OneAfterTheOther:
+    """In place of the Dask cluster where a test is about something else: the same processes."""
+
+    def __init__(self, workers: int, scheduler: str | None) -> None:
+        assert scheduler is None
+
+    def __enter__(self) -> OneAfterTheOther:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def outcomes(
+        self,
+        tasks: Iterable[Task],
+        limits: BatchSettings,
+        again: Callable[[Task], Task],
+        tick: Callable[[int], None],
+    ) -> Iterator[Outcome]:
+        for task in tasks:
+            tick(1)
+            outcome = run_task(task, limits)
+            for attempt in range(2, limits.tries + 1):
+                if outcome.passing and not outcome.fatal:
+                    outcome = replace(run_task(again(task), limits), attempts=attempt)
+            yield outcome
+
+
+def go(root: Path, out: Path, *, dask: bool = False, turn: bool = False, **more: Any) -> Summary:
     """A batch with the stand-in for the analysis."""
     wanted = more.pop("settings", None) or settings()
     census = census_of_root(root, wanted)
     if turn:
         census = backwards(census)
-    return run_batch(census, out, wanted, entry=odd_child.__name__, **more)
+    with ExitStack() as stack:
+        if not dask:
+            stack.enter_context(patch("hoimg.archive.run.Cluster", OneAfterTheOther))
+        return run_batch(census, out, wanted, entry=odd_child.__name__, **more)
 
 
 def backwards(census: Census) -> Census:

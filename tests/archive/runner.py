@@ -18,7 +18,7 @@ def main() -> int:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[4]), resource.RLIM_INFINITY))
     try:
-        return 4 if go(root, out, workers=workers).failed else 0
+        return 4 if go(root, out, dask=len(sys.argv) < 5, workers=workers).failed else 0
     except HoimgError as error:
         print(error, file=sys.stderr)
         return error.exit_code

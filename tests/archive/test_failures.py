@@ -36,7 +36,7 @@ def batch(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, object]
         (root / "notes").mkdir()
         (root / "notes" / "a.txt").write_text("nobody")
         (root / "README").write_text("beside the folders")
-        return base, root, go(root, base / "out", workers=2, settings=LIMITS)
+        return base, root, go(root, base / "out", dask=True, workers=2, settings=LIMITS)
 
 
 def test_every_good_one_is_done_and_every_bad_one_has_its_reason(batch):

@@ -69,7 +69,7 @@ def kill_when(process: subprocess.Popen[bytes], true: Callable[[], bool]) -> Non
 
 def test_one_and_two_workers_and_another_order_give_the_same(undisturbed, tmp_path):
     root, out = undisturbed
-    go(root, tmp_path / "out", workers=2, turn=True)
+    go(root, tmp_path / "out", dask=True, workers=2, turn=True)
     assert same(tmp_path / "out", out)
 
 
@@ -112,7 +112,7 @@ def test_a_worker_killed_costs_nothing_but_time(undisturbed, tmp_path, monkeypat
                     killed.append(worker.pid)
                     break
 
-    summary = go(root, tmp_path / "out", workers=2, watch=watch)
+    summary = go(root, tmp_path / "out", dask=True, workers=2, watch=watch)
     assert len(set(killed)) == 2
     assert (summary.done, len(summary.failed)) == (4, 3)
     assert same(tmp_path / "out", quiet)
