@@ -194,11 +194,30 @@ def resample_mask(mask: Mask, grid: Grid) -> Mask:
     return Mask(array, grid)
 
 
+_NIFTI_HEADER = 352
+"""Bytes before the voxels in a NIfTI-1 file of one part."""
+
+
 def write_nifti(path: Path, array_zyx: NDArray[Any], grid: Grid) -> None:
-    """Write an array as ``.nii.gz``, placed correctly in physical space (ITK converts to RAS)."""
+    """Write an array as ``.nii.gz``, placed correctly in physical space (ITK converts to RAS).
+
+    Raises:
+        OSError: when the file is not whole. ITK itself says nothing when the disk is full.
+    """
+    import errno
+
     import SimpleITK as sitk
 
-    sitk.WriteImage(to_sitk(array_zyx, grid), str(path), useCompression=True)
+    try:
+        sitk.WriteImage(to_sitk(array_zyx, grid), str(path), useCompression=True)
+        # A gzip file ends with the length of what it holds: here header and voxels.
+        with path.open("rb") as stream:
+            stream.seek(-4, 2)
+            length = int.from_bytes(stream.read(4), "little")
+    except (RuntimeError, OSError) as error:
+        raise OSError(errno.EIO, "could not be written", str(path)) from error
+    if length != (_NIFTI_HEADER + array_zyx.nbytes) % 2**32:
+        raise OSError(errno.ENOSPC, "was not written whole; is the disk full?", str(path))
 
 
 def read_mask(path: Path) -> Mask:

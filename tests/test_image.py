@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import resource
 
 import nibabel as nib
 import numpy as np
@@ -196,3 +197,17 @@ def test_resampling_to_finer_voxels_keeps_the_volume():
     moved = resample_mask(Mask(array, coarse), fine)
     assert moved.array.dtype == bool
     assert moved.array.sum() * fine.voxel_volume_mm3 == array.sum() * coarse.voxel_volume_mm3
+
+
+def test_a_map_that_does_not_fit_onto_the_disk_is_an_error(tmp_path):
+    # ITK ends without a word and leaves a file that is cut off.
+    array = np.random.default_rng(0).integers(0, 60000, (10, 40, 40)).astype(np.uint16)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(OSError, match="not written whole"):
+            write_nifti(tmp_path / "x.nii.gz", array, Grid(array.shape, (1.0, 1.0, 1.0)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    write_nifti(tmp_path / "x.nii.gz", array, Grid(array.shape, (1.0, 1.0, 1.0)))
+    assert np.array_equal(read_mask(tmp_path / "x.nii.gz").array, array)

@@ -22,7 +22,7 @@ from hoimg.errors import HoimgError
 COMMANDS = (
     *("report", "info", "explain", "review", "measure", "deidentify"),
     *("pull", "push", "listen", "export"),
-    *("simulate", "validate", "schema", "doctor"),
+    *("batch", "query", "simulate", "validate", "schema", "doctor"),
 )
 """Subcommands in the order of the help page; each is a function in a module of its own name."""
 

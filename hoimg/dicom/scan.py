@@ -50,12 +50,15 @@ def scan(
     """
     intake = (settings or Settings()).intake
     sources = paths if isinstance(paths, Sources) else open_sources(paths, intake)
-    people = People()
+    people, headers = People(), list[Header]()
+
+    def keep(header: Header) -> None:
+        people.add(header)
+        headers.append(header)
+
+    found = each_header(sources, intake, keep, on_progress)
     with quiet_pydicom():
-        found = _read_all(sources, intake, on_progress)
-        for header in found.headers:
-            people.add(header)
-        series = [*found.volumes, *_describe_all(found.headers, intake)]
+        series = [*found.volumes, *_describe_all(headers, intake)]
     series.sort(key=lambda s: (s.patient_key, str(s.date), s.study_time, s.study_uid, s.series_uid))
     ids = people.patient_ids()
     return Inventory(
@@ -75,10 +78,19 @@ def scan(
 
 
 @dataclass
-class _Found:
-    """What reading all files gave."""
+class Seen:
+    """What looking at all files gave, beside the headers.
 
-    headers: list[Header] = field(default_factory=list)
+    Attributes:
+        images: Headers that were handed on.
+        volumes: NIfTI and NRRD files that count as series.
+        damaged: Files that are DICOM but damaged in the header.
+        seen: Regular files looked at.
+        skipped: Of them, files that are no DICOM.
+        aside: Volume files left aside, as there is DICOM.
+    """
+
+    images: int = 0
     volumes: list[SeriesInfo] = field(default_factory=list)
     damaged: list[Path] = field(default_factory=list)
     seen: int = 0
@@ -86,9 +98,31 @@ class _Found:
     aside: int = 0
 
 
-def _read_all(sources: Sources, settings: IntakeSettings, tell: Progress | None) -> _Found:
-    """Look at every file, and at what archives and discs among them hold."""
-    found, pool = _Found(), Pool()
+def each_header(
+    sources: Sources,
+    settings: IntakeSettings,
+    take: Callable[[Header], None],
+    on_progress: Progress | None = None,
+) -> Seen:
+    """Look at every file, and at what archives and discs among them hold; keep no header.
+
+    Args:
+        sources: Where to look.
+        settings: Section ``intake``.
+        take: Called with each DICOM header.
+        on_progress: Called with (files read, files to read).
+    """
+    with quiet_pydicom():
+        return _look_at_all(sources, settings, take, on_progress)
+
+
+def _look_at_all(
+    sources: Sources,
+    settings: IntakeSettings,
+    take: Callable[[Header], None],
+    tell: Progress | None,
+) -> Seen:
+    found, pool = Seen(), Pool()
     waiting = list(reversed(sources.files))
     known = set(sources.files)
     volume_files: list[Path] = []
@@ -101,7 +135,8 @@ def _read_all(sources: Sources, settings: IntakeSettings, tell: Progress | None)
             else:
                 seen = look(file, pool)
                 if isinstance(seen, Header):
-                    found.headers.append(seen)
+                    found.images += 1
+                    take(seen)
                 elif seen is FileKind.ARCHIVE:
                     more = sources.expand_archive(file)
                 elif seen is FileKind.DICOMDIR and sources.is_named(file):
@@ -121,7 +156,7 @@ def _read_all(sources: Sources, settings: IntakeSettings, tell: Progress | None)
 
 
 def _read_volumes(
-    found: _Found, files: Sequence[Path], sources: Sources, settings: IntakeSettings
+    found: Seen, files: Sequence[Path], sources: Sources, settings: IntakeSettings
 ) -> None:
     """Look at NIfTI and NRRD files: those that were named, or all where there is no DICOM.
 
@@ -129,7 +164,7 @@ def _read_volumes(
     patient, each would count as one more person.
     """
     for file in files:
-        if found.headers and not sources.is_named(file):
+        if found.images and not sources.is_named(file):
             found.aside += 1
             continue
         try:
@@ -167,7 +202,7 @@ def _say_parted(series: Sequence[SeriesInfo]) -> Iterator[SeriesInfo]:
             yield info
 
 
-def _findings(found: _Found, sources: Sources) -> Iterator[Finding]:
+def _findings(found: Seen, sources: Sources) -> Iterator[Finding]:
     if found.damaged:
         said = f"{len(found.damaged)} file(s) are damaged and were left out."
         yield finding("unreadable_files", said)

@@ -46,6 +46,7 @@ class Sources:
         self._budget = Budget(settings.zip_max_bytes)
         self._depth: dict[Path, int] = {}
         self._origin: dict[Path, str] = {}
+        self._outer: dict[Path, Path] = {}
         self._unpacked = 0
         self._said: Counter[tuple[str, str]] = Counter()
 
@@ -76,6 +77,10 @@ class Sources:
         """Where a file comes from, for messages on the terminal: path, or archive and number."""
         return self._origin.get(file, str(file))
 
+    def outermost(self, file: Path) -> Path:
+        """The file that the user has: itself, or the archive that it was unpacked from."""
+        return self._outer.get(file, file)
+
     def expand_archive(self, archive: Path) -> list[Path]:
         """Unpack what may be an image; what goes wrong becomes a finding."""
         depth = self._depth.get(archive, 0) + 1
@@ -91,6 +96,7 @@ class Sources:
             self._failed(failure)
         for member in members:
             self._depth[member.path] = depth
+            self._outer[member.path] = self.outermost(archive)
             self._origin[member.path] = f"{self.origin(archive)} (file {member.number} within)"
         return [member.path for member in members]
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from hoimg.errors import UsageError
+from hoimg.settings.batch import BatchSettings
 from hoimg.settings.film import FilmSettings
 from hoimg.settings.intake import IntakeSettings
 from hoimg.settings.maturity import MaturitySettings
@@ -24,6 +25,7 @@ from hoimg.settings.serial import SerialSettings
 from hoimg.settings.threshold import Section
 
 __all__ = [
+    "BatchSettings",
     "FilmSettings",
     "IntakeSettings",
     "MaturitySettings",
@@ -45,17 +47,24 @@ class Settings(Section):
     serial: SerialSettings = SerialSettings()
     maturity: MaturitySettings = MaturitySettings()
     film: FilmSettings = FilmSettings()
+    batch: BatchSettings = BatchSettings()
 
     @property
     def sha256(self) -> str:
-        """Hash of every resolved value, independent of order and formatting."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """Hash of every resolved value, independent of order and formatting.
+
+        Without the section ``batch``, which says how far a run may go and changes no result.
+        """
+        canonical = json.dumps(self.model_dump(mode="json", exclude={"batch"}), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def to_toml(self) -> str:
-        """The resolved settings as TOML; reading it back gives equal settings."""
+        """The resolved settings as TOML; reading it back gives settings with equal results.
+
+        The section ``batch`` is left out, as it is of the hash.
+        """
         lines: list[str] = []
-        for name, section in self.model_dump(mode="json").items():
+        for name, section in self.model_dump(mode="json", exclude={"batch"}).items():
             lines.append(f"[{name}]")
             # TOML has no null: a setting that is unset is left out.
             lines += [f"{k} = {json.dumps(v)}" for k, v in section.items() if v is not None]

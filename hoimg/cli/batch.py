@@ -1,0 +1,191 @@
+"""``hoimg batch``: everybody under a folder, or in a list."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hoimg.cli.console import Console, console_of
+from hoimg.errors import UsageError
+
+if TYPE_CHECKING:
+    from hoimg.archive.census import Census
+    from hoimg.archive.plan import Plan
+    from hoimg.archive.run import Summary
+    from hoimg.settings import Settings
+
+FAILED = 4
+SHOWN = 20
+"""Failures that are told one by one at the end."""
+
+
+def batch(
+    ctx: typer.Context,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for all results; made if absent.")
+    ],
+    root: Annotated[
+        Path | None, typer.Argument(help="Folder with the scans of many patients.")
+    ] = None,
+    listed: Annotated[
+        Path | None,
+        typer.Option(
+            "--list",
+            metavar="FILE",
+            help="File with a path for each patient, one a line, in place of ROOT; - reads "
+            "standard input.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", min=1, help="Patients at a time on this machine. [default: 1 per core]"
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            "--scheduler",
+            metavar="ADDRESS",
+            help="A Dask cluster that is there, tcp://host:port: its workers need this version of "
+            "hoimg and the same paths.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done and why; write nothing.")
+    ] = False,
+    allow_gaps: Annotated[
+        bool,
+        typer.Option(
+            "--allow-gaps",
+            help="Measure series with missing or uneven slices, gaps marked, instead of refusing.",
+        ),
+    ] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            help="Settings in TOML; section batch limits each patient's time and memory.",
+        ),
+    ] = None,
+) -> None:
+    """Report on every patient under ROOT, each in a process of its own, and tabulate the results.
+
+    OUTPUT/patients/<key> holds what hoimg report writes, <key> is the keyed hash that reports carry
+    too. OUTPUT/results.sqlite holds all numbers, OUTPUT/tables the same as Parquet and CSV; ask
+    with hoimg query. A patient that fails, hangs or needs too much memory is recorded with its
+    reason, and the rest goes on: exit code 4 then. The same command again goes on where a run
+    was stopped, and does again only what has changed.
+
+    \b
+    Examples:
+      hoimg batch archive/ -o results/
+      hoimg batch archive/ -o results/ --dry-run
+      find archive -mindepth 1 -maxdepth 1 | hoimg batch --list - -o results/
+      hoimg batch archive/ -o results/ --scheduler tcp://head:8786
+    """
+    from hoimg.settings import read_settings, with_gaps
+
+    if (root is None) == (listed is None):
+        raise UsageError("give either ROOT or --list FILE")
+    if scheduler is not None and workers is not None:
+        raise UsageError("--workers is of this machine; give it or --scheduler")
+    from hoimg.archive.run import check_places, plan_only, run_batch
+
+    console = console_of(ctx)
+    settings = with_gaps(read_settings(config), allow_gaps)
+    paths = [root] if root is not None else _listed(listed or Path("-"))
+    check_places(output, paths)
+    census = _census(paths, root, settings, console)
+    for found in census.findings:
+        console.warn(f"{found.message} {found.fix or ''}".strip())
+    if not census.cases and not census.refused:
+        raise UsageError(f"{root or listed}: holds no patients; give a folder with DICOM images")
+    if dry_run:
+        _tell_plan(plan_only(census, output, settings), census)
+        return
+    from hoimg.cli.batch_view import watching
+
+    with watching(console) as watch:
+        summary = run_batch(
+            census,
+            output,
+            settings,
+            workers=workers or _cores(),
+            scheduler=scheduler,
+            watch=watch,
+        )
+    _tell_summary(summary, census, output, console)
+    if summary.failed:
+        raise typer.Exit(FAILED)
+
+
+def _census(paths: list[Path], root: Path | None, settings: Settings, console: Console) -> Census:
+    from hoimg.archive.census import census_of_list, census_of_root
+
+    with console.progress("Reading headers") as step:
+
+        def tell(done: int, total: int) -> None:
+            if done % 500 == 0:
+                step(f"{done} of {total}")
+
+        if root is not None:
+            return census_of_root(root, settings, on_progress=tell)
+        return census_of_list(paths, settings, on_progress=tell)
+
+
+def _listed(file: Path) -> list[Path]:
+    from hoimg.cli.paths import named_paths
+
+    if str(file) == "-":
+        return named_paths([file])
+    try:
+        with file.open(encoding="utf-8", errors="surrogateescape") as stream:
+            return named_paths([Path("-")], stream)
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read ({error.strerror})") from error
+
+
+def _cores() -> int:
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _tell_plan(plan: Plan, census: Census) -> None:
+    """One line a patient on standard output, then the sums."""
+    for step in plan.steps:
+        typer.echo(f"{step.case.key}\trun\t{step.why}")
+    for key, known in plan.kept.items():
+        typer.echo(f"{key}\tkeep\t{known.status}{f' ({known.code})' if known.code else ''}")
+    for refused in census.refused:
+        typer.echo(f"{refused.key}\tfail\t{refused.code}")
+    for key in plan.gone:
+        typer.echo(f"{key}\tkeep\tits files are not there")
+    typer.echo(
+        f"{len(plan.steps)} to run, {len(plan.kept)} kept, {len(census.refused)} without a patient"
+    )
+
+
+def _tell_summary(summary: Summary, census: Census, output: Path, console: Console) -> None:
+    """The sums on standard output; on the terminal the failures with their paths."""
+    where = {case.key: case.files[0].parent for case in census.cases if case.files}
+    where |= {refused.key: refused.path for refused in census.refused}
+    for key, code, message in summary.failed[:SHOWN]:
+        console.warn(f"{key} ({where.get(key, '?')}): {code}: {message}")
+    if len(summary.failed) > SHOWN:
+        console.warn(f"and {len(summary.failed) - SHOWN} more: hoimg query {output} failed")
+    if summary.progress.aside:
+        console.say(
+            f"{summary.progress.aside} earlier report(s) that were made anew lie in "
+            f"{output / 'replaced'}"
+        )
+    if summary.gone:
+        console.say(f"{len(summary.gone)} earlier patient(s) are not there now; results kept")
+    typer.echo(
+        f"{summary.total} patients: {summary.done} with a report, {len(summary.failed)} failed "
+        f"({summary.progress.ended} in this run)"
+    )
+    typer.echo(f"Results: {output / 'results.sqlite'}")
