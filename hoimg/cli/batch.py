@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hoimg.cli.console import Console, console_of
+from hoimg.cli.options import AllowGaps
 from hoimg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -56,13 +57,7 @@ def batch(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done and why; write nothing.")
     ] = False,
-    allow_gaps: Annotated[
-        bool,
-        typer.Option(
-            "--allow-gaps",
-            help="Measure series with missing or uneven slices, gaps marked, instead of refusing.",
-        ),
-    ] = False,
+    allow_gaps: AllowGaps = False,
     config: Annotated[
         Path | None,
         typer.Option(

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hoimg.cli.options import AllowGaps
+
 if TYPE_CHECKING:
     from hoimg.dicom import Inventory, Patient, SeriesInfo
     from hoimg.errors import HoimgError
@@ -24,13 +26,7 @@ def info(
         ),
     ],
     json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
-    allow_gaps: Annotated[
-        bool,
-        typer.Option(
-            "--allow-gaps",
-            help="Measure series with missing or uneven slices, gaps marked, instead of refusing.",
-        ),
-    ] = False,
+    allow_gaps: AllowGaps = False,
     config: Annotated[
         Path | None, typer.Option("--config", help="TOML file of settings.", metavar="FILE")
     ] = None,

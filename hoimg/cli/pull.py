@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hoimg.cli.console import console_of
+from hoimg.cli.options import ByMove, Certificates, OwnTitle, PacsUrl
 from hoimg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,13 +17,7 @@ if TYPE_CHECKING:
 
 def pull(
     ctx: typer.Context,
-    url: Annotated[
-        str,
-        typer.Argument(
-            help="https://HOST/PATH of a DICOMweb service, or dicom://AET@HOST:PORT.",
-            show_default=False,
-        ),
-    ],
+    url: PacsUrl,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder for the files; made if absent.")
     ],
@@ -35,20 +30,9 @@ def pull(
         str | None,
         typer.Option("--dates", help="A:B, first and last study date, YYYY-MM-DD; one may lack."),
     ] = None,
-    ca: Annotated[
-        Path | None,
-        typer.Option("--ca", help="https: certificates (PEM) to trust beside the system's."),
-    ] = None,
-    aet: Annotated[
-        str | None, typer.Option("--aet", help="dicom: what we call ourselves. [default: HOIMG]")
-    ] = None,
-    listen: Annotated[
-        str | None,
-        typer.Option(
-            "--listen",
-            help="dicom: [HOST:]PORT where the PACS sends to us by C-MOVE; without it by C-GET.",
-        ),
-    ] = None,
+    ca: Certificates = None,
+    aet: OwnTitle = None,
+    listen: ByMove = None,
 ) -> None:
     """Fetch studies from a PACS; stopped at any moment and run again, it goes on.
 

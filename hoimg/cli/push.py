@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hoimg.cli.console import Console, console_of
+from hoimg.cli.options import ByMove, Certificates, OwnTitle, PacsUrl
 
 if TYPE_CHECKING:
     from hoimg.pacs.push import Pushed
@@ -16,27 +17,10 @@ if TYPE_CHECKING:
 def push(
     ctx: typer.Context,
     report: Annotated[Path, typer.Argument(help="Folder that hoimg report has written.")],
-    url: Annotated[
-        str,
-        typer.Argument(
-            help="https://HOST/PATH of a DICOMweb service, or dicom://AET@HOST:PORT.",
-            show_default=False,
-        ),
-    ],
-    ca: Annotated[
-        Path | None,
-        typer.Option("--ca", help="https: certificates (PEM) to trust beside the system's."),
-    ] = None,
-    aet: Annotated[
-        str | None, typer.Option("--aet", help="dicom: what we call ourselves. [default: HOIMG]")
-    ] = None,
-    listen: Annotated[
-        str | None,
-        typer.Option(
-            "--listen",
-            help="dicom: [HOST:]PORT where the PACS sends to us by C-MOVE; without it by C-GET.",
-        ),
-    ] = None,
+    url: PacsUrl,
+    ca: Certificates = None,
+    aet: OwnTitle = None,
+    listen: ByMove = None,
 ) -> None:
     """Store a report's DICOM objects (SEG, SR, summary picture) in the studies they belong to.
 

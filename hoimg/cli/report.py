@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hoimg.cli.console import console_of
+from hoimg.cli.options import AllowGaps
 from hoimg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -86,13 +87,7 @@ def report(
             "no label depends on it (docs/methods/maturity).",
         ),
     ] = None,
-    allow_gaps: Annotated[
-        bool,
-        typer.Option(
-            "--allow-gaps",
-            help="Measure series with missing or uneven slices, gaps marked, instead of refusing.",
-        ),
-    ] = False,
+    allow_gaps: AllowGaps = False,
     pdf: Annotated[
         bool,
         typer.Option(

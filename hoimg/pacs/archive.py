@@ -85,6 +85,16 @@ class Query:
             return True
         return len(date) == 8 and (_day(self.since) or "0") <= date <= (_day(self.until) or "9")
 
+    def chosen(self, answers: list[dict[str, str]]) -> tuple[list[str], int]:
+        """The UIDs of the studies that match, and how many were named although they do not.
+
+        Args:
+            answers: Keyword to value, one for each study that an archive named.
+        """
+        wanted = [study for study in answers if self.matches(study)]
+        uids = dict.fromkeys(study["StudyInstanceUID"] for study in wanted)
+        return list(uids), len(answers) - len(wanted)
+
 
 class Archive(Protocol):
     """An archive; used as a context, which ends its connections."""

@@ -76,9 +76,7 @@ class DimseArchive:
         asked |= query.keys() | {"StudyDate": query.date_range() or ""}
         with self._searching() as find:
             named = [{k: _text(answer, k) for k in asked} for answer in find("STUDY", asked)]
-        wanted = [study for study in named if query.matches(study)]
-        uids = dict.fromkeys(study["StudyInstanceUID"] for study in wanted)
-        return list(uids), len(named) - len(wanted)
+        return query.chosen(named)
 
     def instances(self, study_uid: str) -> tuple[list[Instance], int]:
         """Every object of a study, series by series, and how many the archive counts."""

@@ -88,9 +88,7 @@ class WebArchive:
         fields = [TAGS[k] for k in ("PatientID", "AccessionNumber", "StudyDate")]
         answers = self._search("studies", {**asked, "includefield": fields})
         named = [{keyword: _value(a, keyword) for keyword in TAGS} for a in answers]
-        wanted = [study for study in named if query.matches(study)]
-        uids = dict.fromkeys(study["StudyInstanceUID"] for study in wanted)
-        return list(uids), len(named) - len(wanted)
+        return query.chosen(named)
 
     def instances(self, study_uid: str) -> tuple[list[Instance], int]:
         """Every object of a study, series by series, and how many the archive counts."""

@@ -193,12 +193,11 @@ def _own_motion(
     other: Skin,
 ) -> Matrix4 | None:
     """The motion of a group: near one that is known, or else searched for."""
-    means = [float(np.nan_to_num(g[group], nan=OUT_OF_VIEW_MM).mean()) for g in gaps]
-    near = int(np.argmin(means))
+    near, nearest_mm = _nearest(group, gaps)
     some = thin(skin.points[group], 1000)
     matrix = descend(some, other.bones, matrices[near], scales_mm=(6.0, 3.0), still_mm=STILL_MM)
     after = np.nan_to_num(skin.gaps(matrix, other.bones)[group], nan=OUT_OF_VIEW_MM).mean()
-    if after < GAIN * means[near] and after < SUSPECT_MM:
+    if after < GAIN * nearest_mm and after < SUSPECT_MM:
         return matrix
     loose = np.nan_to_num(_least(gaps), nan=0.0) > LOOSE_MM
     far = group[loose[group]]
@@ -217,8 +216,7 @@ def _elsewhere(
     The head of a bent bone turns in its socket without a trace, so that a part may come to rest on
     half of its bone; the group is the other half. Both are placed anew, as one.
     """
-    means = [float(np.nan_to_num(g[group], nan=OUT_OF_VIEW_MM).mean()) for g in gaps]
-    near = int(np.argmin(means))
+    near, _ = _nearest(group, gaps)
     if near == 0:
         return None
     loose = _choice(skin, gaps) == near
@@ -236,6 +234,13 @@ def _elsewhere(
         return None
     better = np.count_nonzero(after > SUSPECT_MM) < GAIN * np.count_nonzero(before > SUSPECT_MM)
     return refitted if better else None
+
+
+def _nearest(group: NDArray[np.intp], gaps: list[NDArray[np.float64]]) -> tuple[int, float]:
+    """The motion that explains a group best, and the mean gap that it leaves, mm."""
+    means = [float(np.nan_to_num(g[group], nan=OUT_OF_VIEW_MM).mean()) for g in gaps]
+    near = int(np.argmin(means))
+    return near, means[near]
 
 
 def _least(gaps: list[NDArray[np.float64]]) -> NDArray[np.float64]:
