@@ -75,7 +75,8 @@ class _View:
         if progress.failures:
             codes = ", ".join(f"{code} {n}" for code, n in progress.failures.most_common(3))
             words.append(f"{progress.failures.total()} failed ({codes})")
-        words.append(f"{self._used():.0f} MB now, at most {progress.peak_mb:.0f} MB a patient")
+        most = f", at most {progress.peak_mb:.0f} MB a patient" if progress.peak_mb else ""
+        words.append(f"{self._used():.0f} MB now{most}")
         return ", ".join(words)
 
     def _used(self) -> float:
