@@ -38,10 +38,19 @@ def links_of(
     from hoimg.serial.matching import clouds, way_between
 
     views = {a.exam.exam_id: a.volume.grid for a in analyses}
-    shapes = {a.exam.exam_id: clouds(a.segmentation.lesions) for a in analyses}
+    references = [(lesion, _reference(lesion, views)) for lesion in lesions]
+    wanted = {reference.exam_id for _, reference in references if reference is not None}
+    shapes = {
+        a.exam.exam_id: clouds(a.segmentation.lesions) for a in analyses if a.exam.exam_id in wanted
+    }
+    ways = {
+        (here, there): way_between(here, there, registrations, views)
+        for here in wanted
+        for there in views
+        if there != here
+    }
     out = {}
-    for lesion in lesions:
-        reference = _reference(lesion, views)
+    for lesion, reference in references:
         if reference is None:
             continue
         here = reference.exam_id
@@ -54,7 +63,7 @@ def links_of(
         for there in views:
             if there == here:
                 continue
-            way = way_between(here, there, registrations, views)
+            way = ways[here, there]
             if way is not None and way.covers(points):
                 to[there] = Link(np.asarray(way.motion(points), np.float64), "registration")
             else:

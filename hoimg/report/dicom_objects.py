@@ -180,6 +180,14 @@ def _content_sha256(
                     c.model_dump(mode="json") for c in lesion.changes if c.to_exam == exam.exam_id
                 ],
                 "maturity": lesion.maturity.model_dump(mode="json"),
+                "reader": [
+                    lesion.reader_label,
+                    *(
+                        said.model_dump(mode="json")
+                        for said in report.reader
+                        if said.lesion_id == lesion.lesion_id
+                    ),
+                ],
             }
             for lesion in report.lesions
         ],

@@ -96,7 +96,8 @@ def context(
     ]
     excluded, spent = excluded_view(report, images)
     on_films = films_view(report, films or {})
-    spent += sum(len(f["picture"].uri) for f in on_films if f["picture"])
+    of_lesions = [film for lesion in lesions for film in lesion["films"]]
+    spent += sum(len(f["picture"].uri) for f in [*on_films, *of_lesions] if f["picture"])
     shown = viewers(report, images, links or {}, maker.boxes, maker.spent + spent)
     with_script = bool(shown["viewer"] or shown["scene"] or films)
     return {

@@ -37,7 +37,7 @@ from hoimg.report.dicom_context import derive_uid, unspoken
 from hoimg.report.dicom_header import UNKNOWN_DATE
 from hoimg.report.dicom_objects import SC_NAME, SEG_NAME, SR_NAME, write_dicom_objects
 from hoimg.report.dicom_source import read_source
-from hoimg.results import STATEMENT, Exam, Maturity, PatientResult
+from hoimg.results import STATEMENT, Exam, Maturity, PatientResult, ReaderEdit
 
 
 @pytest.fixture
@@ -319,6 +319,18 @@ def test_uids_follow_series_settings_and_content(planted: PatientResult, tmp_pat
         assert base[name].SoftwareVersions == "hoimg 0.0.test"
     assert len(set(seen)) == 6
     assert all(UID(uid).is_valid for uid in seen)
+
+
+def test_what_a_reader_says_makes_another_object(planted: PatientResult, tmp_path: Path) -> None:
+    base = by_name(write_dicom_objects(planted, tmp_path / "a"))[SR_NAME]
+    exam, lesion = planted.report.exams[-1], planted.report.lesions[0]
+    said = ReaderEdit(
+        action="note", exam_id=exam.exam_id, lesion_id=lesion.lesion_id, note="looked at"
+    )
+    report = planted.report.model_copy(update={"reader": [said]})
+    noted = by_name(write_dicom_objects(replace(planted, report=report), tmp_path / "b"))[SR_NAME]
+    assert "looked at" in noted.to_json()
+    assert noted.SOPInstanceUID != base.SOPInstanceUID
 
 
 def test_derived_uid_is_stable_and_separates_its_parts() -> None:
