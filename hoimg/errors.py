@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hoimg.results import Finding
 
+WITH_FAILURES = 4
+"""Exit code of a command that did all it could; what failed is told, the rest stands."""
+
 
 class HoimgError(Exception):
     """Base of every error that hoimg raises on purpose; exit code 1."""

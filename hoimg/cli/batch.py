@@ -9,7 +9,7 @@ import typer
 
 from hoimg.cli.console import Console, console_of
 from hoimg.cli.options import AllowGaps
-from hoimg.errors import UsageError
+from hoimg.errors import WITH_FAILURES, UsageError
 
 if TYPE_CHECKING:
     from hoimg.archive.census import Census
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from hoimg.archive.run import Summary
     from hoimg.settings import Settings
 
-FAILED = 4
 SHOWN = 20
 """Failures that are told one by one at the end."""
 
@@ -88,6 +87,7 @@ def batch(
     if scheduler is not None and workers is not None:
         raise UsageError("--workers is of this machine; give it or --scheduler")
     from hoimg.archive.run import check_places, plan_only, run_batch
+    from hoimg.decoding.pool import cores
 
     console = console_of(ctx)
     settings = with_gaps(read_settings(config), allow_gaps)
@@ -108,13 +108,13 @@ def batch(
             census,
             output,
             settings,
-            workers=workers or _cores(),
+            workers=workers or cores(),
             scheduler=scheduler,
             watch=watch,
         )
     _tell_summary(summary, census, output, console)
     if summary.failed:
-        raise typer.Exit(FAILED)
+        raise typer.Exit(WITH_FAILURES)
 
 
 def _census(paths: list[Path], root: Path | None, settings: Settings, console: Console) -> Census:
@@ -141,12 +141,6 @@ def _listed(file: Path) -> list[Path]:
             return named_paths([Path("-")], stream)
     except OSError as error:
         raise UsageError(f"{file}: cannot be read ({error.strerror})") from error
-
-
-def _cores() -> int:
-    import os
-
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _tell_plan(plan: Plan, census: Census) -> None:

@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hoimg.cli.console import Console, console_of
-from hoimg.errors import InputRefused, UsageError
+from hoimg.errors import WITH_FAILURES, InputRefused, UsageError
 
 if TYPE_CHECKING:
     from hoimg.deidentify import Outcome
-
-FAILURES = 4
-"""Exit code when some DICOM files were refused and the others written."""
 
 
 def deidentify(
@@ -65,7 +62,7 @@ def deidentify(
         f"{outcome.written} file(s) of {outcome.patients} patient(s) in {output}, by {key.origin}"
     )
     if outcome.refused:
-        raise typer.Exit(FAILURES)
+        raise typer.Exit(WITH_FAILURES)
 
 
 def _files(source: Path, output: Path) -> tuple[Path, ...]:

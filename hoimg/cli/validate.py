@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hoimg.cli.console import console_of
-from hoimg.errors import UsageError
+from hoimg.errors import WITH_FAILURES, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
 
     from hoimg.validate import Validation
-
-FAILURES = 4
-"""Exit code of a run that finished with failed cases."""
 
 
 class Guidance(StrEnum):
@@ -73,7 +70,7 @@ def validate(
         console.warn(f"{case.case}: {case.failed}")
     print(f"Scores: {page}")
     if validation.failed:
-        raise typer.Exit(FAILURES)
+        raise typer.Exit(WITH_FAILURES)
 
 
 def print_tables(validation: Validation) -> None:

@@ -120,7 +120,7 @@ class DecodePool:
     ) -> None:
         self._requests = requests
         self._limits = limits or Limits()
-        most = min(2, _cores()) if children is None else children
+        most = min(2, cores()) if children is None else children
         self._most = max(1, min(most, -(-len(requests) // FRAMES_PER_CHILD)))
         # A decoder may hand values over in the next larger type.
         pixels = max((r.form.pixels for r in requests), default=0)
@@ -334,6 +334,7 @@ def _shared_file(size: int) -> int:
     return shared
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Processors that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1

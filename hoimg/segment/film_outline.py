@@ -24,6 +24,7 @@ from hoimg.segment.film_cut import (
     link_costs,
     mean_cost,
 )
+from hoimg.segment.film_even import disc
 from hoimg.segment.film_goes_on import share_going_on
 from hoimg.segment.film_native import NativeEdges, native_edges, without_native
 from hoimg.segment.film_working import BLUR_SIGMA_MM, Working, to_film, too_large, work_on
@@ -202,7 +203,7 @@ def _settled(choice: _Choice, work: Working) -> Bools:
 
     spacing = work.spacing_mm
     down, right = choice.gradient_yx
-    most = ndimage.maximum_filter(np.hypot(down, right), footprint=_disc(SETTLE_MM / spacing))
+    most = ndimage.maximum_filter(np.hypot(down, right), footprint=disc(SETTLE_MM / spacing))
     most = np.maximum(most, choice.typical)
     within = ndimage.distance_transform_edt(choice.inside) * spacing
     beyond = ndimage.distance_transform_edt(~choice.inside) * spacing
@@ -214,11 +215,6 @@ def _settled(choice: _Choice, work: Working) -> Bools:
     reward[within > min(SETTLE_MM, within.max() / 2)] = 100.0
     moved = cheapest_region(costs, reward, allowed)
     return ndimage.binary_fill_holes(moved) if moved.any() else choice.inside
-
-
-def _disc(radius_px: float) -> Bools:
-    size = math.ceil(radius_px)
-    return np.asarray(np.hypot(*np.indices((2 * size + 1,) * 2) - size) <= radius_px)
 
 
 def _widened(inside: Bools, work: Working, shape: tuple[int, ...]) -> Bools:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hoimg.geometry import Box, margin_voxels, widened
+from hoimg.geometry import Box, margin_voxels, overlap, widened
 from hoimg.segment.working import Working
 
 Bool = NDArray[np.bool_]
@@ -78,9 +78,7 @@ def in_front_of_bone(
     spacing = working.spacing_zyx_mm
     wide = widened(box, margin_voxels(60.0, spacing), body.shape)
     own = np.zeros([s.stop - s.start for s in wide], dtype=bool)
-    own[
-        tuple(slice(b.start - w.start, b.stop - w.start) for b, w in zip(box, wide, strict=True))
-    ] = mask
+    own[overlap(wide, box)[0]] = mask
     # Array axes zyx that run closest to the patient's front-back and left-right.
     direction = np.asarray(working.grid.direction)[:, ::-1]
     back = int(np.argmax(np.abs(direction[1])))
