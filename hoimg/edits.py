@@ -356,9 +356,14 @@ def all_of(earlier: Edits, later: Edits) -> bool:
     return (
         all(e.key[1:] in known for e in earlier.edits)
         and {e.key[1:] for e in earlier.on_films} <= {e.key[1:] for e in later.on_films}
-        and set(earlier.regions) <= set(later.regions)
+        and _as_said(earlier.regions) <= _as_said(later.regions)
         and set(earlier.landmarks) <= set(later.landmarks)
     )
+
+
+def _as_said(regions: Sequence[FilmRegionEdit]) -> set[FilmRegionEdit]:
+    """Regions without whether a map holds them, which a later report changes."""
+    return {r.model_copy(update={"applied": None}) for r in regions}
 
 
 def point_words(point_lps_mm: Point, exam_id: str | None = None) -> str:

@@ -21,7 +21,7 @@ from synthetic_report import patient
 
 from hoimg.anatomy import Anatomy
 from hoimg.cli.main import run
-from hoimg.edits import Applied, Edit, Edits, read_edits
+from hoimg.edits import Applied, Edit, Edits, FilmRegionEdit, read_edits
 from hoimg.errors import UsageError
 from hoimg.image import Mask
 from hoimg.report import write_report
@@ -289,6 +289,18 @@ def test_a_new_report_in_the_folder_may_replace_only_edits_that_it_holds(folder)
     done = two.model_copy(update={"exam_id": "day0", "note": "2"})
     write_report(replace(result, edits=Edits(edits=(one, done))), folder)
     assert read_edits(folder / "edits.json").edits == (one, done)
+
+
+def test_a_confirmed_place_that_the_new_report_outlined_is_no_lost_one(folder):
+    place = FilmRegionEdit(box=(1, 2, 3, 4), time=datetime(2025, 1, 2, tzinfo=UTC))
+    (folder / "edits.json").write_text(Edits(regions=(place,)).text())
+    result = with_anatomy(patient())
+    other = place.model_copy(update={"box": (1, 2, 3, 5), "applied": True})
+    with pytest.raises(UsageError, match="was changed"):
+        write_report(replace(result, edits=Edits(regions=(other,))), folder)
+    done = place.model_copy(update={"applied": True})
+    write_report(replace(result, edits=Edits(regions=(done,))), folder)
+    assert read_edits(folder / "edits.json").regions == (done,)
 
 
 def test_a_changed_page_is_not_served(folder):
