@@ -156,6 +156,11 @@ class FilmRegionEdit(_Model):
         default=None, description="Whether a report's label map holds it; written by hoimg."
     )
 
+    @property
+    def film(self) -> str | None:
+        """The film that it names."""
+        return self.sop_instance_uid or self.exam_id
+
 
 class LandmarkEdit(_Model):
     """The landmarks of one hip on one film, by which its gap is measured and graded."""
@@ -387,7 +392,7 @@ def _film_region(region: FilmRegionEdit, number: int) -> FilmRegion:
         region.unit,
         source=source,
         label=region.label,
-        film=region.sop_instance_uid or region.exam_id,
+        film=region.film,
     )
 
 

@@ -71,10 +71,12 @@ def remeasure_patient(
         {e.exam_id: e.series_instance_uid for e in saved.report.exams if e.film is None},
         again=True,
     )
+    scans = [e for e in exams if e.film is None]
+    told, on_films, away = decisions_by_film(
+        told, [e for e in exams if e.film is not None], again=True
+    )
     saved = replace(saved, edits=told)
     settings = saved.settings
-    scans = [e for e in exams if e.film is None]
-    on_films, away = decisions_by_film(told, [e for e in exams if e.film is not None], again=True)
     children = 1 if len(scans) > 1 else None
 
     def one(exam: Exam) -> ExamAnalysis:
