@@ -84,9 +84,10 @@ def ask(
             "Origin": f"http://127.0.0.1:{port}",
             "Sec-Fetch-Site": "same-origin",
             "Content-Type": "application/json",
-            "If-Match": f'"{server.what.store.read()[1]}"',
             "Content-Length": len(body or b""),
         }
+        if "If_Match" not in headers:
+            own["If-Match"] = f'"{server.what.store.read()[1]}"'
     own |= {name.replace("_", "-"): value for name, value in headers.items()}
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
@@ -272,11 +273,57 @@ def test_a_rejected_lesion_is_rejected_in_every_exam_that_shows_it(server, folde
     assert read_edits(folder / "edits.json") == Edits()
 
 
-def test_a_new_report_in_the_folder_ends_the_review(server, folder):
-    (folder / "manifest.json").write_text("{}")
+@pytest.mark.parametrize("text", ["{}", None])
+def test_a_new_report_in_the_folder_ends_the_review(server, folder, text):
+    (folder / "manifest.json").unlink()
+    if text is not None:
+        (folder / "manifest.json").write_text(text)
     status, told = decide(server, NOTE)
     assert status == 422
     assert "made anew" in told["error"]
+
+
+def test_edits_that_were_broken_by_hand_are_told(server, folder, monkeypatch):
+    seen = f'"{server.what.store.read()[1]}"'
+    (folder / "edits.json").write_text('{"edits": [')
+    status, _, body = ask(server, "GET", "/api/review")
+    assert status == 422
+    assert "is no file of edits" in json.loads(body)["error"]
+    status, told = decide(server, NOTE, If_Match=seen)
+    assert status == 422
+    assert "is no file of edits" in told["error"]
+    # Broken between the refusal of a version and the answer.
+    monkeypatch.setattr(Store, "change", lambda *_: (_ for _ in ()).throw(Conflict))
+    assert decide(server, NOTE, If_Match=seen)[0] == 422
+
+
+def test_a_label_map_that_cannot_be_read_any_more_is_told(server, folder):
+    exam = server.what.places.of("L1")[-1].exam_id
+    (folder / server.what.saved.exam(exam).labelmap).write_bytes(b"none")
+    points = [[0, 0, 0], [1, 1, 1]]
+    asked = {**NOTE, "kind": "split", "exam_id": exam, "points_lps_mm": points}
+    status, told = decide(server, asked)
+    assert status == 422
+    assert "lesions.nii.gz" in told["error"]
+
+
+@pytest.mark.parametrize("target", ["http://[", "http://[/?key=KEY", "http://[x]/"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+def test_a_target_that_is_none_is_refused(server, method, target):
+    target = target.replace("KEY", server.guard.key)
+    status, headers, body = ask(server, method, target, b"{}" if method == "POST" else None)
+    assert status == 400
+    assert "Set-Cookie" not in headers
+    assert method == "HEAD" or json.loads(body) == {"error": "there is no such address"}
+
+
+@pytest.mark.parametrize("fault", [ConnectionResetError, BrokenPipeError, RuntimeError])
+def test_a_browser_that_breaks_off_is_nothing_to_tell(server, fault, capsys):
+    try:
+        raise fault
+    except fault:
+        server.handle_error(None, ("127.0.0.1", 1))
+    assert bool(capsys.readouterr().err) == (fault is RuntimeError)
 
 
 def test_a_new_report_in_the_folder_may_replace_only_edits_that_it_holds(folder):
