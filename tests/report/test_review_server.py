@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import os
@@ -375,6 +376,23 @@ def test_the_store_writes_whole_files_and_tells_of_changes_elsewhere(tmp_path):
         store.change(after, fails)
     assert store.read()[0] == Edits(edits=(one,))
     assert [p.name for p in tmp_path.iterdir()] == ["edits.json"]
+
+
+def test_a_disk_that_is_full_is_told_and_costs_nothing(server, folder, monkeypatch):
+    def full(_handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = folder / "edits.json"
+    path.chmod(0o640)
+    before = sorted(folder.iterdir()), path.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        status, told = decide(server, NOTE)
+    assert status == 422
+    assert told["error"].endswith("edits.json: cannot be written (No space left on device)")
+    assert (sorted(folder.iterdir()), path.read_bytes()) == before
+    assert decide(server, NOTE)[0] == 200
+    assert path.stat().st_mode & 0o777 == 0o640
 
 
 def test_many_writers_at_once_lose_nothing(tmp_path):
