@@ -205,12 +205,12 @@ def _merge(
     saved: SavedReport,
     say: dict[str, object],
 ) -> list[Edit]:
-    """One edit for each CT that shows both as two."""
+    """One edit for each CT that shows both as two; where they share a label they are one."""
     others = {p.exam_id: p for p in places.of(asked.other or "") if asked.other != asked.lesion}
     made = [
         _edit("merge", p, saved, say, [others[p.exam_id].point_lps_mm])  # type: ignore[list-item]
         for p in here
-        if p.point_lps_mm is not None and p.exam_id in others
+        if p.point_lps_mm is not None and p.exam_id in others and p.label != others[p.exam_id].label
     ]
     if not made:
         raise UsageError(f"{asked.lesion} and {asked.other}: no CT shows both, as two")

@@ -26,8 +26,11 @@ from hoimg.edits import Applied, Edit, Edits, FilmRegionEdit, read_edits
 from hoimg.errors import UsageError
 from hoimg.image import Mask
 from hoimg.report import write_report
+from hoimg.report.saved import read_saved
 from hoimg.results import ExamImages, PatientResult
+from hoimg.review.decisions import Asked, added
 from hoimg.review.guard import MAX_BODY
+from hoimg.review.places import Place, Places
 from hoimg.review.server import ReviewServer, reviewed
 from hoimg.review.store import Conflict, Store, without
 
@@ -272,6 +275,23 @@ def test_a_rejected_lesion_is_rejected_in_every_exam_that_shows_it(server, folde
     assert status == 200
     assert json.loads(answer)["pending"] == 0
     assert read_edits(folder / "edits.json") == Edits()
+
+
+def test_two_lesions_are_merged_only_where_they_are_two(folder):
+    saved = read_saved(folder)
+    first, second = saved.measured[:2]
+    one = tuple(Place(e.exam_id, 1, point_lps_mm=(0, 0, 0)) for e in (first, second))
+    two = (
+        Place(first.exam_id, 2, point_lps_mm=(5, 0, 0)),
+        Place(second.exam_id, 1, point_lps_mm=(0, 0, 0)),
+    )
+    asked = Asked(kind="merge", lesion="L1", other="L2")
+    now = datetime(2025, 1, 2, tzinfo=UTC)
+    places = Places({"L1": one, "L2": two})
+    (edit,) = added(Edits(), asked, saved, places, "R.", now).edits
+    assert (edit.exam_id, edit.more_points_lps_mm) == (first.exam_id, ((5, 0, 0),))
+    with pytest.raises(UsageError, match="no CT shows both, as two"):
+        added(Edits(), asked, saved, Places({"L1": one[1:], "L2": two[1:]}), "R.", now)
 
 
 @pytest.mark.parametrize("text", ["{}", None])
