@@ -156,6 +156,11 @@ class FilmRegionEdit(_Model):
         default=None, description="Whether a report's label map holds it; written by hoimg."
     )
 
+    @property
+    def film(self) -> str | None:
+        """The film that it names."""
+        return self.sop_instance_uid or self.exam_id
+
 
 class LandmarkEdit(_Model):
     """The landmarks of one hip on one film, by which its gap is measured and graded."""
@@ -356,9 +361,14 @@ def all_of(earlier: Edits, later: Edits) -> bool:
     return (
         all(e.key[1:] in known for e in earlier.edits)
         and {e.key[1:] for e in earlier.on_films} <= {e.key[1:] for e in later.on_films}
-        and set(earlier.regions) <= set(later.regions)
+        and _as_said(earlier.regions) <= _as_said(later.regions)
         and set(earlier.landmarks) <= set(later.landmarks)
     )
+
+
+def _as_said(regions: Sequence[FilmRegionEdit]) -> set[FilmRegionEdit]:
+    """Regions without whether a map holds them, which a later report changes."""
+    return {r.model_copy(update={"applied": None}) for r in regions}
 
 
 def point_words(point_lps_mm: Point, exam_id: str | None = None) -> str:
@@ -382,7 +392,7 @@ def _film_region(region: FilmRegionEdit, number: int) -> FilmRegion:
         region.unit,
         source=source,
         label=region.label,
-        film=region.sop_instance_uid or region.exam_id,
+        film=region.film,
     )
 
 

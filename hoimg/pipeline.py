@@ -170,7 +170,7 @@ def analyze_patient(
     regions = place_regions([*guidance.film_regions, *drawn], films, guidance.series_uid)
     marked, marked_elsewhere = split_by_film(corrections.hips, films)
     marks = place_marks(marked, films, guidance.series_uid)
-    on_films, decided_elsewhere = decisions_by_film(corrections, films)
+    corrections, on_films, decided_elsewhere = decisions_by_film(corrections, films)
     # Two exams are read at once: together they decode with two processes, not with four.
     children = 1 if len(scans) > 1 else None
     earlier = EarlierScans([e.exam_id for e in scans])

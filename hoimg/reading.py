@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC
 
-from hoimg.edits import Edit, Edits, FilmEdit, Words
+from hoimg.edits import Edit, Edits, FilmEdit, FilmRegionEdit, Words
 from hoimg.results import Exam, Excluded, Finding, Lesion, ReaderEdit, Report
 
 CHANGED_SINCE = "accepted_label_changed"
@@ -49,20 +49,27 @@ def with_findings(exam: Exam, findings: Sequence[Finding]) -> Exam:
     return exam.model_copy(update={"findings": [*exam.findings, *new]}) if new else exam
 
 
-def decision_words(said: ReaderEdit | Words) -> str:
-    """Who decided and when, then why; for a note behind what was computed."""
-    reader = said.reader or "a reader"
-    when = f", {said.time.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if said.time is not None else ""
-    if said.time is None and said.date is not None:
-        when = f", {said.date.isoformat()}"
-    reason = f"not ossification because: {said.reason}; " if said.reason else ""
-    return f"{reason}by {reader}{when}" + (f": {said.note}" if said.note else "")
+def who_and_when(said: ReaderEdit | Words | FilmRegionEdit) -> str:
+    """The reader's name as given, and the moment in UTC."""
+    parts = [said.reader or "a reader not named"]
+    if said.time is not None:
+        parts.append(f"{said.time.astimezone(UTC):%Y-%m-%d %H:%M} UTC")
+    elif said.date is not None:
+        parts.append(said.date.isoformat())
+    return ", ".join(parts)
 
 
-def last_word(lesion_id: str, said: list[ReaderEdit]) -> ReaderEdit | None:
-    """The last decision about a lesion's label, by the order in which they stand."""
+def last_word(lesion_id: str, said: Sequence[ReaderEdit]) -> ReaderEdit | None:
+    """The decision about a lesion's label that counts.
+
+    It is the last one in their order (those of CT come before those of films); where that one has
+    a time, the latest of all that have one.
+    """
     words = [e for e in said if e.lesion_id == lesion_id and e.action in ("accept", "relabel")]
-    return words[-1] if words else None
+    if not words or words[-1].time is None:
+        return words[-1] if words else None
+    timed = [(e.time, k) for k, e in enumerate(words) if e.time is not None]
+    return words[max(timed)[1]]
 
 
 def said_of(edit: Edit | FilmEdit, places: Mapping[tuple[str, int], str]) -> ReaderEdit:
@@ -132,8 +139,11 @@ def _with_words(excluded: list[Excluded], edits: Edits) -> list[Excluded]:
     words: dict[tuple[str | None, int | None], str] = {}
     for edit in edits.edits:
         if edit.applied is not None and edit.applied.outcome == "excluded":
-            told = edit.reason or edit.note or edit.reader
-            words[edit.exam_id, edit.applied.label] = decision_words(edit) if told else ""
+            because = f"not ossification because: {edit.reason}; " if edit.reason else ""
+            note = f": {edit.note}" if edit.note else ""
+            told = f"{because}by {who_and_when(edit)}{note}"
+            named = edit.reason or edit.note or edit.reader
+            words[edit.exam_id, edit.applied.label] = told if named else ""
     made = []
     for item in excluded:
         said = words.get((item.exam_id, item.label), "")

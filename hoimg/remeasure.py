@@ -71,10 +71,12 @@ def remeasure_patient(
         {e.exam_id: e.series_instance_uid for e in saved.report.exams if e.film is None},
         again=True,
     )
+    scans = [e for e in exams if e.film is None]
+    told, on_films, away = decisions_by_film(
+        told, [e for e in exams if e.film is not None], again=True
+    )
     saved = replace(saved, edits=told)
     settings = saved.settings
-    scans = [e for e in exams if e.film is None]
-    on_films, away = decisions_by_film(told, [e for e in exams if e.film is not None], again=True)
     children = 1 if len(scans) > 1 else None
 
     def one(exam: Exam) -> ExamAnalysis:
@@ -116,7 +118,7 @@ def remeasure_patient(
     exams_now = [
         remeasured_exam(exam, analysis, hips_of(analysis, lesions, settings))
         if (analysis := measured.get(exam.exam_id))
-        else remeasured_film(exam, *again, film_hips.get(exam.exam_id, HipsOfFilm()), before)
+        else remeasured_film(exam, *again, film_hips.get(exam.exam_id, HipsOfFilm()), saved)
         if (again := films.get(exam.exam_id))
         else exam
         for exam in before.exams
@@ -285,7 +287,11 @@ def _news(findings: Sequence[Finding], before: ExamResult) -> list[Finding]:
 
 
 def remeasured_film(
-    before: ExamResult, analysis: FilmAnalysis, changed: Redrawn, hips: HipsOfFilm, report: Report
+    before: ExamResult,
+    analysis: FilmAnalysis,
+    changed: Redrawn,
+    hips: HipsOfFilm,
+    saved: SavedReport,
 ) -> ExamResult:
     """The film's entry in the new report, likewise.
 
@@ -294,9 +300,11 @@ def remeasured_film(
         analysis: Of :func:`hoimg.films.again.remeasure_film`.
         changed: What a reader redrew.
         hips: Its hips with their grades, and what is said where there are none.
-        report: The earlier report.
+        saved: The earlier report; what a reader confirmed since is suggested no more.
     """
-    names = {k: lesion.lesion_id for k, lesion in _lesions_of(report, before.exam_id).items()}
+    names = {k: lesion.lesion_id for k, lesion in _lesions_of(saved.report, before.exam_id).items()}
+    here, _ = split_by_film(saved.edits.regions, [analysis.exam])
+    confirmed = {r.box for r in here if r.time is not None}
     new = [f for f in analysis.findings if f not in before.findings]
     known = [f for f in before.findings if not analysis.regions or f.code != NO_REGION]
     findings = [*known, *new]
@@ -307,6 +315,9 @@ def remeasured_film(
             "findings": [*findings, *_told(changed, names)],
             "outlines": analysis.outlines,
             "hips": list(hips.hips),
+            "suggestions": [
+                s for s in before.suggestions if tuple(map(float, s.box)) not in confirmed
+            ],
         }
     )
 

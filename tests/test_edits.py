@@ -214,7 +214,7 @@ def test_the_report_shows_what_the_reader_decided(edited, capsys):
     (told,) = [f for f in report["exams"][0]["findings"] if f["code"] == "edit_hits_nothing"]
     assert "-10,35,170" in told["message"]
     page = (edited / "report.html").read_text()
-    assert "left out by the rules, called by the reader" in page
+    assert "had been left out, called by the reader" in page
     assert f"--include {point_words(left['inside_lps_mm'])}" in page
     assert run(["explain", str(edited), "excluded"]) == 0
     out = capsys.readouterr().out

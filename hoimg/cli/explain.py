@@ -51,9 +51,10 @@ def explain_lines(report: Report, lesion_id: str) -> list[str]:
         UsageError: when the report has no such lesion; the message names those it has.
     """
     from hoimg.errors import UsageError
+    from hoimg.reading import who_and_when
     from hoimg.report.change_words import course_words
     from hoimg.report.over_time_view import context_lines
-    from hoimg.report.reader_view import decision_text, who_and_when
+    from hoimg.report.reader_view import decision_text
 
     found = next((x for x in report.lesions if x.lesion_id.lower() == lesion_id.lower()), None)
     if found is None:

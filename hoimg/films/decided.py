@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,24 +20,34 @@ if TYPE_CHECKING:
 
 def decisions_by_film(
     edits: Edits, films: Sequence[Exam], *, again: bool = False
-) -> tuple[dict[str, list[FilmEdit]], list[FilmEdit]]:
-    """Decisions by the exam_id of their film, and those of films that are not here.
+) -> tuple[Edits, dict[str, list[FilmEdit]], list[FilmEdit]]:
+    """Tell each decision about films its film.
 
     Args:
         edits: As given.
         films: Every film of the patient.
         again: Keep what an earlier run said of them: its maps are used again.
 
+    Returns:
+        The edits with the exam_id of each decision's film, in the same order; those decisions by
+        exam_id; and the decisions of films that are not here, as they were given.
+
     Raises:
         UsageError: one names no film, and there are several.
     """
-    here, elsewhere = split_by_film(edits.on_films, films)
+    every: list[FilmEdit] = []
     found: dict[str, list[FilmEdit]] = {}
-    for edit in here if films else ():
-        exam_id = film_named(edit.film, "a decision of edits.json", films).exam_id
-        changed = {"exam_id": exam_id, "applied": edit.applied if again else None}
-        found.setdefault(exam_id, []).append(edit.model_copy(update=changed))
-    return found, elsewhere if films else list(edits.on_films)
+    elsewhere: list[FilmEdit] = []
+    for edit in edits.on_films:
+        if not films or not split_by_film([edit], films)[0]:
+            elsewhere.append(edit)
+        else:
+            exam_id = film_named(edit.film, "a decision of edits.json", films).exam_id
+            changed = {"exam_id": exam_id, "applied": edit.applied if again else None}
+            edit = edit.model_copy(update=changed)
+            found.setdefault(exam_id, []).append(edit)
+        every.append(edit)
+    return edits.model_copy(update={"on_films": tuple(every)}), found, elsewhere
 
 
 def film_decided(film: FilmAnalysis, edits: Sequence[FilmEdit]) -> FilmAnalysis:
@@ -88,31 +98,22 @@ def with_confirmed(film: FilmAnalysis, edits: Edits, settings: Settings) -> Film
 
 
 def with_films_told(edits: Edits, films: Sequence[FilmAnalysis]) -> Edits:
-    """The edits with what the decisions about films did, and which regions the maps hold now."""
+    """The edits with what the decisions about films did, and which regions the maps hold now.
+
+    Args:
+        edits: Of :func:`decisions_by_film`.
+        films: Every film that could be read.
+    """
     known = {e.key: e for f in films for e in f.decided}
-    by_film = {f.exam.exam_id: f.exam for f in films}
-    decided = tuple(
-        known.get(e.model_copy(update={"exam_id": _exam_id(e, by_film)}).key, e)
-        for e in edits.on_films
-    )
+    exams = [f.exam for f in films]
     regions = tuple(
         r.model_copy(update={"applied": True})
-        if r.time is not None
-        and split_by_film(Edits(regions=(r,)).film_regions, [f.exam for f in films])[0]
-        and films
+        if r.time is not None and films and split_by_film([r], exams)[0]
         else r
         for r in edits.regions
     )
+    decided = tuple(known.get(e.key, e) for e in edits.on_films)
     return edits.model_copy(update={"on_films": decided, "regions": regions})
-
-
-def _exam_id(edit: FilmEdit, films: Mapping[str, Exam]) -> str | None:
-    here, _ = split_by_film([edit], list(films.values()))
-    return (
-        film_named(edit.film, "a decision", list(films.values())).exam_id
-        if here and films
-        else (edit.exam_id)
-    )
 
 
 def _label_at(film: FilmAnalysis, point_px: tuple[float, float]) -> int | None:

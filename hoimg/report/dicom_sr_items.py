@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from hoimg.reading import who_and_when
 from hoimg.report import dicom_codes as codes
 from hoimg.report.change_words import change_words
 from hoimg.report.dicom_context import MANUFACTURER, MODEL, ObjectContext, derive_uid
-from hoimg.report.reader_view import decision_text, who_and_when
+from hoimg.report.reader_view import decision_text
 from hoimg.results import Change, Hip, Lesion, Observation
 
 if TYPE_CHECKING:

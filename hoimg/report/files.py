@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from hoimg.reading import last_word
 from hoimg.report.change_words import change_words
 from hoimg.results import Change, ExamImages, FilmImages, Lesion, Observation, Report, TotalChange
 
@@ -177,8 +178,7 @@ def lesions_csv(report: Report) -> str:
 def _reader_cells(report: Report, lesion: Lesion) -> dict[str, Any]:
     """A reader's last word on the label, and every note about the lesion."""
     said = [e for e in report.reader if e.lesion_id == lesion.lesion_id]
-    words = [e for e in said if e.action in ("accept", "relabel")]
-    last = words[-1] if words else None
+    last = last_word(lesion.lesion_id, said)
     return {
         "reader_decision": lesion.reader_decision,
         "reader_label": lesion.reader_label,

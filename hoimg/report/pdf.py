@@ -14,6 +14,7 @@ from pathlib import Path
 from hoimg.errors import PdfNotMade, UsageError
 from hoimg.report import files
 from hoimg.report.writer import PDF, written_files
+from hoimg.whole_files import write_whole
 
 BROWSERS = (
     "chromium",
@@ -96,4 +97,4 @@ def _enter(folder: Path, target: Path) -> None:
     manifest["files"] = sorted(
         [*others, files.file_entry(target, folder)], key=lambda entry: Path(entry["path"])
     )
-    path.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8", newline="\n")
+    write_whole(path, (json.dumps(manifest, indent=2) + "\n").encode())

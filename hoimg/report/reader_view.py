@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC
 from typing import Any
 
+from hoimg.reading import last_word, who_and_when
 from hoimg.report import words
 from hoimg.results import Lesion, ReaderEdit, Report
 
@@ -34,16 +34,6 @@ def decision_text(said: ReaderEdit) -> str:
     }[said.action]
 
 
-def who_and_when(said: ReaderEdit) -> str:
-    """The reader's name as given, and the moment in UTC."""
-    parts = [said.reader or "reader not named"]
-    if said.time is not None:
-        parts.append(f"{said.time.astimezone(UTC):%Y-%m-%d %H:%M} UTC")
-    elif said.date is not None:
-        parts.append(said.date.isoformat())
-    return ", ".join(parts)
-
-
 def lesion_reader(report: Report, lesion: Lesion) -> dict[str, Any]:
     """A reader's word beside a lesion's computed label.
 
@@ -52,10 +42,8 @@ def lesion_reader(report: Report, lesion: Lesion) -> dict[str, Any]:
         lesion: One of it.
     """
     said = [e for e in report.reader if e.lesion_id == lesion.lesion_id]
-    word = ""
-    last = next((e for e in reversed(said) if e.action in ("accept", "relabel")), None)
-    if last is not None:
-        word = f"{decision_text(last)} ({who_and_when(last)})"
+    last = last_word(lesion.lesion_id, said)
+    word = "" if last is None else f"{decision_text(last)} ({who_and_when(last)})"
     return {"word": word, "items": [_item(e) for e in said]}
 
 

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from hoimg.anatomy import Anatomy, unpacked
-from hoimg.edits import Edits, read_edits
+from hoimg.edits import Edit, Edits, FilmEdit, read_edits
 from hoimg.errors import InputRefused, UsageError
 from hoimg.geometry import Grid
 from hoimg.image import Mask, read_grid, read_mask
 from hoimg.memory import sparse_filled
 from hoimg.report.files import sha256
 from hoimg.report.writer import NOT_WRITTEN, written_files
-from hoimg.results import Exam, Report
+from hoimg.results import Exam, ReaderEdit, Report
 from hoimg.settings import Settings, read_settings
 
 
@@ -220,18 +220,21 @@ def _check_none_taken_back(report: Report, edits: Edits, folder: Path) -> None:
     Raises:
         UsageError: then.
     """
-    told = {
-        (e.exam_id, e.action, e.point_lps_mm, e.time) for e in edits.edits if e.applied is not None
-    }
+    every: list[Edit | FilmEdit] = [*edits.edits, *edits.on_films]
+    told = {_name(e) for e in every if e.applied is not None}
     for done in report.reader:
-        if done.outcome in (None, "no_effect", "noted") or done.point_lps_mm is None:
-            continue
-        if (done.exam_id, done.action, done.point_lps_mm, done.time) not in told:
+        if done.outcome not in (None, "no_effect", "noted") and _name(done) not in told:
             raise UsageError(
                 f"{folder / 'edits.json'}: lacks a correction that the report's label maps hold "
                 f"({done.action} in {done.exam_id}); to take it back make the report again: "
                 f"hoimg report PATHS -o DIR --edits {folder / 'edits.json'}"
             )
+
+
+def _name(said: Edit | FilmEdit | ReaderEdit) -> tuple[object, ...]:
+    """What both the file and the report tell of a decision."""
+    point, pixel = getattr(said, "point_lps_mm", None), getattr(said, "point_px", None)
+    return (said.exam_id, said.action, point, pixel, said.time)
 
 
 def _unwritten(report: Report) -> Report:

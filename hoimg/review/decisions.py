@@ -70,6 +70,8 @@ def added(
         return _with(edits, [_piece(asked, saved, say)])
     if asked.kind == "confirm":
         region = _suggestion(asked, saved, say)
+        if any((r.box, r.film) == (region.box, region.film) for r in edits.regions):
+            raise UsageError("that place is confirmed already")
         return edits.model_copy(update={"regions": (*edits.regions, region)})
     lesion = next((x for x in saved.report.lesions if x.lesion_id == asked.lesion), None)
     if lesion is None:
@@ -156,9 +158,10 @@ def _piece(asked: Asked, saved: SavedReport, say: dict[str, object]) -> Edit:
 
 
 def _suggestion(asked: Asked, saved: SavedReport, say: dict[str, object]) -> FilmRegionEdit:
+    number = -1 if asked.number is None else asked.number
     for exam in saved.report.exams:
-        if exam.exam_id == asked.exam_id and 0 <= (asked.number or 0) < len(exam.suggestions):
-            box = exam.suggestions[asked.number or 0].box
+        if exam.exam_id == asked.exam_id and 0 <= number < len(exam.suggestions):
+            box = exam.suggestions[number].box
             return FilmRegionEdit.model_validate(
                 {
                     "box": tuple(map(float, box)),
@@ -202,12 +205,12 @@ def _merge(
     saved: SavedReport,
     say: dict[str, object],
 ) -> list[Edit]:
-    """One edit for each CT that shows both as two."""
+    """One edit for each CT that shows both as two; where they share a label they are one."""
     others = {p.exam_id: p for p in places.of(asked.other or "") if asked.other != asked.lesion}
     made = [
         _edit("merge", p, saved, say, [others[p.exam_id].point_lps_mm])  # type: ignore[list-item]
         for p in here
-        if p.point_lps_mm is not None and p.exam_id in others
+        if p.point_lps_mm is not None and p.exam_id in others and p.label != others[p.exam_id].label
     ]
     if not made:
         raise UsageError(f"{asked.lesion} and {asked.other}: no CT shows both, as two")

@@ -52,8 +52,8 @@ class Guard:
         """Why a request is refused; None where it may be answered.
 
         Checked are, in this order: the host that was asked for (a name that another site lets
-        point here is none of ours), the site that asks (by Origin and Sec-Fetch-Site), the key,
-        and for changes that it is JSON of a bounded length.
+        point here is none of ours), the site that asks (by Origin and Sec-Fetch-Site), that the
+        target is one, the key, and for changes that it is JSON of a bounded length.
 
         Args:
             method: GET, HEAD or POST.
@@ -69,6 +69,10 @@ class Guard:
             return Refused(403, "another origin may not ask")
         if headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
             return Refused(403, "another site may not ask")
+        try:
+            urlsplit(target)
+        except ValueError:
+            return Refused(400, "there is no such address")
         if not self._known(target, headers):
             return Refused(403, "open the address that hoimg review printed")
         return self._refuses_change(headers) if method == "POST" else None

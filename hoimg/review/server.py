@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import ValidationError
 
 import hoimg
-from hoimg.errors import UsageError
+from hoimg.errors import InputRefused, UsageError
 from hoimg.report.files import sha256
 from hoimg.report.saved import SavedReport, read_saved
 from hoimg.review.decisions import Asked, Undo, added
@@ -68,6 +69,13 @@ class Reviewed:
         """As :func:`hoimg.review.state.state_of`."""
         return state_of(self.saved, self.places, *self.store.read(), self.reader)
 
+    def stands(self) -> bool:
+        """Whether the folder still holds this report, none that was made since."""
+        try:
+            return sha256(self.saved.folder / "manifest.json") == self.made
+        except OSError:
+            return False
+
 
 def reviewed(report: Path, reader: str | None) -> Reviewed:
     """A report opened for review.
@@ -116,6 +124,11 @@ class ReviewServer(ThreadingHTTPServer):
             )
         self.guard = Guard(self.server_address[1], secrets.token_urlsafe(32))
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing where a browser broke off; what else goes wrong is a defect and is told."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
     @property
     def url(self) -> str:
         """The address with the session's key."""
@@ -134,7 +147,7 @@ class _Handler(BaseHTTPRequestHandler):
             if path in ("/", "/report.html"):
                 self._send(200, self.server.what.page, TYPES[".html"])
             elif path == "/api/review":
-                self._json(200, self.server.what.state())
+                self._answer(lambda: (200, self.server.what.state()))
             else:
                 self._file(path.removeprefix("/"))
 
@@ -149,11 +162,15 @@ class _Handler(BaseHTTPRequestHandler):
         if path not in ("/api/decide", "/api/undo"):
             self._json(404, {"error": "there is nothing"})
             return
+        self._answer(lambda: self._changed(path, body))
+
+    def _changed(self, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
+        """What a change gives; raises what :meth:`_answer` tells."""
         what = self.server.what
         seen = self.headers.get("If-Match", "").strip('"')
+        if not what.stands():
+            raise UsageError("the report was made anew; stop hoimg review and start it again")
         try:
-            if sha256(what.saved.folder / "manifest.json") != what.made:
-                raise UsageError("the report was made anew; stop hoimg review and start it again")
             if path == "/api/undo":
                 moment = Undo.model_validate_json(body).time
                 edits, version = what.store.change(seen, lambda e: without(e, moment))
@@ -168,16 +185,20 @@ class _Handler(BaseHTTPRequestHandler):
                 )
         except Conflict:
             told = "edits.json was changed in another window; look at what stands there now"
-            self._json(412, {"error": told, "state": what.state()})
+            return 412, {"error": told, "state": what.state()}
+        return 200, state_of(what.saved, what.places, edits, version, what.reader)
+
+    def _answer(self, work: Callable[[], tuple[int, dict[str, Any]]]) -> None:
+        """Send what comes of the work: status and content, or 422 and why it cannot be done."""
+        try:
+            status, content = work()
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, first["loc"]))
-            self._json(422, {"error": f"{where}: {first['msg']}".lower().lstrip(": ")})
-        except UsageError as error:
-            self._json(422, {"error": str(error)})
-        else:
-            state = state_of(what.saved, what.places, edits, version, what.reader)
-            self._json(200, state)
+            status, content = 422, {"error": f"{where}: {first['msg']}".lower().lstrip(": ")}
+        except (UsageError, InputRefused) as error:
+            status, content = 422, {"error": str(error)}
+        self._json(status, content)
 
     def _let_in(self) -> bool:
         refused = self.server.guard.refuses(self.command, self.path, _headers(self))

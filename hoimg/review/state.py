@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from hoimg.edits import Edit, Edits, FilmEdit
-from hoimg.reading import said_of
+from hoimg.reading import said_of, who_and_when
 from hoimg.report import words
 from hoimg.report.film_view import film_words
-from hoimg.report.reader_view import decision_text, grouped, who_and_when
+from hoimg.report.reader_view import decision_text, grouped
 from hoimg.report.saved import SavedReport
 from hoimg.results import ReaderEdit
 from hoimg.review.places import Places
@@ -39,13 +39,11 @@ def state_of(
         "lesions": [
             {
                 "id": lesion.lesion_id,
-                "label": words.LABELS[lesion.maturity.label].lower(),
                 "exams": [
                     {
                         "exam_id": p.exam_id,
                         "day": days[p.exam_id],
                         "film": p.exam_id in on_film,
-                        "point": p.point_lps_mm,
                     }
                     for p in places.of(lesion.lesion_id)
                 ],
@@ -96,7 +94,6 @@ def _decisions(saved: SavedReport, edits: Edits) -> list[dict[str, Any]]:
         made.append(
             {
                 "lesion": lesion if lesion in known else None,
-                "named": lesion,
                 "action": first.action,
                 "what": decision_text(first),
                 "exams": len(group),
@@ -110,17 +107,13 @@ def _decisions(saved: SavedReport, edits: Edits) -> list[dict[str, Any]]:
         )
     for region in edits.regions:
         if region.time is not None:
-            said = ReaderEdit(
-                action="note", exam_id=region.exam_id, reader=region.reader, time=region.time
-            )
             made.append(
                 {
                     "lesion": None,
-                    "named": None,
                     "action": "confirm",
                     "what": f"a suggested place confirmed on {region.exam_id}",
                     "exams": 1,
-                    "who": who_and_when(said),
+                    "who": who_and_when(region),
                     "note": region.note,
                     "pending": not region.applied,
                     "time": None if region.applied else region.time.isoformat(),

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from hoimg.edits import Edits, edits_of
 from hoimg.errors import UsageError
+from hoimg.whole_files import write_whole
 
 
 class Conflict(Exception):
@@ -51,7 +51,7 @@ class Store:
 
         Raises:
             Conflict: the file was changed since, here or elsewhere; nothing is written.
-            UsageError: as :meth:`read`, or the folder cannot be written.
+            UsageError: as :meth:`read`, or the file cannot be written.
         """
         with self._lock:
             edits, version = self._read()
@@ -59,7 +59,11 @@ class Store:
                 raise Conflict
             after = work(edits)
             text = after.text().encode()
-            _replace(self.path, text)
+            try:
+                # Who may read the file stays; a crash leaves this one or the other.
+                write_whole(self.path, text, lambda part: shutil.copymode(self.path, part))
+            except OSError as error:
+                raise UsageError(f"{self.path}: cannot be written ({error.strerror})") from error
             return after, _version(text)
 
     def _read(self) -> tuple[Edits, str]:
@@ -92,21 +96,3 @@ def without(edits: Edits, time: datetime) -> Edits:
 
 def _version(text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Put a whole file in the place of another; a crash leaves the one or the other."""
-    try:
-        handle, name = tempfile.mkstemp(prefix=".edits-", suffix=".partial", dir=path.parent)
-    except OSError as error:
-        raise UsageError(f"{path.parent}: cannot be written ({error.strerror})") from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(path.stat().st_mode & 0o777)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

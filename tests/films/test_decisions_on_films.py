@@ -13,6 +13,7 @@ from film_reports import AREA_MM2, BOX, ball, made, report_of
 
 from hoimg.cli.main import run
 from hoimg.edits import Edits, FilmEdit, FilmRegionEdit, read_edits
+from hoimg.errors import UsageError
 from hoimg.report.saved import read_saved
 from hoimg.review.decisions import Asked, added
 from hoimg.review.places import places_of
@@ -59,7 +60,8 @@ def test_a_film_lesion_is_left_out_or_relabelled(film):
         ("exclude", "1.2.3.1"),
     ]
     (film / "out" / "edits.json").write_text(edits.text(), encoding="utf-8")
-    for report in (again(film, "new"), anew(film, "new2", *roi)):
+    reports = {"new": again(film, "new"), "new2": anew(film, "new2", *roi)}
+    for name, report in reports.items():
         (lesion,) = report["lesions"]
         assert lesion["reader_label"] == "immature"
         assert lesion["maturity"] == one["maturity"]
@@ -68,12 +70,23 @@ def test_a_film_lesion_is_left_out_or_relabelled(film):
             ("relabel", "noted", ""),
             ("exclude", "excluded", "artefact"),
         ]
-        assert "R., 2025-03-04 05:06 UTC" in (film / "new" / "report.html").read_text()
+        assert "R., 2025-03-04 05:06 UTC" in (film / name / "report.html").read_text()
     # What the maps hold is not done twice.
     words = [str(film / "new"), str(film / "in"), "-o", str(film / "third")]
     assert run(["-q", "measure", *words]) == 0
     for name in ("report.json", "edits.json"):
         assert (film / "third" / name).read_bytes() == (film / "new" / name).read_bytes()
+
+
+def test_a_film_lesion_that_was_left_out_cannot_be_dropped_from_the_file(film):
+    made(film, "--roi", BOX)
+    away = FilmEdit(action="exclude", point_px=(150, 140), time=NOW)
+    (film / "out" / "edits.json").write_text(Edits(on_films=(away,)).text())
+    assert again(film, "new")["lesions"] == []
+    assert read_saved(film / "new").edits.on_films[0].applied is not None
+    (film / "new" / "edits.json").write_text(Edits().text())
+    with pytest.raises(UsageError, match="lacks a correction"):
+        read_saved(film / "new")
 
 
 def test_a_confirmed_place_is_outlined_by_either_command(film):

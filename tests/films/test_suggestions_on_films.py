@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,11 @@ from film_objects import film_dataset
 from film_reports import made, report_of
 
 from hoimg.cli.main import run
+from hoimg.edits import Edits
+from hoimg.errors import UsageError
+from hoimg.report.saved import read_saved
+from hoimg.review.decisions import Asked, added
+from hoimg.review.places import Places
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "segment"))
 from test_film_suggest import body
@@ -78,6 +84,30 @@ def test_a_place_is_suggested_and_is_no_lesion(
     assert run(["measure", *out, "-o", str(tmp_path / "again")]) == 0
     kept = report_of(tmp_path / "again")["exams"][0]["suggestions"]
     assert kept == again["exams"][0]["suggestions"]
+
+
+def test_a_place_is_confirmed_once_and_suggested_no_more(tmp_path: Path) -> None:
+    write(tmp_path, PLACE, (95, 66, 6))
+    [place, *others] = made(tmp_path)["exams"][0]["suggestions"]
+    saved = read_saved(tmp_path / "out")
+    [exam] = saved.report.exams
+    asked = Asked(kind="confirm", exam_id=exam.exam_id, number=0)
+    none = asked.model_copy(update={"number": None})
+    now = datetime(2025, 3, 4, tzinfo=UTC)
+    with pytest.raises(UsageError, match="not among those that are suggested"):
+        added(Edits(), none, saved, Places(), "R.", now)
+    edits = added(Edits(), asked, saved, Places(), "R.", now)
+    with pytest.raises(UsageError, match="confirmed already"):
+        added(edits, asked, saved, Places(), "S.", now)
+    (tmp_path / "out" / "edits.json").write_text(edits.text())
+    for earlier, later in (("out", "again"), ("again", "third")):
+        words = [str(tmp_path / earlier), str(tmp_path / "in"), "-o", str(tmp_path / later)]
+        assert run(["-q", "measure", *words]) == 0
+        report = report_of(tmp_path / later)
+        assert len(report["lesions"]) == 1
+        assert report["exams"][0]["suggestions"] == others
+    assert others
+    assert place not in others
 
 
 def test_the_settings_can_let_suggestions_count(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -48,6 +49,22 @@ def only_program(tmp_path, monkeypatch):
 
 def snapshot(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_disk_that_is_full_leaves_the_manifest_as_it_was(folder, only_program, monkeypatch):
+    def full(_handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    only_program(
+        'for word; do case "$word" in --print-to-pdf=*) printf %%PDF- > "${word#*=}";; esac; done'
+    )
+    before = (folder / "manifest.json").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            add_pdf(folder)
+    assert (folder / "manifest.json").read_bytes() == before
+    assert not list(folder.glob(".hoimg-*"))
 
 
 @pytest.mark.parametrize("script", ["exit 0", "exit 1", "exec sleep 60"])

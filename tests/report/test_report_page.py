@@ -363,6 +363,10 @@ def test_reasons_in_words():
     assert reasons.missing_reason("mineral_mass_mg", seen).startswith("no mg")
     assert reasons.missing_reason("sphericity", seen) == "see flags"
     assert reasons.reason_text("merged_into:L2") == "has grown together with: L2"
+    # A piece may have been left out by the reader, too.
+    told = reasons.reason_text("overruled:excluded_by_reader")
+    assert told == "it had been left out as: excluded_by_reader"
+    assert "rules" not in reasons.reason_text("included_by_reader")
     assert reasons.reason_text("stability_untested") == "its stability is untested"
     assert reasons.reason_text("never_heard_of") == "never heard of"
     only = Observation(

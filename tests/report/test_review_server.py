@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import os
@@ -21,12 +22,15 @@ from synthetic_report import patient
 
 from hoimg.anatomy import Anatomy
 from hoimg.cli.main import run
-from hoimg.edits import Applied, Edit, Edits, read_edits
+from hoimg.edits import Applied, Edit, Edits, FilmRegionEdit, read_edits
 from hoimg.errors import UsageError
 from hoimg.image import Mask
 from hoimg.report import write_report
+from hoimg.report.saved import read_saved
 from hoimg.results import ExamImages, PatientResult
+from hoimg.review.decisions import Asked, added
 from hoimg.review.guard import MAX_BODY
+from hoimg.review.places import Place, Places
 from hoimg.review.server import ReviewServer, reviewed
 from hoimg.review.store import Conflict, Store, without
 
@@ -84,9 +88,10 @@ def ask(
             "Origin": f"http://127.0.0.1:{port}",
             "Sec-Fetch-Site": "same-origin",
             "Content-Type": "application/json",
-            "If-Match": f'"{server.what.store.read()[1]}"',
             "Content-Length": len(body or b""),
         }
+        if "If_Match" not in headers:
+            own["If-Match"] = f'"{server.what.store.read()[1]}"'
     own |= {name.replace("_", "-"): value for name, value in headers.items()}
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
@@ -272,11 +277,74 @@ def test_a_rejected_lesion_is_rejected_in_every_exam_that_shows_it(server, folde
     assert read_edits(folder / "edits.json") == Edits()
 
 
-def test_a_new_report_in_the_folder_ends_the_review(server, folder):
-    (folder / "manifest.json").write_text("{}")
+def test_two_lesions_are_merged_only_where_they_are_two(folder):
+    saved = read_saved(folder)
+    first, second = saved.measured[:2]
+    one = tuple(Place(e.exam_id, 1, point_lps_mm=(0, 0, 0)) for e in (first, second))
+    two = (
+        Place(first.exam_id, 2, point_lps_mm=(5, 0, 0)),
+        Place(second.exam_id, 1, point_lps_mm=(0, 0, 0)),
+    )
+    asked = Asked(kind="merge", lesion="L1", other="L2")
+    now = datetime(2025, 1, 2, tzinfo=UTC)
+    places = Places({"L1": one, "L2": two})
+    (edit,) = added(Edits(), asked, saved, places, "R.", now).edits
+    assert (edit.exam_id, edit.more_points_lps_mm) == (first.exam_id, ((5, 0, 0),))
+    with pytest.raises(UsageError, match="no CT shows both, as two"):
+        added(Edits(), asked, saved, Places({"L1": one[1:], "L2": two[1:]}), "R.", now)
+
+
+@pytest.mark.parametrize("text", ["{}", None])
+def test_a_new_report_in_the_folder_ends_the_review(server, folder, text):
+    (folder / "manifest.json").unlink()
+    if text is not None:
+        (folder / "manifest.json").write_text(text)
     status, told = decide(server, NOTE)
     assert status == 422
     assert "made anew" in told["error"]
+
+
+def test_edits_that_were_broken_by_hand_are_told(server, folder, monkeypatch):
+    seen = f'"{server.what.store.read()[1]}"'
+    (folder / "edits.json").write_text('{"edits": [')
+    status, _, body = ask(server, "GET", "/api/review")
+    assert status == 422
+    assert "is no file of edits" in json.loads(body)["error"]
+    status, told = decide(server, NOTE, If_Match=seen)
+    assert status == 422
+    assert "is no file of edits" in told["error"]
+    # Broken between the refusal of a version and the answer.
+    monkeypatch.setattr(Store, "change", lambda *_: (_ for _ in ()).throw(Conflict))
+    assert decide(server, NOTE, If_Match=seen)[0] == 422
+
+
+def test_a_label_map_that_cannot_be_read_any_more_is_told(server, folder):
+    exam = server.what.places.of("L1")[-1].exam_id
+    (folder / server.what.saved.exam(exam).labelmap).write_bytes(b"none")
+    points = [[0, 0, 0], [1, 1, 1]]
+    asked = {**NOTE, "kind": "split", "exam_id": exam, "points_lps_mm": points}
+    status, told = decide(server, asked)
+    assert status == 422
+    assert "lesions.nii.gz" in told["error"]
+
+
+@pytest.mark.parametrize("target", ["http://[", "http://[/?key=KEY", "http://[x]/"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+def test_a_target_that_is_none_is_refused(server, method, target):
+    target = target.replace("KEY", server.guard.key)
+    status, headers, body = ask(server, method, target, b"{}" if method == "POST" else None)
+    assert status == 400
+    assert "Set-Cookie" not in headers
+    assert method == "HEAD" or json.loads(body) == {"error": "there is no such address"}
+
+
+@pytest.mark.parametrize("fault", [ConnectionResetError, BrokenPipeError, RuntimeError])
+def test_a_browser_that_breaks_off_is_nothing_to_tell(server, fault, capsys):
+    try:
+        raise fault
+    except fault:
+        server.handle_error(None, ("127.0.0.1", 1))
+    assert bool(capsys.readouterr().err) == (fault is RuntimeError)
 
 
 def test_a_new_report_in_the_folder_may_replace_only_edits_that_it_holds(folder):
@@ -289,6 +357,18 @@ def test_a_new_report_in_the_folder_may_replace_only_edits_that_it_holds(folder)
     done = two.model_copy(update={"exam_id": "day0", "note": "2"})
     write_report(replace(result, edits=Edits(edits=(one, done))), folder)
     assert read_edits(folder / "edits.json").edits == (one, done)
+
+
+def test_a_confirmed_place_that_the_new_report_outlined_is_no_lost_one(folder):
+    place = FilmRegionEdit(box=(1, 2, 3, 4), time=datetime(2025, 1, 2, tzinfo=UTC))
+    (folder / "edits.json").write_text(Edits(regions=(place,)).text())
+    result = with_anatomy(patient())
+    other = place.model_copy(update={"box": (1, 2, 3, 5), "applied": True})
+    with pytest.raises(UsageError, match="was changed"):
+        write_report(replace(result, edits=Edits(regions=(other,))), folder)
+    done = place.model_copy(update={"applied": True})
+    write_report(replace(result, edits=Edits(regions=(done,))), folder)
+    assert read_edits(folder / "edits.json").regions == (done,)
 
 
 def test_a_changed_page_is_not_served(folder):
@@ -316,6 +396,23 @@ def test_the_store_writes_whole_files_and_tells_of_changes_elsewhere(tmp_path):
         store.change(after, fails)
     assert store.read()[0] == Edits(edits=(one,))
     assert [p.name for p in tmp_path.iterdir()] == ["edits.json"]
+
+
+def test_a_disk_that_is_full_is_told_and_costs_nothing(server, folder, monkeypatch):
+    def full(_handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = folder / "edits.json"
+    path.chmod(0o640)
+    before = sorted(folder.iterdir()), path.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        status, told = decide(server, NOTE)
+    assert status == 422
+    assert told["error"].endswith("edits.json: cannot be written (No space left on device)")
+    assert (sorted(folder.iterdir()), path.read_bytes()) == before
+    assert decide(server, NOTE)[0] == 200
+    assert path.stat().st_mode & 0o777 == 0o640
 
 
 def test_many_writers_at_once_lose_nothing(tmp_path):

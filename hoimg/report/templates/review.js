@@ -237,14 +237,14 @@
       const section = [...document.querySelectorAll("section.lesion")].find((one) => one.dataset.lesionId === id);
       if (section && exams.length) section.querySelector(".head").after(lesionForm(id));
     }
-    const rest = (action) => () => state.others.filter((one) => (one.action === action) || (action === "include" && one.action !== "confirm"));
+    const rest = (confirmed) => () => state.others.filter((one) => (one.action === "confirm") === confirmed);
     if (state.pieces.length || state.others.some((one) => one.action !== "confirm")) {
       document.querySelector("#excluded h2").after(
-        pickForm("Call a piece after all", "include", state.pieces, "Piece that was left out", rest("include")));
+        pickForm("Call a piece after all", "include", state.pieces, "Piece that was left out", rest(false)));
     }
     if (state.suggestions.length && document.querySelector("#films h2")) {
       document.querySelector("#films h2").after(
-        pickForm("Confirm a suggested place", "confirm", state.suggestions, "Place on a film", rest("confirm")));
+        pickForm("Confirm a suggested place", "confirm", state.suggestions, "Place on a film", rest(true)));
     }
     for (const redraw of redraws) redraw();
     document.body.dataset.review = "ready";
