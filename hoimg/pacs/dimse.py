@@ -281,18 +281,31 @@ class DimseArchive:
         self, contexts: Any, roles: Any = (), handlers: Any = ()
     ) -> Iterator[Association]:
         from pynetdicom import evt
+        from pynetdicom.pdu import A_ASSOCIATE_RJ
 
-        connected = threading.Event()
+        connected, refused = threading.Event(), threading.Event()
+
+        def note_refusal(event: Event) -> None:
+            if isinstance(event.pdu, A_ASSOCIATE_RJ):
+                refused.set()
+
         association = entity(self._aet).associate(
             self._address.host,
             self._address.port,
             contexts=list(contexts),
             ae_title=self._address.aet,
             ext_neg=list(roles),
-            evt_handlers=[*handlers, (evt.EVT_CONN_OPEN, lambda _: connected.set())],
+            evt_handlers=[
+                *handlers,
+                (evt.EVT_CONN_OPEN, lambda _: connected.set()),
+                (evt.EVT_PDU_RECV, note_refusal),
+            ],
         )
         if not association.is_established:
-            if association.is_rejected:
+            # Not association.is_rejected: pynetdicom's network thread closes the connection when
+            # it is refused, and where associate() wakes only then, it takes the closed connection
+            # for one that never was and leaves the refusal unread.
+            if refused.is_set():
                 raise PacsError(
                     f"{self._address.name}: does not let {self._aet} in; check both AE titles, "
                     "or have its administrator enter ours (--aet)",
@@ -304,7 +317,12 @@ class DimseArchive:
                     "unreachable",
                 )
             if not association.rejected_contexts:
-                raise _broken_off(self._address)
+                raise PacsError(
+                    f"{self._address.name}: broke off before it let {self._aet} in; check that "
+                    "host and port are those of a DICOM service and both AE titles (some hang up "
+                    "on those they do not know), or run the command again",
+                    "broken_off",
+                )
             # None of what we want is offered: the caller says what is lacking.
             yield association
             return
