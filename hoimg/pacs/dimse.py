@@ -7,6 +7,7 @@ entered for that name; it is used where an address is given, since many archives
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -30,10 +31,13 @@ WAITING = 8
 MAX_CONTEXTS = 126
 """Presentation contexts of one association: 128, less those of the query itself."""
 _PENDING = (0xFF00, 0xFF01)
-_USUAL_CLASSES = tuple(
-    f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("2", "66.4", "88.34", "7", "481.3", "1", "1.1", "2.1")
+_STORAGE = "1.2.840.10008.5.1.4.1.1."
+_USUAL_IMAGES = tuple(_STORAGE + n for n in ("2", "2.1", "1", "1.1", "1.1.1"))
+_USUAL_OBJECTS = tuple(
+    _STORAGE + n for n in ("66.4", "88.34", "88.33", "88.22", "11.1", "7", "481.3")
 )
-"""What hoimg reads and writes, for archives that do not say of what class their objects are."""
+"""What hoimg reads (CT, CR, DX) and writes (segmentations, reports, presentation states, pictures,
+structure sets), for archives that do not say of what class their objects are."""
 _SYNTAXES = tuple(
     f"1.2.840.10008.1.2{n}"
     for n in (
@@ -42,6 +46,8 @@ _SYNTAXES = tuple(
     )
 )
 """Transfer syntaxes of CT and films; each is offered by itself, so that nothing is transcoded."""
+_PLAIN_SYNTAXES = _SYNTAXES[:4]
+"""Of objects that are no images: one association has no room for every class with every syntax."""
 
 
 class DimseArchive:
@@ -143,9 +149,9 @@ class DimseArchive:
         from pydicom import dcmread
         from pynetdicom import build_context
 
-        from hoimg.report.dicom_context import unspoken
+        from hoimg.dicom.quiet import quiet_pydicom
 
-        with unspoken():
+        with quiet_pydicom():
             dataset = dcmread(BytesIO(data))
             syntax = dataset.file_meta.TransferSyntaxUID
             context = build_context(dataset.SOPClassUID, syntax)
@@ -224,9 +230,12 @@ class DimseArchive:
             StudyRootQueryRetrieveInformationModelGet as Get,
         )
 
-        classes = sorted(self._classes.get(series) or _USUAL_CLASSES)
-        pairs = [(c, s) for s in _SYNTAXES for c in classes][:MAX_CONTEXTS]
-        contexts = [build_context(Get), *(build_context(c, s) for c, s in pairs)]
+        known = sorted(self._classes.get(series, ()))
+        images, objects = (known, ()) if known else (_USUAL_IMAGES, _USUAL_OBJECTS)
+        classes = [*images, *objects]
+        pairs = [(c, s) for s in _PLAIN_SYNTAXES for c in objects]
+        pairs += [(c, s) for s in _SYNTAXES for c in images]
+        contexts = [build_context(Get), *(build_context(c, s) for c, s in pairs[:MAX_CONTEXTS])]
         roles = [build_role(c, scp_role=True) for c in classes]
         handlers = [(evt.EVT_C_STORE, take)]
         with self._association(contexts, roles, handlers) as association:
@@ -289,18 +298,21 @@ class DimseArchive:
             if isinstance(event.pdu, A_ASSOCIATE_RJ):
                 refused.set()
 
-        association = entity(self._aet).associate(
-            self._address.host,
-            self._address.port,
-            contexts=list(contexts),
-            ae_title=self._address.aet,
-            ext_neg=list(roles),
-            evt_handlers=[
-                *handlers,
-                (evt.EVT_CONN_OPEN, lambda _: connected.set()),
-                (evt.EVT_PDU_RECV, note_refusal),
-            ],
-        )
+        try:
+            association = entity(self._aet).associate(
+                self._address.host,
+                self._address.port,
+                contexts=list(contexts),
+                ae_title=self._address.aet,
+                ext_neg=list(roles),
+                evt_handlers=[
+                    *handlers,
+                    (evt.EVT_CONN_OPEN, lambda _: connected.set()),
+                    (evt.EVT_PDU_RECV, note_refusal),
+                ],
+            )
+        except socket.gaierror:  # no such host
+            raise _unreachable(self._address) from None
         if not association.is_established:
             # Not association.is_rejected: pynetdicom's network thread closes the connection when
             # it is refused, and where associate() wakes only then, it takes the closed connection
@@ -312,10 +324,7 @@ class DimseArchive:
                     "unauthorized",
                 )
             if not connected.is_set():
-                raise PacsError(
-                    f"{self._address.name}: cannot be reached; check host, port and network",
-                    "unreachable",
-                )
+                raise _unreachable(self._address)
             if not association.rejected_contexts:
                 raise PacsError(
                     f"{self._address.name}: broke off before it let {self._aet} in; check that "
@@ -337,6 +346,12 @@ def _status(status: Dataset, address: DimseAddress) -> int:
     if "Status" not in status:
         raise _broken_off(address)
     return int(status.Status)
+
+
+def _unreachable(address: DimseAddress) -> PacsError:
+    return PacsError(
+        f"{address.name}: cannot be reached; check host, port and network", "unreachable"
+    )
 
 
 def _broken_off(address: DimseAddress, why: str = "") -> PacsError:

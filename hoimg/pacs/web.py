@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -70,7 +70,7 @@ class WebArchive:
         self, address: WebAddress, credentials: Credentials, ca: Path | None = None
     ) -> None:
         self._address = address
-        self._session = requests.Session()
+        self._session = _SameOrigin()
         self._session.auth = _auth(credentials)
         self._session.mount("https://", _SystemTrust(_tls(ca)))
 
@@ -217,6 +217,27 @@ class WebArchive:
             )
 
 
+class _SameOrigin(requests.Session):
+    """Follows a redirect within the service, and none that leads to another scheme, host or port.
+
+    Elsewhere goes not only the password, which requests drops by itself, but what is asked for (a
+    PatientID) and what is stored.
+    """
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        target = super().get_redirect_target(resp)
+        if target is None:
+            return None
+        here, there = _origin(resp.url), _origin(urljoin(resp.url, target))
+        if here != there:
+            raise PacsError(
+                f"{here}: sends us on to {there}, where nothing of ours goes unasked; if that is "
+                "the archive, give its address",
+                "refused",
+            )
+        return target
+
+
 class _SystemTrust(HTTPAdapter):
     """HTTPS with a TLS context of our own: requests alone trusts no system certificates."""
 
@@ -240,6 +261,16 @@ class _Bearer(AuthBase):
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = f"Bearer {self._token}"
         return request
+
+
+def _origin(url: str) -> str:
+    """Scheme, host and port of a URL; none of the rest, which may hold what was asked for."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    except ValueError:
+        return "an address that is none"
+    return f"{parts.scheme}://{parts.hostname}:{port}"
 
 
 def _auth(credentials: Credentials) -> AuthBase | None:

@@ -14,8 +14,8 @@ from hoimg.dicom.film_values import (
     presentation_of,
     voi_of,
 )
+from hoimg.dicom.quiet import quiet_pydicom
 from hoimg.errors import InputRefused
-from hoimg.report.dicom_context import unspoken
 from hoimg.report.dicom_header import Source, clean, name_instance, read_header, source_of
 from hoimg.results import Exam
 
@@ -71,7 +71,7 @@ def read_film_source(path: Path, exam: Exam) -> SourceFilm:
         InputRefused: ``dicom_source_unreadable``: it is missing or no image;
             ``dicom_source_misaligned``: it is another image, or has another size.
     """
-    with unspoken():
+    with quiet_pydicom():
         header = read_header(path, _SHOWN_KEYWORDS)
         try:
             return _source(header, exam)

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hoimg.dicom.quiet import quiet_pydicom
 from hoimg.errors import InputRefused
 from hoimg.geometry import bounding_box
-from hoimg.report.dicom_context import ObjectContext, Segment, unspoken
+from hoimg.report.dicom_context import ObjectContext, Segment
 from hoimg.report.dicom_source import read_source
 from hoimg.results import Exam, ExamImages, FilmImages, PatientResult, Report
 from hoimg.whole_files import write_whole
@@ -98,7 +99,7 @@ def _exam_objects(report: Report, exam: Exam, images: ExamImages) -> list[tuple[
     cited = [str(header.SOPInstanceUID) for header in source.headers]
     content = _content_sha256(report, exam, crop, {"box": repr(box), "images": cited})
     objects: list[tuple[str, Dataset]] = []
-    with unspoken():
+    with quiet_pydicom():
         context = ObjectContext(
             report, exam, source, source.plane_images(start, stop), segments, content
         )
@@ -128,7 +129,7 @@ def _film_objects(
     content = _content_sha256(report, exam, images.labels_yx, said)
     of_series = [e for e in report.exams if e.series_instance_uid == exam.series_instance_uid]
     objects: list[tuple[str, Dataset]] = []
-    with unspoken():
+    with quiet_pydicom():
         number = [e.exam_id for e in of_series].index(exam.exam_id) + 1
         context = ObjectContext(report, exam, source, (source.image,), (), content, number)
         objects.append((SR_NAME, build_film_report(context, source, outlines)))
@@ -211,7 +212,7 @@ def _write(dataset: Dataset, path: Path) -> Path:
     # zeros, so that the file cannot be a program or a page at the same time
     dataset.preamble = b"\0" * 128
     stream = BytesIO()
-    with unspoken():
+    with quiet_pydicom():
         dcmwrite(stream, dataset, enforce_file_format=True)
     write_whole(path, stream.getvalue())
     return path

@@ -126,6 +126,7 @@ def test_wrong_names_and_ports_say_what_to_do(
     for url, more, code, said in (
         (server.dimse.replace("ORTHANC", "OTHER"), [], 1, "check both AE titles"),
         (f"dicom://ORTHANC@127.0.0.1:{free_port()}", [], 1, "cannot be reached"),
+        ("dicom://ORTHANC@no-such-host.invalid", [], 1, "invalid:104: cannot be reached"),
         (f"dicom://ORTHANC@127.0.0.1:{server.http}", [], 1, "those of a DICOM service"),
         (server.dimse, ["--listen", str(free_port())], 1, "knows no address of HOIMG"),
         (server.dimse, ["--listen", f"127.0.0.1:{server.http}"], 2, "cannot be listened on"),

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from orthanc_server import NEEDS_ORTHANC, Orthanc, free_port
 from proxies import Proxy
-from studies import SECRET_ID, SECRET_NAME, files_in, study_uid, write_study
+from studies import SECRET_ID, files_in, study_uid, write_study
 
+from hoimg import whole_files
 from hoimg.cli.main import run
 from hoimg.pacs.address import WebAddress
 from hoimg.pacs.archive import Query
@@ -174,11 +177,16 @@ pull(archive, Query(study_uid=sys.argv[3]), Path(sys.argv[2]), lambda *_: None)
     )
     assert ran.returncode == -9
     assert len(files_in(tmp_path)) == 3
-    assert len(list(tmp_path.rglob("*.part"))) == 1
+    (left,) = tmp_path.rglob("*.part")
+    live = left.with_name(f"{whole_files.PREFIX}live{whole_files.SUFFIX}")  # of another pull
+    live.write_bytes(b"half")
+    before = time.time() - whole_files.LEFT_S
+    os.utime(left, (before - 1, before - 1))
+    os.utime(live, (before + 600, before + 600))
     assert run(words(server, tmp_path, "--study", study_uid(1))) == 0
     assert capsys.readouterr().out.endswith("7 of them new\n")
     assert set(files_in(tmp_path).values()) == of_studies(made, 1)
-    assert list(tmp_path.rglob("*.part")) == []
+    assert list(tmp_path.rglob("*.part")) == [live]
 
 
 @pytest.mark.parametrize("limit", [0, 700, 3000, 9000, 12345])
@@ -273,4 +281,3 @@ def test_a_wrong_path_and_a_closed_port_say_what_to_do(
     assert run(["pull", "http://no-such-host.invalid/dicom-web", *given]) == 1
     assert "cannot be reached" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
-    assert SECRET_NAME not in capsys.readouterr().err

@@ -20,8 +20,9 @@ from pydicom import Dataset, dcmread
 
 from hoimg.cli.main import run
 from hoimg.image import read_mask
-from hoimg.pacs.address import WebAddress
+from hoimg.pacs.address import DimseAddress, WebAddress
 from hoimg.pacs.credentials import Credentials
+from hoimg.pacs.dimse import DimseArchive
 from hoimg.pacs.errors import PacsError
 from hoimg.pacs.push import dicom_objects, push
 from hoimg.pacs.web import WebArchive
@@ -240,6 +241,12 @@ def test_a_films_objects_go_out_and_come_back_as_its_regions(
     capsys.readouterr()
     assert run(["push", str(report), server.web]) == 0
     assert capsys.readouterr().out == "3 object(s) stored, 0 already there\n"
+    # By DIMSE of an archive that has not said of what class they are.
+    with DimseArchive(DimseAddress("ORTHANC", "127.0.0.1", server.dicom), "HOIMG") as archive:
+        for out in dicom_objects(report):
+            [(_, data)] = archive.fetch([out.instance])
+            assert isinstance(data, bytes), out.name
+            assert dcmread(BytesIO(data)) == dcmread(out.path)
     for modality in ("SR", "PR", "OT"):
         [found] = search(server, modality)
         assert found["study"] == film.StudyInstanceUID
