@@ -143,7 +143,12 @@ def _is_number(text: str) -> bool:
 
 def _is_told(code: str, known: Known) -> bool:
     """Whether a coded string tells something of a person: no code, or one that names somebody."""
-    return not (code.isascii() and code.isprintable()) or len(code) > 32 or known.in_code(code)
+    return (
+        not (code.isascii() and code.isprintable())
+        or len(code) > 32
+        or known.in_code(code)
+        or known.is_name(code)
+    )
 
 
 def _sequence(

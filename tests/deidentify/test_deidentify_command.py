@@ -53,7 +53,7 @@ def test_bad_files_are_named_and_the_good_ones_written(tmp_path, capsys):
         ("capture", "screen capture"),
         ("private", "private kind"),
         ("cut", "ends before"),
-        ("halved", ""),
+        ("halved", "is damaged"),
         ("broken.dcm", "called DICOM"),
         ("empty.dcm", "called DICOM"),
         ("disc.zip", "archive"),
