@@ -7,10 +7,9 @@ entered for that name; it is used where an address is given, since many archives
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from io import BytesIO
 from queue import Queue
 from typing import TYPE_CHECKING, Any
@@ -18,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 from hoimg.errors import HoimgError
 from hoimg.pacs.address import DimseAddress
 from hoimg.pacs.archive import Instance, Query
+from hoimg.pacs.association import associated, broken_off, status_of
 from hoimg.pacs.errors import PacsError
 from hoimg.pacs.storage import OUT_OF_RESOURCES, SUCCESS, entity, start_storage, unheard
+from hoimg.pacs.tls import Tls
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -57,12 +58,22 @@ class DimseArchive:
         address: Where.
         aet: The name that we call ourselves.
         listen: Host and port where C-MOVE can send to us; None for C-GET.
+        tls: Certificates, for an address with TLS; with ``listen`` ours is among them.
+
+    Raises:
+        UsageError: when a file of ``tls`` holds no certificate.
     """
 
     def __init__(
-        self, address: DimseAddress, aet: str, listen: tuple[str, int] | None = None
+        self,
+        address: DimseAddress,
+        aet: str,
+        listen: tuple[str, int] | None = None,
+        tls: Tls | None = None,
     ) -> None:
         self._address, self._aet, self._listen = address, aet, listen
+        self._client = (tls or Tls()).client() if address.tls else None
+        self._server = tls.server() if tls and address.tls and listen else None
         self._open = ExitStack()
         self._take: Callable[[Event], int] | None = None
         self._classes: dict[tuple[str, str], set[str]] = {}
@@ -124,7 +135,7 @@ class DimseArchive:
             except HoimgError as error:
                 came.put(error)
             except Exception as error:  # whatever it is, the one who waits has to hear of it
-                came.put(_broken_off(self._address, type(error).__name__))
+                came.put(broken_off(self._address, type(error).__name__))
 
         asking = threading.Thread(target=ask, daemon=True)
         asking.start()
@@ -159,7 +170,7 @@ class DimseArchive:
                 if not association.accepted_contexts:
                     raise PacsError("the archive does not take objects of this class", "refused")
                 status = association.send_c_store(dataset)
-        code = _status(status, self._address)
+        code = status_of(status, self._address)
         if code != SUCCESS and code >> 12 != 0xB:  # Bxxx: stored, with remarks
             raise PacsError(f"the archive does not take an object (status {code:04X}H)", "refused")
 
@@ -185,7 +196,7 @@ class DimseArchive:
                     setattr(question, keyword, value)
                 found = []
                 for status, answer in association.send_c_find(question, Find):
-                    code = _status(status, self._address)
+                    code = status_of(status, self._address)
                     if code in _PENDING and answer is not None:
                         found.append(answer)
                     elif code != SUCCESS:
@@ -260,7 +271,7 @@ class DimseArchive:
         )
 
         if self._take is None:  # the first series: the port stays open for the others
-            server = start_storage(entity(self._aet), *listen, self._hand_on)
+            server = start_storage(entity(self._aet), *listen, self._hand_on, self._server)
             self._open.callback(server.shutdown)
         self._take = take
         with self._association([build_context(Move)]) as association:
@@ -276,7 +287,7 @@ class DimseArchive:
     def _run(self, answers: Any, what: str) -> None:
         hint = "" if what == "C-GET" else f", or it knows no address of {self._aet} (--listen)"
         for status, _ in answers:
-            code = _status(status, self._address)
+            code = status_of(status, self._address)
             # Bxxx: some could not be sent; those that do not come are named one by one.
             if code not in (SUCCESS, *_PENDING) and code >> 12 != 0xB:
                 raise PacsError(
@@ -285,81 +296,10 @@ class DimseArchive:
                     "cannot_fetch",
                 )
 
-    @contextmanager
     def _association(
         self, contexts: Any, roles: Any = (), handlers: Any = ()
-    ) -> Iterator[Association]:
-        from pynetdicom import evt
-        from pynetdicom.pdu import A_ASSOCIATE_RJ
-
-        connected, refused = threading.Event(), threading.Event()
-
-        def note_refusal(event: Event) -> None:
-            if isinstance(event.pdu, A_ASSOCIATE_RJ):
-                refused.set()
-
-        try:
-            association = entity(self._aet).associate(
-                self._address.host,
-                self._address.port,
-                contexts=list(contexts),
-                ae_title=self._address.aet,
-                ext_neg=list(roles),
-                evt_handlers=[
-                    *handlers,
-                    (evt.EVT_CONN_OPEN, lambda _: connected.set()),
-                    (evt.EVT_PDU_RECV, note_refusal),
-                ],
-            )
-        except socket.gaierror:  # no such host
-            raise _unreachable(self._address) from None
-        if not association.is_established:
-            # Not association.is_rejected: pynetdicom's network thread closes the connection when
-            # it is refused, and where associate() wakes only then, it takes the closed connection
-            # for one that never was and leaves the refusal unread.
-            if refused.is_set():
-                raise PacsError(
-                    f"{self._address.name}: does not let {self._aet} in; check both AE titles, "
-                    "or have its administrator enter ours (--aet)",
-                    "unauthorized",
-                )
-            if not connected.is_set():
-                raise _unreachable(self._address)
-            if not association.rejected_contexts:
-                raise PacsError(
-                    f"{self._address.name}: broke off before it let {self._aet} in; check that "
-                    "host and port are those of a DICOM service and both AE titles (some hang up "
-                    "on those they do not know), or run the command again",
-                    "broken_off",
-                )
-            # None of what we want is offered: the caller says what is lacking.
-            yield association
-            return
-        try:
-            yield association
-        finally:
-            if association.is_established:
-                association.release()
-
-
-def _status(status: Dataset, address: DimseAddress) -> int:
-    if "Status" not in status:
-        raise _broken_off(address)
-    return int(status.Status)
-
-
-def _unreachable(address: DimseAddress) -> PacsError:
-    return PacsError(
-        f"{address.name}: cannot be reached; check host, port and network", "unreachable"
-    )
-
-
-def _broken_off(address: DimseAddress, why: str = "") -> PacsError:
-    return PacsError(
-        f"{address.name}: broke off in the middle{f' ({why})' if why else ''}; what has come is "
-        "kept, run the command again to go on",
-        "broken_off",
-    )
+    ) -> AbstractContextManager[Association]:
+        return associated(self._address, self._aet, self._client, contexts, roles, handlers)
 
 
 def _text(dataset: Dataset, keyword: str) -> str:

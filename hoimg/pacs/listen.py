@@ -22,6 +22,8 @@ from hoimg.pacs.storage import (
 )
 
 if TYPE_CHECKING:
+    import ssl
+
     from pynetdicom.events import Event
 
 QUIET_S = 60.0
@@ -64,19 +66,26 @@ class Listener:
         host: Address to bind.
         port: TCP port; 0 for any that is free.
         allow: AE titles that may send; anyone when empty.
+        tls: For connections with TLS only; None for those without.
 
     Raises:
         UsageError: when the port cannot be bound.
     """
 
     def __init__(
-        self, inbox: Inbox, aet: str, host: str, port: int, allow: Sequence[str] = ()
+        self,
+        inbox: Inbox,
+        aet: str,
+        host: str,
+        port: int,
+        allow: Sequence[str] = (),
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.taken: Counter[Taken] = Counter()
         self._inbox = inbox
         ae = entity(aet)
         ae.require_calling_aet = list(allow)
-        self._server = start_storage(ae, host, port, self._take)
+        self._server = start_storage(ae, host, port, self._take, tls)
         self.port = int(self._server.server_address[1])
 
     def close(self) -> None:

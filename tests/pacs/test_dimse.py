@@ -132,7 +132,8 @@ def test_wrong_names_and_ports_say_what_to_do(
         (server.dimse, ["--listen", f"127.0.0.1:{server.http}"], 2, "cannot be listened on"),
         (server.dimse, ["--listen", "x"], 2, "give [HOST:]PORT"),
         (server.dimse, ["--aet", "A" * 17], 2, "1 to 16"),
-        (server.dimse, ["--ca", "x.pem"], 2, "https"),
+        (server.dimse, ["--ca", "x.pem"], 2, "dicoms://"),
+        (server.dimse, ["--cert", "x.pem"], 2, "dicoms://"),
         (server.web, ["--aet", "ME"], 2, "dicom://"),
     ):
         assert run(["pull", url, *given, *more]) == code
