@@ -31,6 +31,7 @@ def decision_text(said: ReaderEdit) -> str:
         "include": "called after all",
         "split": "split into parts",
         "merge": "merged with another lesion",
+        "confirm": "a suggested place on a film confirmed",
     }[said.action]
 
 
