@@ -204,6 +204,50 @@
     return element;
   }
 
+  /** A button that makes the report anew with the decisions, and shows it when it is there. */
+  function rerunBox() {
+    const told = make("p", { className: "told", role: "status" });
+    const button = make("button", { type: "button", className: "keep", textContent: "Make the report that honours the decisions" });
+    const wait = (ms) => new Promise((done) => { setTimeout(done, ms); });
+    async function follow(made) {
+      for (;;) {
+        const { content } = await ask("api/rerun");
+        if (content.made > made) {
+          say(told, "Done. The new report opens.");
+          location.reload();
+          return;
+        }
+        if (!content.running) {
+          say(told, `No new report: ${content.error}`, true);
+          button.disabled = state.pending === 0;
+          return;
+        }
+        say(told, `Making the new report: ${content.words} …`);
+        await wait(500);
+      }
+    }
+    const lost = () => say(told, "hoimg review does not answer. Is it still running?", true);
+    button.addEventListener("click", async () => {
+      button.disabled = true;
+      say(told, "Making the new report …");
+      try {
+        const { status, content } = await ask("api/rerun", {});
+        if (status === 202) {
+          await follow(content.made);
+        } else {
+          say(told, `No new report: ${content.error}`, true);
+          button.disabled = state.pending === 0;
+        }
+      } catch {
+        lost();
+        button.disabled = false;
+      }
+    });
+    redraws.push(() => { button.disabled = state.pending === 0 || state.rerun.running; });
+    if (state.rerun.running) follow(state.rerun.made).catch(lost);
+    return make("div", { className: "review", data: { review: "rerun" } }, button, told);
+  }
+
   function head() {
     const section = make("section", { id: "review", attributes: { "aria-labelledby": "review-h" } });
     const count = make("p", { role: "status", data: { c: "pending" } });
@@ -215,11 +259,13 @@
       input.addEventListener("change", () => sessionStorage.setItem(NAME, input.value));
       section.append(make("div", { className: "review" }, field("Reader: your name, as the report shall show it", input)));
     }
+    const how = state.rerun ? "" : " For a report that honours them: hoimg measure REPORT SCANS -o NEW, "
+      + "or start hoimg review REPORT SCANS, and make it here.";
     section.append(count, make("p", {
       className: "why",
-      textContent: "Decisions are saved to edits.json in the report's folder and leave this machine in no other way. "
-        + "For a report that honours them: hoimg measure REPORT SCANS -o NEW, or hoimg report SCANS -o NEW --edits REPORT/edits.json.",
+      textContent: `Decisions are saved to edits.json in the report's folder and leave this machine in no other way.${how}`,
     }));
+    if (state.rerun) section.append(rerunBox());
     redraws.push(() => {
       count.textContent = `${state.pending} decision${state.pending === 1 ? "" : "s"} not in the report yet.`;
     });
