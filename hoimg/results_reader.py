@@ -17,7 +17,9 @@ from hoimg.results_over_time import Label, ResultModel
 class ReaderEdit(ResultModel):
     """One decision of a reader. It never replaces what was computed; it stands beside it."""
 
-    action: Literal["include", "exclude", "split", "merge", "accept", "relabel", "note", "confirm"]
+    action: Literal[
+        "include", "exclude", "split", "cut", "merge", "accept", "relabel", "note", "confirm"
+    ]
     exam_id: str | None
     lesion_id: str | None = Field(
         default=None, description="The lesion that it speaks of now; null where it is none."

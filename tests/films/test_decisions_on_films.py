@@ -106,7 +106,11 @@ def test_a_confirmed_place_is_outlined_by_either_command(film):
     assert run(["-q", "measure", *words]) == 0
     assert report_of(film / "third")["lesions"] == reports[0]["lesions"]
     (said,) = reports[0]["reader"]
-    assert (said["action"], said["outcome"], said["point_px"]) == ("confirm", "included", [150, 140])
+    assert (said["action"], said["outcome"], said["point_px"]) == (
+        "confirm",
+        "included",
+        [150, 140],
+    )
     assert "a suggested place on a film confirmed" in (film / "new" / "report.html").read_text()
     # The map holds it: a file that no longer tells of it is refused, one with another note is not.
     silent = kept.model_copy(update={"note": "seen again"})

@@ -295,7 +295,15 @@ def test_the_viewers_cross_gives_the_points(browser, folder):
             own.get_by_role("button", name="Take the viewer's cross").click()
         own.locator("[type=submit]").click()
         own.locator(".decided li").wait_for()
-    (edit,) = edits(folder)
+        own.locator("[name=points]").fill("")
+        # Upright on a coronal slice, through the neck, level: the plane z = 142.
+        own.locator("[name=kind]").select_option("cut")
+        assert "Two points of the line" in own.inner_text()
+        neck = "-34, 4, 142\n-14, 4, 142"
+        decide(page, lesion, "cut", "at the neck", slice="coronal", points=neck)
+    edit, cut = edits(folder)
+    assert cut["action"] == "cut"
+    assert {round(p[2], 6) for p in cut["more_points_lps_mm"]} == {142.0}
     points = [edit["point_lps_mm"], *edit["more_points_lps_mm"]]
     # The cross starts inside of the lesion, whose axis is along z; so it does in x and y.
     assert np.abs(np.subtract(points, DUMBBELL)).max() < 3

@@ -14,6 +14,7 @@ import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 from review_requests import NOTE, ask, decide, with_anatomy
 from synthetic_report import patient
@@ -159,6 +160,8 @@ def test_other_methods_are_not_known(server, method):
         ({**NOTE, "kind": "destroy"}, "kind"),
         ({**NOTE, "kind": "relabel"}, "name the label"),
         ({**NOTE, "kind": "split", "points_lps_mm": [[-30, 12, 40]]}, "not outlined"),
+        ({**NOTE, "kind": "cut", "points_lps_mm": [[-30, 12, 40]]}, "not outlined"),
+        ({**NOTE, "kind": "cut", "slice": "oblique"}, "slice"),
         ({**NOTE, "kind": "merge", "other": "L1"}, "no CT shows both"),
         ({**NOTE, "kind": "include", "exam_id": "x", "number": 1}, "not among those"),
         ({**NOTE, "kind": "confirm", "exam_id": "x", "number": 0}, "not among those"),
@@ -194,6 +197,29 @@ def test_a_rejected_lesion_is_rejected_in_every_exam_that_shows_it(server, folde
     assert status == 200
     assert json.loads(answer)["pending"] == 0
     assert read_edits(folder / "edits.json") == Edits()
+
+
+def test_a_cut_goes_through_two_points_upright_on_the_slice(server, folder):
+    place = server.what.places.of("L1")[-1]
+    x, y, z = place.point_lps_mm
+    asked = {**NOTE, "kind": "cut", "exam_id": place.exam_id, "slice": "axial"}
+    before = (folder / "edits.json").read_bytes()
+    for points, words in (
+        ([[x - 9, y, z]], "two points of the line"),
+        ([[x - 9, y, z], [x - 9, y + 0.9, z + 30]], "within 1 mm"),
+        ([[x - 9, y + 200, z], [x + 9, y + 200, z]], "one side of that line"),
+    ):
+        status, told = decide(server, {**asked, "points_lps_mm": points})
+        assert status == 422
+        assert words in told["error"]
+    assert (folder / "edits.json").read_bytes() == before
+    # The second point may be taken on another slice: the cut stands upright all the same.
+    assert decide(server, {**asked, "points_lps_mm": [[x - 9, y, z], [x + 9, y, z + 4]]})[0] == 200
+    (edit,) = read_edits(folder / "edits.json").edits
+    assert (edit.action, edit.point_lps_mm) == ("cut", place.point_lps_mm)
+    a, b, c = np.array(edit.more_points_lps_mm)
+    normal = np.cross(b - a, c - a)
+    assert np.allclose(normal / np.linalg.norm(normal), [0, -1, 0], atol=1e-9)
 
 
 def test_two_lesions_are_merged_only_where_they_are_two(folder):

@@ -4,6 +4,7 @@
   const KINDS = [
     ["accept", "Accept: the label fits"], ["exclude", "Reject: not heterotopic ossification"],
     ["relabel", "Relabel: another maturity"], ["split", "Split: several lesions in one"],
+    ["cut", "Cut: two lesions, along a straight line"],
     ["merge", "Merge: one lesion with another"], ["note", "Note only"],
   ];
   const ON_FILMS = new Set(["accept", "exclude", "relabel", "note"]);
@@ -13,6 +14,7 @@
     "implant, cement or bone graft", "tendon or ligament calcification", "loose body or joint calcification",
     "contrast agent", "foreign body", "suspected tumour", "artefact", "other, see note",
   ].map((text) => [text, text || "not stated"]);
+  const SLICES = [["axial", "Axial"], ["coronal", "Coronal"], ["sagittal", "Sagittal"]];
   const NAME = "hoimg-reader";
   let state = null;
   const redraws = [];
@@ -142,22 +144,29 @@
     const others = state.lesions.filter((one) => one.id !== id).map((one) => [one.id, one.id]);
     const other = choice("other", others);
     const exam = choice("exam_id", scans.map((one) => [one.exam_id, `day ${one.day}`]));
+    const slice = choice("slice", SLICES);
     const points = make("textarea", { name: "points", rows: 3, placeholder: "-26.5, 4, 139" });
     const take = make("button", { type: "button", textContent: "Take the viewer's cross" });
     const fields = [
       field("Decision", kind), field("Your label", label, "relabel"), field("What it is instead", reason, "exclude"),
-      field("The other lesion", other, "merge"), field("Exam", exam, "split"),
-      field("A point in each part, X, Y, Z in mm (LPS), one per line", points, "split"),
-      make("span", { data: { when: "split" } }, take), field("Notes", note),
+      field("The other lesion", other, "merge"), field("Exam", exam, "split cut"),
+      field("Slice on which the line is drawn", slice, "cut"),
+      field("", points, "split cut"),
+      make("span", { data: { when: "split cut" } }, take), field("Notes", note),
     ];
+    const wanted = points.parentElement.firstChild;
     fields.at(-1).className = "wide";
-    const show = () => { for (const one of fields) one.hidden = Boolean(one.dataset.when) && one.dataset.when !== kind.value; };
+    const show = () => {
+      for (const one of fields) one.hidden = Boolean(one.dataset.when) && !one.dataset.when.split(" ").includes(kind.value);
+      wanted.data = `${kind.value === "cut" ? "Two points of the line" : "A point in each part"}, X, Y, Z in mm (LPS), one per line`;
+    };
     const element = form(`Decide on lesion ${id}`, fields, kind, (told) => {
       const asked = { kind: kind.value, lesion: id, note: note.value };
       if (kind.value === "relabel") asked.label = label.value;
       if (kind.value === "exclude") asked.reason = reason.value;
       if (kind.value === "merge") asked.other = other.value;
-      if (kind.value === "split") {
+      if (kind.value === "cut") asked.slice = slice.value;
+      if (kind.value === "split" || kind.value === "cut") {
         const lines = points.value.split("\n").map((line) => line.trim()).filter(Boolean);
         asked.exam_id = exam.value;
         asked.points_lps_mm = lines.map((line) => line.split(/[,;\s]+/).filter(Boolean).map(Number));
