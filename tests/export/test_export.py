@@ -135,7 +135,7 @@ def test_long_csv_has_one_number_a_row_with_unit_and_reason(report, tmp_path):
     assert "thick slices" in of["L1", ids[3], "rim_fraction"]["reason"]
     assert of["L1", ids[1], "mineral_mass_mg"]["unit"] == "mg"
     assert of["L1", ids[1], "touches_bone"]["value"] == "0"
-    assert "\r" not in (tmp_path / "measurements_long.csv").read_text()
+    assert b"\r" not in (tmp_path / "measurements_long.csv").read_bytes()
 
 
 def test_every_number_of_an_observation_has_a_place_in_the_long_csv():
