@@ -35,8 +35,8 @@ MAX_PARTS = 16
 """Points that one split or merge may name."""
 
 Point = tuple[float, float, float]
-Action = Literal["include", "exclude", "split", "merge", "accept", "relabel", "note"]
-OF_THE_MAP = frozenset({"include", "exclude", "split", "merge"})
+Action = Literal["include", "exclude", "split", "cut", "merge", "accept", "relabel", "note"]
+OF_THE_MAP = frozenset({"include", "exclude", "split", "cut", "merge"})
 """Actions that change a label map; the others are words beside what was computed."""
 
 
@@ -92,7 +92,8 @@ class Edit(Words):
     more_points_lps_mm: tuple[Point, ...] = Field(
         default=(),
         max_length=MAX_PARTS - 1,
-        description="split: a point in each other part. merge: one in each other lesion.",
+        description="split: a point in each other part. cut: three points of the plane, on no "
+        "one line. merge: one in each other lesion.",
     )
     exam_id: str | None = Field(
         default=None, description="The exam; null where the patient has one exam."
@@ -104,8 +105,10 @@ class Edit(Words):
 
     @model_validator(mode="after")
     def _whole(self) -> Edit:
-        if (self.action in ("split", "merge")) != bool(self.more_points_lps_mm):
-            raise ValueError("more_points_lps_mm belong to split and merge, which need them")
+        if (self.action in ("split", "cut", "merge")) != bool(self.more_points_lps_mm):
+            raise ValueError("more_points_lps_mm belong to split, cut and merge, which need them")
+        if self.action == "cut" and not spans_plane(self.more_points_lps_mm):
+            raise ValueError("a cut needs three points of a plane, a millimetre off one line")
         if self.action == "relabel" and self.label is None:
             raise ValueError("relabel needs a label")
         return self
@@ -207,6 +210,16 @@ class FilmEdit(Words):
     def key(self) -> tuple[object, ...]:
         """What makes two decisions one and the same."""
         return (self.exam_id, self.action, self.point_px, self.label, self.reason, self.time)
+
+
+def spans_plane(points: Sequence[Point]) -> bool:
+    """Whether three points lie a millimetre at least off any line through two of them."""
+    if len(points) != 3:
+        return False
+    sides = [math.dist(points[k], points[k - 1]) for k in range(3)]
+    longest, half = max(sides), sum(sides) / 2
+    area = math.sqrt(max(half * math.prod(half - side for side in sides), 0.0))  # Heron
+    return longest > 0 and 2 * area / longest >= 1.0
 
 
 class Edits(_Model):

@@ -30,6 +30,7 @@ def with_reader(report: Report, edits: Edits) -> Report:
     }
     every: list[Edit | FilmEdit] = [*edits.edits, *edits.on_films]
     said = [said_of(edit, places) for edit in every]
+    said += [confirmed_of(region) for region in edits.regions if region.time is not None]
     lesions = [_with_last_word(lesion, said) for lesion in report.lesions]
     doubts = _doubts(lesions, said)
     exams = [with_findings(exam, doubts.get(exam.exam_id, [])) for exam in report.exams]
@@ -100,6 +101,37 @@ def said_of(edit: Edit | FilmEdit, places: Mapping[tuple[str, int], str]) -> Rea
         was=None if done is None else done.was,
         volume_mm3=None if done is None else done.volume_mm3,
     )
+
+
+def confirmed_of(region: FilmRegionEdit) -> ReaderEdit:
+    """A suggested place that a reader confirmed, as the report tells it.
+
+    Args:
+        region: With whether a label map holds it.
+    """
+    x0, y0, x1, y1 = _extent(region)
+    return ReaderEdit(
+        action="confirm",
+        exam_id=region.exam_id,
+        reader=region.reader,
+        time=region.time,
+        date=region.date,
+        note=region.note,
+        point_px=((x0 + x1) / 2, (y0 + y1) / 2) if region.unit == "px" else None,
+        outcome="included" if region.applied else None,
+    )
+
+
+def identity_of(said: ReaderEdit) -> tuple[object, ...]:
+    """What stays of a decision from report to report, whatever came of it."""
+    return (said.exam_id, said.action, said.point_lps_mm, said.point_px, said.time)
+
+
+def _extent(region: FilmRegionEdit) -> tuple[float, float, float, float]:
+    if region.box is not None or not region.polygon:
+        return region.box or (0.0, 0.0, 0.0, 0.0)
+    xs, ys = zip(*region.polygon, strict=True)
+    return min(xs), min(ys), max(xs), max(ys)
 
 
 def _with_last_word(lesion: Lesion, said: list[ReaderEdit]) -> Lesion:

@@ -17,7 +17,9 @@ from hoimg.results_over_time import Label, ResultModel
 class ReaderEdit(ResultModel):
     """One decision of a reader. It never replaces what was computed; it stands beside it."""
 
-    action: Literal["include", "exclude", "split", "merge", "accept", "relabel", "note"]
+    action: Literal[
+        "include", "exclude", "split", "cut", "merge", "accept", "relabel", "note", "confirm"
+    ]
     exam_id: str | None
     lesion_id: str | None = Field(
         default=None, description="The lesion that it speaks of now; null where it is none."
@@ -34,7 +36,9 @@ class ReaderEdit(ResultModel):
     reason: str = Field(default="", description="exclude: what it is, if it is no ossification.")
     note: str = Field(default="", description="In the reader's words.")
     point_lps_mm: tuple[float, float, float] | None = None
-    point_px: tuple[float, float] | None = Field(default=None, description="On a film.")
+    point_px: tuple[float, float] | None = Field(
+        default=None, description="On a film; confirm: the middle of the place."
+    )
     outcome: Literal["included", "excluded", "split", "merged", "noted", "no_effect"] | None = (
         Field(default=None, description="Null where its exam was not read.")
     )

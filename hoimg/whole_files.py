@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 PREFIX, SUFFIX = ".hoimg-", ".part"
 """Names of files that are being written; a program that was killed leaves them."""
+LEFT_S = 3600.0
+"""One that nobody has written to for so long is of a program that was killed. A live one is seconds
+old; an hour outlasts a slow disk and the clocks of two machines on one share."""
 
 
 def write_whole(path: Path, data: bytes, check: Callable[[Path], None] | None = None) -> None:
@@ -45,6 +50,20 @@ def whole_part(folder: Path, data: bytes) -> Iterator[Path]:
         yield part
     finally:
         part.unlink(missing_ok=True)
+
+
+def remove_left_parts(folder: Path, places: str) -> None:
+    """Remove what programs that were killed have left, and nothing that another one writes now.
+
+    Args:
+        folder: Where to look.
+        places: Glob of the folders in it that hold such files, with a slash at its end; empty for
+            itself.
+    """
+    for part in folder.glob(f"{places}{PREFIX}*{SUFFIX}"):
+        with contextlib.suppress(FileNotFoundError):  # its own program was faster
+            if time.time() - part.stat().st_mtime > LEFT_S:
+                part.unlink()
 
 
 def sync_folder(folder: Path) -> None:

@@ -37,6 +37,14 @@ def listen(
         list[str] | None,
         typer.Option("--allow", help="AE title that may send; repeatable. [default: anyone]"),
     ] = None,
+    cert: Annotated[
+        Path | None,
+        typer.Option("--cert", help="Our certificate with its key (PEM): TLS only."),
+    ] = None,
+    ca: Annotated[
+        Path | None,
+        typer.Option("--ca", help="With --cert: certificates (PEM) of who signs senders' ones."),
+    ] = None,
     wait: Annotated[
         float | None,
         typer.Option(
@@ -58,13 +66,15 @@ def listen(
     what waited is done at the next start.
 
     \b
-    Example:
+    Examples:
       hoimg listen -o inbox/ --port 11112 --aet HOIMG --host 0.0.0.0 --allow PACS
+      hoimg listen -o inbox/ --port 2762 --host 0.0.0.0 --cert ours.pem --ca hospital.pem
     """
     from hoimg.pacs.connect import own_aet
     from hoimg.pacs.inbox import Inbox
     from hoimg.pacs.listen import QUIET_S, Listener, Reported
     from hoimg.pacs.listen import listen as listen_on
+    from hoimg.pacs.tls import Tls
     from hoimg.settings import read_settings
 
     console = console_of(ctx)
@@ -72,9 +82,12 @@ def listen(
     name = own_aet(aet)
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output}: is a file; name a folder with -o")
+    if ca is not None and cert is None:
+        raise UsageError("--ca goes with --cert: without TLS nobody shows a certificate")
+    tls = None if cert is None else Tls(ca, cert).server()
     inbox = Inbox(output, settings.sha256)
-    listener = Listener(inbox, name, host, port, [own_aet(other) for other in allow or []])
-    if not allow and not host.startswith("127."):
+    listener = Listener(inbox, name, host, port, [own_aet(other) for other in allow or []], tls)
+    if not (allow or ca or host.startswith("127.")):
         console.warn("whoever reaches this port may send; name the senders with --allow")
     console.say(f"listening as {name} on {host}:{listener.port}")
 

@@ -17,13 +17,17 @@ AllowGaps = Annotated[
 PacsUrl = Annotated[
     str,
     typer.Argument(
-        help="https://HOST/PATH of a DICOMweb service, or dicom://AET@HOST:PORT.",
+        help="https://HOST/PATH of a DICOMweb service, or dicom://AET@HOST:PORT; dicoms: with TLS.",
         show_default=False,
     ),
 ]
 Certificates = Annotated[
     Path | None,
-    typer.Option("--ca", help="https: certificates (PEM) to trust beside the system's."),
+    typer.Option("--ca", help="TLS: certificates (PEM) to trust beside the system's."),
+]
+OwnCertificate = Annotated[
+    Path | None,
+    typer.Option("--cert", help="TLS: our own certificate with its key (PEM), if asked for."),
 ]
 OwnTitle = Annotated[
     str | None, typer.Option("--aet", help="dicom: what we call ourselves. [default: HOIMG]")

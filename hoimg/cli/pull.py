@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hoimg.cli.console import console_of
-from hoimg.cli.options import ByMove, Certificates, OwnTitle, PacsUrl
+from hoimg.cli.options import ByMove, Certificates, OwnCertificate, OwnTitle, PacsUrl
 from hoimg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def pull(
         typer.Option("--dates", help="A:B, first and last study date, YYYY-MM-DD; one may lack."),
     ] = None,
     ca: Certificates = None,
+    cert: OwnCertificate = None,
     aet: OwnTitle = None,
     listen: ByMove = None,
 ) -> None:
@@ -60,9 +61,10 @@ def pull(
 
     from hoimg.pacs.connect import connect
     from hoimg.pacs.pull import pull as pull_studies
+    from hoimg.pacs.tls import Tls
 
     console = console_of(ctx)
-    archive, warning = connect(url, ca=ca, aet=aet, listen=listen)
+    archive, warning = connect(url, tls=Tls(ca, cert), aet=aet, listen=listen)
     if warning is not None:
         console.warn(warning)
     with archive, console.progress("Pulling") as step:

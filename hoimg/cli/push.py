@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hoimg.cli.console import Console, console_of
-from hoimg.cli.options import ByMove, Certificates, OwnTitle, PacsUrl
+from hoimg.cli.options import ByMove, Certificates, OwnCertificate, OwnTitle, PacsUrl
 
 if TYPE_CHECKING:
     from hoimg.pacs.push import Pushed
@@ -19,6 +19,7 @@ def push(
     report: Annotated[Path, typer.Argument(help="Folder that hoimg report has written.")],
     url: PacsUrl,
     ca: Certificates = None,
+    cert: OwnCertificate = None,
     aet: OwnTitle = None,
     listen: ByMove = None,
 ) -> None:
@@ -37,10 +38,11 @@ def push(
     from hoimg.pacs.connect import connect
     from hoimg.pacs.push import dicom_objects
     from hoimg.pacs.push import push as push_objects
+    from hoimg.pacs.tls import Tls
 
     console = console_of(ctx)
     objects = dicom_objects(report)
-    archive, warning = connect(url, ca=ca, aet=aet, listen=listen)
+    archive, warning = connect(url, tls=Tls(ca, cert), aet=aet, listen=listen)
     if warning is not None:
         console.warn(warning)
     with archive, console.progress("Pushing", total=len(objects)) as step:

@@ -21,6 +21,8 @@ _IMAGES = frozenset(
         *("66.4", "66.7", "481.3"),  # SEG, label map SEG, RTSTRUCT
     )
 )
+_STATE = _STORAGE + "11.1"
+"""Grayscale presentation state."""
 _SCREENS = frozenset(
     _STORAGE + n for n in ("7", "7.1", "7.2", "7.3", "7.4", "3", "3.1", "6", "6.1", "6.2", "6.3")
 )
@@ -30,6 +32,7 @@ REPORTS = frozenset(_STORAGE + f"88.{n}" for n in (11, 22, 33, 34, 35, 59, 67))
 
 _CODES = {
     "113100": "Basic Application Confidentiality Profile",
+    "113103": "Clean Graphics Option",
     "113104": "Clean Structured Content Option",
     "113105": "Clean Descriptors Option",
     "113107": "Retain Longitudinal Temporal Information Modified Dates Option",
@@ -51,7 +54,7 @@ def why_not(dataset: Dataset) -> str:
             "is a screen capture or ultrasound that does not state that its picture holds no text "
             "(BurnedInAnnotation)"
         )
-    if sop_class in _IMAGES | REPORTS:
+    if sop_class in _IMAGES | REPORTS or sop_class == _STATE:
         return ""
     if not UID(sop_class).type:
         return "is a private kind of object"
@@ -73,6 +76,8 @@ def mark(new: Dataset, source: Dataset) -> None:
     codes = ["113100", "113105", "113107"]
     if new.get("SOPClassUID") in REPORTS:
         codes.insert(1, "113104")
+    if new.get("SOPClassUID") == _STATE:
+        codes.insert(1, "113103")
     new.PatientIdentityRemoved = "YES"
     new.DeidentificationMethod = [
         f"hoimg {hoimg.__version__}, {EDITION} Basic Profile",

@@ -100,7 +100,7 @@ def _element(
         return None
     action = table.actions().get(int(element.tag), "")
     if vr == "SQ":
-        items = _sequence(element, action, patient, depth)
+        items = _sequence(element, action, dataset, patient, depth)
         return None if items is None else DataElement(element.tag, "SQ", items)
     if vr in _BULK:
         return element if keyword in table.BINARY_KEPT else None
@@ -143,17 +143,49 @@ def _is_number(text: str) -> bool:
 
 def _is_told(code: str, known: Known) -> bool:
     """Whether a coded string tells something of a person: no code, or one that names somebody."""
-    return not (code.isascii() and code.isprintable()) or len(code) > 32 or known.in_code(code)
+    return (
+        not (code.isascii() and code.isprintable())
+        or len(code) > 32
+        or known.in_code(code)
+        or known.is_name(code)
+    )
 
 
 def _sequence(
-    element: DataElement, action: str, patient: Patient, depth: int
+    element: DataElement, action: str, dataset: Dataset, patient: Patient, depth: int
 ) -> list[Dataset] | None:
+    if element.keyword in table.GRAPHICS:
+        return _graphics(element, patient, depth) if is_own(dataset) else None
     if element.keyword == "PersonIdentificationCodeSequence":
         return [_nobody()]
     if action and element.keyword not in table.SEQUENCES_KEPT:
         return [] if action in ("Z", "X/Z") or element.keyword in table.EMPTIED else None
     return [cleaned(item, patient, depth + 1) for item in element.value or []]
+
+
+def is_own(dataset: Dataset) -> bool:
+    """Whether an object says that hoimg made it."""
+    return str(dataset.get("Manufacturer", "")) == "hoimg"
+
+
+def _graphics(element: DataElement, patient: Patient, depth: int) -> list[Dataset] | None:
+    """What hoimg draws on a film, on its own layers: outlines, and of its texts the short labels.
+
+    What others have drawn may be handwriting.
+    """
+    own = [item for item in element.value or [] if item.get("GraphicLayer") in table.OWN_LAYERS]
+    made = [cleaned(item, patient, depth + 1) for item in own]
+    for item in made:
+        told = [
+            text
+            for text in item.get("TextObjectSequence", [])
+            if text.get("UnformattedTextValue") != REMOVED
+        ]
+        if told:
+            item.TextObjectSequence = told
+        else:
+            item.pop("TextObjectSequence", None)
+    return made or None
 
 
 def _nobody() -> Dataset:

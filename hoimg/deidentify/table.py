@@ -64,6 +64,11 @@ SEQUENCES_KEPT = frozenset({
 })  # fmt: skip
 """Sequences for which the table offers cleaning in place of removal."""
 
+GRAPHICS = frozenset({"GraphicAnnotationSequence", "GraphicLayerSequence"})
+"""What is drawn over an image (Clean Graphics Option); only hoimg's own layers stay."""
+OWN_LAYERS = frozenset({"HO_OUTLINES", "HO_HIPS"})
+"""The layers of hoimg's presentation states."""
+
 BINARY_KEPT = frozenset({
     *("PixelData", "FloatPixelData", "DoubleFloatPixelData"),
     *("ExtendedOffsetTable", "ExtendedOffsetTableLengths", "LUTData"),

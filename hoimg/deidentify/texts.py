@@ -8,6 +8,7 @@ only where the file also states it; descriptions are therefore cut to words of a
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -44,6 +45,10 @@ _PLACES = frozenset({
     "PatientTelephoneNumbers", "StationName", "IssuerOfPatientID", "PatientComments",
 })  # fmt: skip
 _MAX_DEPTH = 32
+_LETTERS = re.compile(r"[^\W\d_]+")
+# What NFKD leaves as it is, or typists write in two letters.
+_PLAIN = str.maketrans({"ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "ð": "d", "þ": "th"})
+_DOUBLED = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"})
 
 
 @dataclass(frozen=True)
@@ -51,19 +56,23 @@ class Known:
     """What a file states of its persons, in lower case.
 
     Attributes:
-        words: Parts of names.
-        whole: Identifiers, institutions and addresses, full names.
+        words: Parts of names, three letters and more, also without accents and joined
+            ("o'hara" is "hara" and "ohara").
+        short: Parts of two letters: surnames such as Li, beside prefixes. Many codes are as short.
+        whole: Identifiers, institutions and addresses, full names in each of their writings.
     """
 
     words: frozenset[str]
+    short: frozenset[str]
     whole: frozenset[str]
 
     def in_text(self, text: str) -> bool:
         """Whether a text holds one of them."""
         low = text.casefold()
-        words = set(re.findall(r"[^\W\d_]+", low))
+        words = set(_LETTERS.findall(low))
         return (
             not self.words.isdisjoint(words)
+            or not self.short.isdisjoint(words)
             or any(len(word) >= 5 and word in low for word in self.words)
             or self.in_code(text)
         )
@@ -76,8 +85,13 @@ class Known:
     def is_code(self, text: str) -> bool:
         """Whether a code is an identifier or a name; long codes hold short numbers by chance."""
         low = text.strip().casefold()
-        words = re.findall(r"[^\W\d_]+", low)
+        words = _LETTERS.findall(low)
         return low in self.whole or not self.words.isdisjoint(words)
+
+    def is_name(self, text: str) -> bool:
+        """Whether a coded string has a part of a name in it that is no word of radiology."""
+        named = self.words.intersection(_LETTERS.findall(text.casefold()))
+        return any(len(word) >= 4 and word not in vocabulary() for word in named)
 
 
 def known_of(dataset: Dataset) -> Known:
@@ -104,13 +118,38 @@ def known_of(dataset: Dataset) -> Known:
                 stack += [(inner, depth + 1) for inner in element.value]
             elif element.VR == "PN":
                 for name in _texts(element):
-                    parts = re.findall(r"[^\W\d_]+", name.casefold())
-                    words.update(part for part in parts if len(part) >= 3)
-                    whole.add(" ".join(parts))
-                    whole.add("^".join(parts))
+                    parts, full = _names(name)
+                    words |= parts
+                    whole |= full
             elif element.keyword in _IDENTIFIERS | _PLACES:
                 whole.update(text.strip().casefold() for text in _texts(element))
-    return Known(frozenset(words), frozenset(text for text in whole if len(text) >= 4))
+    return Known(
+        words=frozenset(word for word in words if len(word) >= 3),
+        short=frozenset(word for word in words if len(word) == 2),
+        whole=frozenset(text for text in whole if len(text) >= 4),
+    )
+
+
+def _names(name: str) -> tuple[set[str], set[str]]:
+    """The words of a person's name, and its full forms; alphabetic, ideographic and phonetic
+    writing ("=" between them, PS3.5 6.2.1) each by itself."""
+    words: set[str] = set()
+    whole: set[str] = set()
+    for writing in name.casefold().split("="):
+        for spelling in _spellings(writing):
+            parts = _LETTERS.findall(spelling)
+            whole |= {" ".join(parts), "^".join(parts)}
+            words.update(parts)
+            joined = [*spelling.split("^"), *re.split(r"[\s^-]", spelling)]
+            words.update("".join(_LETTERS.findall(part)) for part in joined)
+    return words, whole
+
+
+def _spellings(text: str) -> set[str]:
+    """A text as it is, without accents, and with umlauts as two letters."""
+    made = {text, text.translate(_PLAIN), text.translate(_DOUBLED)}
+    bare = {unicodedata.normalize("NFKD", spelling) for spelling in made}
+    return made | {"".join(c for c in s if not unicodedata.combining(c)) for s in bare}
 
 
 def _texts(element: DataElement) -> list[str]:

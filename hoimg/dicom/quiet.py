@@ -20,7 +20,9 @@ class _Quiet:
 
 @contextmanager
 def quiet_pydicom() -> Iterator[None]:
-    """Keep pydicom's remarks about invalid values off stderr.
+    """Keep pydicom's remarks about invalid values off stderr: they quote them, names among them.
+
+    What matters of a header is checked here by other means; the rest is passed on as it is.
 
     Logger, warning filters and validation mode belong to the process, and exams are read on
     threads: the first one in sets them, the last one out puts them back.
@@ -52,9 +54,9 @@ def _silence() -> ExitStack:
     if "pydicom" in sys.modules:
         from pydicom import config
 
-        mode = config.settings.reading_validation_mode
-        undo.callback(setattr, config.settings, "reading_validation_mode", mode)
-        config.settings.reading_validation_mode = config.IGNORE
+        for way in ("reading_validation_mode", "writing_validation_mode"):
+            undo.callback(setattr, config.settings, way, getattr(config.settings, way))
+            setattr(config.settings, way, config.IGNORE)
     return undo
 
 

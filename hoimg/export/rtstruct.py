@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hoimg.contours import outlines
+from hoimg.dicom.quiet import quiet_pydicom
 from hoimg.report.dicom_codes import CATEGORY, LESION_TYPE
 from hoimg.report.dicom_context import (
     CHARACTER_SET,
@@ -22,7 +23,6 @@ from hoimg.report.dicom_context import (
     MODEL,
     RESEARCH_USE,
     derive_uid,
-    unspoken,
 )
 from hoimg.report.dicom_header import IDENTITY_KEYWORDS
 from hoimg.report.dicom_seg import COLOURS_RGB
@@ -58,7 +58,7 @@ def structure_set(report: Report, exam_id: str, segmentation: Path) -> bytes:
     from pydicom.dataset import FileMetaDataset
     from pydicom.uid import UID, ExplicitVRLittleEndian
 
-    with unspoken():
+    with quiet_pydicom():
         seg = dcmread(segmentation)
         rois = _rois(report, exam_id, seg)
         dataset = Dataset()

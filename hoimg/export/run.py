@@ -51,7 +51,7 @@ def export_report(
         kinds: Formats.
         output: Made when it does not exist. A file that is there stays when it has the same
             content.
-        on_step: Called before each exam and format.
+        on_step: Called before each exam, with its formats.
 
     Raises:
         UsageError: when a file of another content is in the way.
@@ -63,14 +63,17 @@ def export_report(
         on_step("csv")
         _write(done, output / "measurements_long.csv", measurements_long_csv(saved.report).encode())
     for exam in saved.report.exams:
+        possible = []
         for kind in (k for k in Kind if k in kinds and k is not Kind.csv):
-            on_step(f"{exam.exam_id} {kind}")
             why = _why_not(saved, exam, kind)
-            if why is not None:
+            if why is None:
+                possible.append(kind)
+            else:
                 done.left_out.append(f"{exam.exam_id}: no {kind}, {why}")
-                continue
-            for name, data in _files(saved, exam, kind):
-                _write(done, output / _safe(exam.exam_id) / name, data)
+        if possible:
+            on_step(f"{exam.exam_id} {', '.join(possible)}")
+        for name, data in _files(saved, exam, possible):
+            _write(done, output / _safe(exam.exam_id) / name, data)
     return done
 
 
@@ -84,22 +87,24 @@ def _why_not(saved: SavedReport, exam: Exam, kind: Kind) -> str | None:
     return None
 
 
-def _files(saved: SavedReport, exam: Exam, kind: Kind) -> Iterator[tuple[str, bytes]]:
-    """Names and contents of one exam in one format."""
-    if kind is Kind.rtstruct:
+def _files(saved: SavedReport, exam: Exam, kinds: Sequence[Kind]) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of one exam; a mesh is made once, whatever formats it goes into."""
+    if Kind.rtstruct in kinds:
         from hoimg.export.rtstruct import structure_set
 
         path = saved.checked(_segmentation(exam))
         yield "lesions.rtstruct.dcm", structure_set(saved.report, exam.exam_id, path)
-    elif kind is Kind.nifti:
+    if Kind.nifti in kinds:
         from hoimg.export.sidecar import sidecar_json
 
         yield "lesions.nii.gz", saved.checked(str(exam.labelmap)).read_bytes()
         yield "lesions.json", sidecar_json(saved.report, exam.exam_id).encode()
-    else:
+    formats = [kind for kind in kinds if kind in FORMATS]
+    if formats:
         saved.checked(str(exam.labelmap))
         for name, points, faces in _meshes(saved, exam):
-            yield f"{name}.{kind}", FORMATS[kind](points, faces)
+            for kind in formats:
+                yield f"{name}.{kind}", FORMATS[kind](points, faces)
 
 
 def _meshes(

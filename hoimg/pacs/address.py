@@ -1,4 +1,4 @@
-"""Where an archive is: ``https://host/dicom-web`` or ``dicom://AET@host:port``."""
+"""Where an archive is: ``https://host/dicom-web``, ``dicom://AET@host:port`` or ``dicoms://…``."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from hoimg.errors import UsageError
 
-_FORMS = "give https://HOST/PATH of a DICOMweb service, or dicom://AET@HOST:PORT"
+_FORMS = (
+    "give https://HOST/PATH of a DICOMweb service, or dicom://AET@HOST:PORT (dicoms:// with TLS)"
+)
 _AET = re.compile(r"[\x21-\x5b\x5d-\x7e]([\x20-\x5b\x5d-\x7e]{0,14}[\x21-\x5b\x5d-\x7e])?")
-DICOM_PORT = 104
-"""Where ``dicom://AET@HOST`` leads without a port: the one registered for DICOM."""
+DICOM_PORTS = {"dicom": 104, "dicoms": 2762}
+"""Where an address leads without a port: those registered for DICOM, and for DICOM over TLS."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,12 @@ class DimseAddress:
     aet: str
     host: str
     port: int
+    tls: bool = False
 
     @property
     def name(self) -> str:
         """As it was given."""
-        return f"dicom://{self.aet}@{self.host}:{self.port}"
+        return f"dicom{'s' if self.tls else ''}://{self.aet}@{self.host}:{self.port}"
 
     @property
     def local(self) -> bool:
@@ -63,11 +66,12 @@ def parse_address(text: str) -> WebAddress | DimseAddress:
         UsageError: when it is none, or holds a password. The message never repeats it.
     """
     parts, port = _split(text)
-    if parts.scheme == "dicom":
+    if parts.scheme in DICOM_PORTS:
         aet = unquote(parts.username or "")
         if parts.password or not parts.hostname or parts.path.strip("/") or not is_aet(aet):
             raise UsageError(f"the address of the archive is not dicom://AET@HOST:PORT; {_FORMS}")
-        return DimseAddress(aet, parts.hostname, DICOM_PORT if port is None else port)
+        port = DICOM_PORTS[parts.scheme] if port is None else port
+        return DimseAddress(aet, parts.hostname, port, parts.scheme == "dicoms")
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise UsageError(f"the address of the archive is no URL; {_FORMS}")
     if parts.username is not None or parts.password is not None:

@@ -60,10 +60,10 @@ def _same(ours: Dataset, theirs: Dataset, tag: BaseTag) -> bool:
 def _parsed(data: bytes) -> Dataset | None:
     from pydicom import dcmread
 
-    from hoimg.report.dicom_context import unspoken
+    from hoimg.dicom.quiet import quiet_pydicom
 
     try:
-        with unspoken():
+        with quiet_pydicom():
             found = dcmread(BytesIO(data))
             found.decode()
             return found

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from hoimg.errors import UsageError
 from hoimg.pacs.address import DimseAddress, is_aet, parse_address
 from hoimg.pacs.archive import Archive
+from hoimg.pacs.tls import Tls
 
 OWN_AET = "HOIMG"
 """What we call ourselves on a DICOM network, unless told."""
+_WITHOUT_TLS = "--ca and --cert go with an https:// or dicoms:// address"
 
 
 def connect(
     url: str,
     *,
-    ca: Path | None = None,
+    tls: Tls | None = None,
     aet: str | None = None,
     listen: str | None = None,
 ) -> tuple[Archive, str | None]:
@@ -23,37 +23,43 @@ def connect(
 
     Args:
         url: As :func:`~hoimg.pacs.address.parse_address` takes it.
-        ca: File of certificates to trust beside the system's; https only.
-        aet: What we call ourselves, :data:`OWN_AET` by default; ``dicom://`` only.
-        listen: ``[HOST:]PORT`` where C-MOVE can send to us; ``dicom://`` only.
+        tls: Certificates; ``https://`` and ``dicoms://`` only.
+        aet: What we call ourselves, :data:`OWN_AET` by default; DIMSE only.
+        listen: ``[HOST:]PORT`` where C-MOVE can send to us; DIMSE only.
 
     Raises:
         UsageError: when the address is none, or options do not go with it.
     """
     address = parse_address(url)
+    given, tls = tls not in (None, Tls()), tls or Tls()
     if isinstance(address, DimseAddress):
         from hoimg.pacs.dimse import DimseArchive
 
-        if ca is not None:
-            raise UsageError("--ca goes with an https:// address")
+        if given and not address.tls:
+            raise UsageError(_WITHOUT_TLS)
         place = None if listen is None else parse_place(listen)
+        if place is not None and address.tls and tls.cert is None:
+            raise UsageError(
+                "--listen with dicoms://: the PACS opens that connection, and needs a certificate "
+                "of ours on it; give it with --cert"
+            )
         warning = None
-        if not address.local:
+        if not (address.tls or address.local):
             warning = f"{address.name}: not encrypted; the images can be read on the way"
-        return DimseArchive(address, own_aet(aet), place), warning
+        return DimseArchive(address, own_aet(aet), place, tls), warning
     if aet is not None or listen is not None:
-        raise UsageError("--aet and --listen go with a dicom:// address")
+        raise UsageError("--aet and --listen go with a dicom:// or dicoms:// address")
     from hoimg.pacs.credentials import find_credentials
     from hoimg.pacs.web import WebArchive
 
-    if ca is not None and not address.encrypted:
-        raise UsageError("--ca goes with an https:// address")
+    if given and not address.encrypted:
+        raise UsageError(_WITHOUT_TLS)
     credentials = find_credentials(address.name)
     warning = None
     if not (address.encrypted or address.local):
         what = "the password and the images" if credentials.any else "the images"
         warning = f"{address.name}: not encrypted; {what} can be read on the way"
-    return WebArchive(address, credentials, ca), warning
+    return WebArchive(address, credentials, tls), warning
 
 
 def own_aet(name: str | None) -> str:

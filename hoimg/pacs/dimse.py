@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from io import BytesIO
 from queue import Queue
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 from hoimg.errors import HoimgError
 from hoimg.pacs.address import DimseAddress
 from hoimg.pacs.archive import Instance, Query
+from hoimg.pacs.association import associated, broken_off, status_of
 from hoimg.pacs.errors import PacsError
 from hoimg.pacs.storage import OUT_OF_RESOURCES, SUCCESS, entity, start_storage, unheard
+from hoimg.pacs.tls import Tls
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -30,10 +32,13 @@ WAITING = 8
 MAX_CONTEXTS = 126
 """Presentation contexts of one association: 128, less those of the query itself."""
 _PENDING = (0xFF00, 0xFF01)
-_USUAL_CLASSES = tuple(
-    f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("2", "66.4", "88.34", "7", "481.3", "1", "1.1", "2.1")
+_STORAGE = "1.2.840.10008.5.1.4.1.1."
+_USUAL_IMAGES = tuple(_STORAGE + n for n in ("2", "2.1", "1", "1.1", "1.1.1"))
+_USUAL_OBJECTS = tuple(
+    _STORAGE + n for n in ("66.4", "88.34", "88.33", "88.22", "11.1", "7", "481.3")
 )
-"""What hoimg reads and writes, for archives that do not say of what class their objects are."""
+"""What hoimg reads (CT, CR, DX) and writes (segmentations, reports, presentation states, pictures,
+structure sets), for archives that do not say of what class their objects are."""
 _SYNTAXES = tuple(
     f"1.2.840.10008.1.2{n}"
     for n in (
@@ -42,6 +47,8 @@ _SYNTAXES = tuple(
     )
 )
 """Transfer syntaxes of CT and films; each is offered by itself, so that nothing is transcoded."""
+_PLAIN_SYNTAXES = _SYNTAXES[:4]
+"""Of objects that are no images: one association has no room for every class with every syntax."""
 
 
 class DimseArchive:
@@ -51,12 +58,22 @@ class DimseArchive:
         address: Where.
         aet: The name that we call ourselves.
         listen: Host and port where C-MOVE can send to us; None for C-GET.
+        tls: Certificates, for an address with TLS; with ``listen`` ours is among them.
+
+    Raises:
+        UsageError: when a file of ``tls`` holds no certificate.
     """
 
     def __init__(
-        self, address: DimseAddress, aet: str, listen: tuple[str, int] | None = None
+        self,
+        address: DimseAddress,
+        aet: str,
+        listen: tuple[str, int] | None = None,
+        tls: Tls | None = None,
     ) -> None:
         self._address, self._aet, self._listen = address, aet, listen
+        self._client = (tls or Tls()).client() if address.tls else None
+        self._server = tls.server() if tls and address.tls and listen else None
         self._open = ExitStack()
         self._take: Callable[[Event], int] | None = None
         self._classes: dict[tuple[str, str], set[str]] = {}
@@ -118,7 +135,7 @@ class DimseArchive:
             except HoimgError as error:
                 came.put(error)
             except Exception as error:  # whatever it is, the one who waits has to hear of it
-                came.put(_broken_off(self._address, type(error).__name__))
+                came.put(broken_off(self._address, type(error).__name__))
 
         asking = threading.Thread(target=ask, daemon=True)
         asking.start()
@@ -143,9 +160,9 @@ class DimseArchive:
         from pydicom import dcmread
         from pynetdicom import build_context
 
-        from hoimg.report.dicom_context import unspoken
+        from hoimg.dicom.quiet import quiet_pydicom
 
-        with unspoken():
+        with quiet_pydicom():
             dataset = dcmread(BytesIO(data))
             syntax = dataset.file_meta.TransferSyntaxUID
             context = build_context(dataset.SOPClassUID, syntax)
@@ -153,7 +170,7 @@ class DimseArchive:
                 if not association.accepted_contexts:
                     raise PacsError("the archive does not take objects of this class", "refused")
                 status = association.send_c_store(dataset)
-        code = _status(status, self._address)
+        code = status_of(status, self._address)
         if code != SUCCESS and code >> 12 != 0xB:  # Bxxx: stored, with remarks
             raise PacsError(f"the archive does not take an object (status {code:04X}H)", "refused")
 
@@ -179,7 +196,7 @@ class DimseArchive:
                     setattr(question, keyword, value)
                 found = []
                 for status, answer in association.send_c_find(question, Find):
-                    code = _status(status, self._address)
+                    code = status_of(status, self._address)
                     if code in _PENDING and answer is not None:
                         found.append(answer)
                     elif code != SUCCESS:
@@ -224,9 +241,12 @@ class DimseArchive:
             StudyRootQueryRetrieveInformationModelGet as Get,
         )
 
-        classes = sorted(self._classes.get(series) or _USUAL_CLASSES)
-        pairs = [(c, s) for s in _SYNTAXES for c in classes][:MAX_CONTEXTS]
-        contexts = [build_context(Get), *(build_context(c, s) for c, s in pairs)]
+        known = sorted(self._classes.get(series, ()))
+        images, objects = (known, ()) if known else (_USUAL_IMAGES, _USUAL_OBJECTS)
+        classes = [*images, *objects]
+        pairs = [(c, s) for s in _PLAIN_SYNTAXES for c in objects]
+        pairs += [(c, s) for s in _SYNTAXES for c in images]
+        contexts = [build_context(Get), *(build_context(c, s) for c, s in pairs[:MAX_CONTEXTS])]
         roles = [build_role(c, scp_role=True) for c in classes]
         handlers = [(evt.EVT_C_STORE, take)]
         with self._association(contexts, roles, handlers) as association:
@@ -251,7 +271,7 @@ class DimseArchive:
         )
 
         if self._take is None:  # the first series: the port stays open for the others
-            server = start_storage(entity(self._aet), *listen, self._hand_on)
+            server = start_storage(entity(self._aet), *listen, self._hand_on, self._server)
             self._open.callback(server.shutdown)
         self._take = take
         with self._association([build_context(Move)]) as association:
@@ -267,7 +287,7 @@ class DimseArchive:
     def _run(self, answers: Any, what: str) -> None:
         hint = "" if what == "C-GET" else f", or it knows no address of {self._aet} (--listen)"
         for status, _ in answers:
-            code = _status(status, self._address)
+            code = status_of(status, self._address)
             # Bxxx: some could not be sent; those that do not come are named one by one.
             if code not in (SUCCESS, *_PENDING) and code >> 12 != 0xB:
                 raise PacsError(
@@ -276,57 +296,10 @@ class DimseArchive:
                     "cannot_fetch",
                 )
 
-    @contextmanager
     def _association(
         self, contexts: Any, roles: Any = (), handlers: Any = ()
-    ) -> Iterator[Association]:
-        from pynetdicom import evt
-
-        connected = threading.Event()
-        association = entity(self._aet).associate(
-            self._address.host,
-            self._address.port,
-            contexts=list(contexts),
-            ae_title=self._address.aet,
-            ext_neg=list(roles),
-            evt_handlers=[*handlers, (evt.EVT_CONN_OPEN, lambda _: connected.set())],
-        )
-        if not association.is_established:
-            if association.is_rejected:
-                raise PacsError(
-                    f"{self._address.name}: does not let {self._aet} in; check both AE titles, "
-                    "or have its administrator enter ours (--aet)",
-                    "unauthorized",
-                )
-            if not connected.is_set():
-                raise PacsError(
-                    f"{self._address.name}: cannot be reached; check host, port and network",
-                    "unreachable",
-                )
-            if not association.rejected_contexts:
-                raise _broken_off(self._address)
-            # None of what we want is offered: the caller says what is lacking.
-            yield association
-            return
-        try:
-            yield association
-        finally:
-            if association.is_established:
-                association.release()
-
-
-def _status(status: Dataset, address: DimseAddress) -> int:
-    if "Status" not in status:
-        raise _broken_off(address)
-    return int(status.Status)
-
-
-def _broken_off(address: DimseAddress, why: str = "") -> PacsError:
-    return PacsError(
-        f"{address.name}: broke off in the middle{f' ({why})' if why else ''}; what has come is "
-        "kept, run the command again to go on",
-        "broken_off",
-    )
+    ) -> AbstractContextManager[Association]:
+        return associated(self._address, self._aet, self._client, contexts, roles, handlers)
 
 
 def _text(dataset: Dataset, keyword: str) -> str:

@@ -33,3 +33,12 @@ class PacsError(HoimgError):
     def __init__(self, message: str, kind: Kind) -> None:
         super().__init__(message)
         self.kind = kind
+
+
+def untrusted(name: str) -> PacsError:
+    """The error of a certificate that nobody we trust has signed, or that is another host's."""
+    return PacsError(
+        f"{name}: its certificate is not trusted; give the certificate of the authority that "
+        "signed it with --ca FILE",
+        "tls_refused",
+    )

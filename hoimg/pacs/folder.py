@@ -18,7 +18,7 @@ from hoimg.dicom.header import DamagedFile, Header, quiet_pydicom, read_header
 from hoimg.errors import UsageError
 from hoimg.pacs.archive import Instance
 from hoimg.pacs.errors import PacsError
-from hoimg.whole_files import PREFIX, SUFFIX, write_whole
+from hoimg.whole_files import remove_left_parts, write_whole
 
 MANIFEST = "pull.json"
 SAVE_EVERY_S = 2.0
@@ -52,8 +52,7 @@ class PullFolder:
             raise UsageError(f"{folder}: no folder can be made there ({error.strerror})") from error
         self._entries = _read_manifest(folder / MANIFEST)
         self._saved = time.monotonic()
-        for left in folder.glob(f"*/*/{PREFIX}*{SUFFIX}"):  # of a run that was killed
-            left.unlink(missing_ok=True)
+        remove_left_parts(folder, "*/*/")
 
     def path_of(self, instance: Instance) -> Path:
         """Where a file of the folder lies, whether it is there or not."""

@@ -20,7 +20,7 @@ from hoimg.dicom.people import identity_of
 from hoimg.errors import UsageError
 from hoimg.pacs.archive import Instance
 from hoimg.pacs.folder import header_of, place_of
-from hoimg.whole_files import PREFIX, SUFFIX, sync_folder, whole_part, write_whole
+from hoimg.whole_files import remove_left_parts, sync_folder, whole_part, write_whole
 
 SEEN = "reported.json"
 
@@ -63,9 +63,8 @@ class Inbox:
         self._last: dict[str, float] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            # Of a run that was killed: nobody was told that these had arrived.
-            for left in folder.glob(f"{PREFIX}*{SUFFIX}"):
-                left.unlink(missing_ok=True)
+            # Nobody was told that these had arrived.
+            remove_left_parts(folder, "")
         except OSError as error:
             raise UsageError(f"{folder}: cannot be written ({error.strerror})") from error
         for scans in folder.glob("*/scans"):
@@ -111,10 +110,11 @@ class Inbox:
                 fresh = not path.parent.exists()
                 path.parent.mkdir(parents=True, exist_ok=True)
                 part.replace(path)
+                # Before what may fail yet: sent again, it is known, and waits for its report.
+                self._last[key] = time.monotonic()
                 # The name has to outlast a power cut as well, and so have new folders.
                 for above in [path.parent, *path.parents[1:5]] if fresh else [path.parent]:
                     sync_folder(above)
-                self._last[key] = time.monotonic()
                 return Taken.new
 
     def waiting(self) -> list[Waiting]:
@@ -137,13 +137,17 @@ class Inbox:
             waiting: As it was before the report was begun.
             state: As it was then.
             exit_code: How it ended.
+
+        Raises:
+            OSError: when it cannot be written; the patient is done again at the next start, or
+                when more comes.
         """
-        content: dict[str, Any] = {"files": state, "exit_code": exit_code}
-        path = self.folder / waiting.key / SEEN
-        write_whole(path, (json.dumps(content) + "\n").encode())
         with self._lock:
             if self._last.get(waiting.key) == waiting.since:
                 del self._last[waiting.key]
+        content: dict[str, Any] = {"files": state, "exit_code": exit_code}
+        path = self.folder / waiting.key / SEEN
+        write_whole(path, (json.dumps(content) + "\n").encode())
 
     def _seen(self, key: str) -> str:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import Counter
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hoimg.pacs.inbox import Inbox, Taken
+from hoimg.pacs.inbox import Inbox, Taken, Waiting
 from hoimg.pacs.storage import (
     CANNOT_UNDERSTAND,
     OUT_OF_RESOURCES,
@@ -21,12 +22,16 @@ from hoimg.pacs.storage import (
 )
 
 if TYPE_CHECKING:
+    import ssl
+
     from pynetdicom.events import Event
 
 QUIET_S = 60.0
 """A study is taken to be complete when nothing of its patient has come for so long. A PACS sends
 a slice in milliseconds; a minute outlasts its pauses, and no reader misses it."""
 LOOK_EVERY_S = 0.2
+FAILED = 1
+"""Exit code of a report that could not even be begun."""
 DUPLICATE = 0x0111
 """Status of an object whose UID is taken by another one (PS3.7 annex C)."""
 _STATUS = {
@@ -61,19 +66,26 @@ class Listener:
         host: Address to bind.
         port: TCP port; 0 for any that is free.
         allow: AE titles that may send; anyone when empty.
+        tls: For connections with TLS only; None for those without.
 
     Raises:
         UsageError: when the port cannot be bound.
     """
 
     def __init__(
-        self, inbox: Inbox, aet: str, host: str, port: int, allow: Sequence[str] = ()
+        self,
+        inbox: Inbox,
+        aet: str,
+        host: str,
+        port: int,
+        allow: Sequence[str] = (),
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.taken: Counter[Taken] = Counter()
         self._inbox = inbox
         ae = entity(aet)
         ae.require_calling_aet = list(allow)
-        self._server = start_storage(ae, host, port, self._take)
+        self._server = start_storage(ae, host, port, self._take, tls)
         self.port = int(self._server.server_address[1])
 
     def close(self) -> None:
@@ -90,6 +102,24 @@ class Listener:
         return _STATUS[taken]
 
 
+def _report(
+    inbox: Inbox,
+    waiting: Waiting,
+    make_report: Callable[[Path, Path, threading.Event], int | None],
+    stop: threading.Event,
+) -> Reported:
+    """Try one patient's report; a disk that is full then must not end what goes on receiving."""
+    report, state = inbox.report(waiting.key), inbox.state(waiting.key)
+    try:
+        code = make_report(inbox.scans(waiting.key), report, stop)
+    except OSError:  # not even its log could be begun
+        code = FAILED
+    if code is not None:
+        with contextlib.suppress(OSError):
+            inbox.note(waiting, state, code)
+    return Reported(waiting.key, code, report)
+
+
 def listen(
     inbox: Inbox,
     listener: Listener,
@@ -103,7 +133,7 @@ def listen(
 
     Reports are made one at a time while objects go on coming; whatever becomes of one, the next
     is made. A patient whose files came too late for a report gets it again; a report that
-    failed is tried again when more comes.
+    failed is tried again when more comes, and one whose end could not be noted at the next start.
 
     Args:
         inbox: What the listener fills.
@@ -122,11 +152,6 @@ def listen(
                 if not ready:
                     stop.wait(LOOK_EVERY_S)
                     continue
-                waiting, report = ready[0], inbox.report(ready[0].key)
-                state = inbox.state(waiting.key)
-                code = make_report(inbox.scans(waiting.key), report, stop)
-                if code is not None:
-                    inbox.note(waiting, state, code)
-                on_report(Reported(waiting.key, code, report))
+                on_report(_report(inbox, ready[0], make_report, stop))
         finally:
             listener.close()

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from hoimg.errors import UsageError
 
 if TYPE_CHECKING:
+    import ssl
+
     from pynetdicom.ae import ApplicationEntity
     from pynetdicom.events import Event
     from pynetdicom.transport import ThreadedAssociationServer
@@ -44,7 +46,11 @@ def entity(aet: str) -> ApplicationEntity:
 
 
 def start_storage(
-    ae: ApplicationEntity, host: str, port: int, take: Callable[[Event], int]
+    ae: ApplicationEntity,
+    host: str,
+    port: int,
+    take: Callable[[Event], int],
+    tls: ssl.SSLContext | None = None,
 ) -> ThreadedAssociationServer:
     """Let an entity take objects, in threads of its own, until its ``shutdown()``.
 
@@ -53,6 +59,7 @@ def start_storage(
         host: Address to bind.
         port: TCP port; 0 for any that is free.
         take: Given each C-STORE; its status is the answer.
+        tls: With it nothing is taken without TLS.
 
     Raises:
         UsageError: when the port cannot be bound.
@@ -65,7 +72,9 @@ def start_storage(
         ae.add_supported_context(context.abstract_syntax, ALL_TRANSFER_SYNTAXES)
     ae.add_supported_context(Verification)
     _check_free(host, port)
-    server = ae.start_server((host, port), block=False, evt_handlers=[(evt.EVT_C_STORE, take)])
+    server = ae.start_server(
+        (host, port), block=False, evt_handlers=[(evt.EVT_C_STORE, take)], ssl_context=tls
+    )
     assert server is not None
     return server
 

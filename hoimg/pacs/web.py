@@ -9,20 +9,19 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
 
-from hoimg.errors import UsageError
 from hoimg.pacs import multipart
 from hoimg.pacs.address import WebAddress
 from hoimg.pacs.archive import Instance, Query
 from hoimg.pacs.credentials import PASSWORD, TOKEN, USER, Credentials
-from hoimg.pacs.errors import PacsError
+from hoimg.pacs.errors import PacsError, untrusted
+from hoimg.pacs.tls import Tls
 
 CONNECT_S, ANSWER_S = 10.0, 120.0
 """How long a host may take to answer the telephone, and then between two pieces of what it says."""
@@ -54,25 +53,22 @@ _FAILED, _REASON = "00081198", "00081197"
 class WebArchive:
     """An open DICOMweb service, see :class:`~hoimg.pacs.archive.Archive`.
 
-    Certificates are checked against those that the system trusts (``SSL_CERT_FILE`` and
-    ``SSL_CERT_DIR`` name others) and those in ``ca``.
-
     Args:
         address: Where.
         credentials: Sent with every request to this host, and to no other.
-        ca: File of further certificates (PEM) to trust.
+        tls: Certificates.
 
     Raises:
-        UsageError: when ``ca`` holds no certificate.
+        UsageError: when a file of ``tls`` holds no certificate.
     """
 
     def __init__(
-        self, address: WebAddress, credentials: Credentials, ca: Path | None = None
+        self, address: WebAddress, credentials: Credentials, tls: Tls | None = None
     ) -> None:
         self._address = address
-        self._session = requests.Session()
+        self._session = _SameOrigin()
         self._session.auth = _auth(credentials)
-        self._session.mount("https://", _SystemTrust(_tls(ca)))
+        self._session.mount("https://", _SystemTrust((tls or Tls()).client()))
 
     def __enter__(self) -> WebArchive:
         return self
@@ -185,7 +181,7 @@ class WebArchive:
                     if body or method != "GET" or response.status_code == NO_CONTENT:
                         return body, response.headers
             except requests.exceptions.SSLError:
-                raise _tls_refused(self._address) from None
+                raise untrusted(self._address.name) from None
             except requests.exceptions.ConnectTimeout:
                 raise _unreachable(self._address) from None
             except requests.exceptions.RequestException as error:
@@ -217,6 +213,27 @@ class WebArchive:
             )
 
 
+class _SameOrigin(requests.Session):
+    """Follows a redirect within the service, and none that leads to another scheme, host or port.
+
+    Elsewhere goes not only the password, which requests drops by itself, but what is asked for (a
+    PatientID) and what is stored.
+    """
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        target = super().get_redirect_target(resp)
+        if target is None:
+            return None
+        here, there = _origin(resp.url), _origin(urljoin(resp.url, target))
+        if here != there:
+            raise PacsError(
+                f"{here}: sends us on to {there}, where nothing of ours goes unasked; if that is "
+                "the archive, give its address",
+                "refused",
+            )
+        return target
+
+
 class _SystemTrust(HTTPAdapter):
     """HTTPS with a TLS context of our own: requests alone trusts no system certificates."""
 
@@ -242,6 +259,16 @@ class _Bearer(AuthBase):
         return request
 
 
+def _origin(url: str) -> str:
+    """Scheme, host and port of a URL; none of the rest, which may hold what was asked for."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    except ValueError:
+        return "an address that is none"
+    return f"{parts.scheme}://{parts.hostname}:{port}"
+
+
 def _auth(credentials: Credentials) -> AuthBase | None:
     if credentials.token is not None:
         return _Bearer(credentials.token)
@@ -250,16 +277,6 @@ def _auth(credentials: Credentials) -> AuthBase | None:
         user, password = credentials.user.encode(), (credentials.password or "").encode()
         return HTTPBasicAuth(user, password)
     return None
-
-
-def _tls(ca: Path | None) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    if ca is not None:
-        try:
-            context.load_verify_locations(cafile=ca)
-        except (OSError, ssl.SSLError):
-            raise UsageError(f"{ca}: no certificates (PEM) can be read there") from None
-    return context
 
 
 def _body(response: requests.Response) -> bytes:
@@ -280,14 +297,6 @@ def _never_connected(error: requests.exceptions.RequestException) -> bool:
 def _unreachable(address: WebAddress) -> PacsError:
     return PacsError(
         f"{address.name}: cannot be reached; check host, port and network", "unreachable"
-    )
-
-
-def _tls_refused(address: WebAddress) -> PacsError:
-    return PacsError(
-        f"{address.name}: its certificate is not trusted; give the certificate of the authority "
-        "that signed it with --ca FILE",
-        "tls_refused",
     )
 
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import uuid
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,26 +21,6 @@ SERIES_NUMBERS = {"SEG": 9001, "SR": 9002, "SC": 9003, "PR": 9005}
 
 RESEARCH_USE = "Research use only; not a medical device"
 CHARACTER_SET = "ISO_IR 192"
-
-
-@contextlib.contextmanager
-def unspoken() -> Iterator[None]:
-    """Keep pydicom from quoting header values, names and birth dates among them, in messages.
-
-    It warns *and* logs whatever it finds odd, value included. What matters of a header is checked
-    here by other means; the rest is passed on as it is.
-    """
-    from pydicom import config
-
-    logger = logging.getLogger("pydicom")
-    level = logger.level
-    try:
-        with warnings.catch_warnings(), config.disable_value_validation():
-            warnings.simplefilter("ignore")
-            logger.setLevel(logging.CRITICAL + 1)
-            yield
-    finally:
-        logger.setLevel(level)
 
 
 def derive_uid(*parts: str) -> str:

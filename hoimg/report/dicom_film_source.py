@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +15,8 @@ from hoimg.dicom.film_values import (
     presentation_of,
     voi_of,
 )
+from hoimg.dicom.quiet import quiet_pydicom
 from hoimg.errors import InputRefused
-from hoimg.report.dicom_context import unspoken
 from hoimg.report.dicom_header import Source, clean, name_instance, read_header, source_of
 from hoimg.results import Exam
 
@@ -36,7 +37,9 @@ _SHOWN_KEYWORDS = (
     "VOILUTSequence",
     "PresentationLUTShape",
     "PresentationLUTSequence",
+    "PatientOrientation",
 )
+_DIRECTION = re.compile(r"[ALRPHF]{1,3}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +52,7 @@ class SourceFilm(Source):
         modality: How the file's values become those that a window speaks of.
         voi: The window or table that the file wants to be looked at with, if it has one.
         presentation: How they reach the screen.
+        orientation: Where its rows and columns lead in the patient; empty where it does not say.
         range: Lowest and highest value of the modality that stored bits can become.
     """
 
@@ -57,6 +61,7 @@ class SourceFilm(Source):
     modality: Modality
     voi: Voi
     presentation: Presentation
+    orientation: tuple[str, ...]
     range: tuple[float, float]
 
 
@@ -71,7 +76,7 @@ def read_film_source(path: Path, exam: Exam) -> SourceFilm:
         InputRefused: ``dicom_source_unreadable``: it is missing or no image;
             ``dicom_source_misaligned``: it is another image, or has another size.
     """
-    with unspoken():
+    with quiet_pydicom():
         header = read_header(path, _SHOWN_KEYWORDS)
         try:
             return _source(header, exam)
@@ -83,6 +88,19 @@ def read_film_source(path: Path, exam: Exam) -> SourceFilm:
                 f"({type(error).__name__})",
                 "dicom_source_unreadable",
             ) from None
+
+
+def grey_frame(film: SourceFilm) -> Dataset:
+    """The film's header as one grey frame without any look, as highdicom takes it."""
+    from pydicom import Dataset
+
+    header = Dataset()
+    header.update(film.image)
+    # A film has no place in the patient, though its header may name a frame of reference.
+    for keyword in ("NumberOfFrames", "FrameOfReferenceUID", "PositionReferenceIndicator"):
+        header.pop(keyword, None)
+    header.SamplesPerPixel = 1
+    return header
 
 
 def _source(header: Dataset, exam: Exam) -> SourceFilm:
@@ -108,6 +126,7 @@ def _source(header: Dataset, exam: Exam) -> SourceFilm:
             f"{exam.exam_id}: is of a class that is not DICOM's own, which its objects cannot cite",
             "dicom_source_unreadable",
         )
+    turned = header.get("PatientOrientation") or ()
     of = source_of(header, exam.study_instance_uid, exam.series_instance_uid)
     modality = modality_of(header)
     bits, signed = int(header.get("BitsStored") or 16), bool(header.get("PixelRepresentation"))
@@ -122,5 +141,6 @@ def _source(header: Dataset, exam: Exam) -> SourceFilm:
         modality,
         voi_of(header),
         presentation_of(header),
+        tuple(turned) if all(_DIRECTION.fullmatch(str(way)) for way in turned) else (),
         modality.limits(bits, signed),
     )

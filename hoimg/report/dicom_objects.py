@@ -1,7 +1,6 @@
 """A report as DICOM objects in the patient's own study: outlines, numbers, a picture of the table.
 
-Of a CT they are SEG, SR and secondary capture, of a film SR, presentation state and secondary
-capture.
+Of a CT they are SEG, SR and secondary capture, of a film a presentation state beside them.
 
 These objects are made for the archive (PACS) that holds the source images. DICOM files them by the
 patient's name and number, so they repeat those of the source headers, nothing more and nothing
@@ -19,9 +18,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hoimg.dicom.quiet import quiet_pydicom
 from hoimg.errors import InputRefused
 from hoimg.geometry import bounding_box
-from hoimg.report.dicom_context import ObjectContext, Segment, unspoken
+from hoimg.report.dicom_context import ObjectContext, Segment
 from hoimg.report.dicom_source import read_source
 from hoimg.results import Exam, ExamImages, FilmImages, PatientResult, Report
 from hoimg.whole_files import write_whole
@@ -41,9 +41,10 @@ def write_dicom_objects(result: PatientResult, folder: Path) -> list[Path]:
     Under ``folder/exams/<exam_id>/``: ``lesions.seg.dcm`` (one binary segment per lesion; not
     written for an exam without lesions, as a Segmentation without a segment is invalid),
     ``measurements.sr.dcm`` (Comprehensive 3D SR, TID 1500) and ``summary.sc.dcm`` (the table as a
-    picture). Of a film ``measurements.sr.dcm`` (Comprehensive SR, outlines as closed lines),
-    ``outlines.pr.dcm`` (a presentation state that draws them; not written where nothing was
-    outlined) and ``summary.sc.dcm``. The same result gives the same bytes. A file is complete or
+    picture). Of a film ``lesions.seg.dcm`` (not of a file of several frames),
+    ``measurements.sr.dcm`` (Comprehensive SR, outlines as closed lines), ``outlines.pr.dcm`` (a
+    presentation state that draws them) and ``summary.sc.dcm``; the first and third are not written
+    where nothing was outlined. The same result gives the same bytes. A file is complete or
     not there at all.
 
     Args:
@@ -98,7 +99,7 @@ def _exam_objects(report: Report, exam: Exam, images: ExamImages) -> list[tuple[
     cited = [str(header.SOPInstanceUID) for header in source.headers]
     content = _content_sha256(report, exam, crop, {"box": repr(box), "images": cited})
     objects: list[tuple[str, Dataset]] = []
-    with unspoken():
+    with quiet_pydicom():
         context = ObjectContext(
             report, exam, source, source.plane_images(start, stop), segments, content
         )
@@ -119,6 +120,7 @@ def _film_objects(
     from hoimg.report.dicom_film_sr import build_film_report
     from hoimg.report.dicom_pr import build_presentation_state
     from hoimg.report.dicom_sc import build_summary_image
+    from hoimg.report.dicom_seg import build_film_segmentation
     from hoimg.report.film_polygons import outlines_of_film
 
     source = read_film_source(file, exam)
@@ -128,9 +130,14 @@ def _film_objects(
     content = _content_sha256(report, exam, images.labels_yx, said)
     of_series = [e for e in report.exams if e.series_instance_uid == exam.series_instance_uid]
     objects: list[tuple[str, Dataset]] = []
-    with unspoken():
+    with quiet_pydicom():
         number = [e.exam_id for e in of_series].index(exam.exam_id) + 1
-        context = ObjectContext(report, exam, source, (source.image,), (), content, number)
+        segments = _segments(report, exam.exam_id, np.array(sorted(outlines)))
+        context = ObjectContext(report, exam, source, (source.image,), segments, content, number)
+        # Of a file of several frames highdicom wants to know where each lies in the patient.
+        if segments and source.frame_number is None:
+            segmentation = build_film_segmentation(context, source, outlines)
+            objects.append((SEG_NAME, segmentation))
         objects.append((SR_NAME, build_film_report(context, source, outlines)))
         if outlines:
             state = build_presentation_state(context, source, images, outlines)
@@ -211,7 +218,7 @@ def _write(dataset: Dataset, path: Path) -> Path:
     # zeros, so that the file cannot be a program or a page at the same time
     dataset.preamble = b"\0" * 128
     stream = BytesIO()
-    with unspoken():
+    with quiet_pydicom():
         dcmwrite(stream, dataset, enforce_file_format=True)
     write_whole(path, stream.getvalue())
     return path

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hoimg.dicom.film_values import Lut
 from hoimg.report import dicom_codes as codes
 from hoimg.report.dicom_context import RESEARCH_USE, ObjectContext
-from hoimg.report.dicom_film_source import SourceFilm
+from hoimg.report.dicom_film_source import SourceFilm, grey_frame
 from hoimg.report.film_polygons import MOST_POINTS, pieces_of
 from hoimg.report.hip_view import gap_words
 from hoimg.results import FilmImages
@@ -58,7 +58,7 @@ def build_presentation_state(
         SoftcopyVOILUTTransformation,
     )
 
-    header = _for_highdicom(film)
+    header = grey_frame(film)
     layers: list[Any] = []
     annotations: list[Any] = []
     drawn = (
@@ -157,17 +157,6 @@ def _text(words: str, anchor_xy: tuple[float, float], **named: Any) -> Any:
     from highdicom.pr import TextObject
 
     return TextObject(words, "PIXEL", anchor_point=anchor_xy, anchor_point_visible=False, **named)
-
-
-def _for_highdicom(film: SourceFilm) -> Dataset:
-    """The header as one grey frame without any look: what is to be repeated is put in after."""
-    from pydicom import Dataset
-
-    header = Dataset()
-    header.update(film.image)
-    header.pop("NumberOfFrames", None)
-    header.SamplesPerPixel = 1
-    return header
 
 
 def _keep_the_look(dataset: Dataset, film: SourceFilm, window: tuple[float, float] | None) -> None:

@@ -1,7 +1,8 @@
-"""Lesions as a DICOM Segmentation: one binary segment per lesion, on the source grid."""
+"""Lesions as a DICOM Segmentation: one binary segment per lesion, on the source's own pixels."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from hoimg.report import dicom_codes as codes
 from hoimg.report.dicom_context import RESEARCH_USE, ObjectContext, derive_uid
+from hoimg.report.dicom_film_source import SourceFilm, grey_frame
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -48,19 +50,71 @@ def build_segmentation(
     Returns:
         The dataset, ready to be written. Frames without a voxel are left out.
     """
-    from highdicom import AlgorithmIdentificationSequence
-    from highdicom.color import CIELabColor
-    from highdicom.seg import (
-        SegmentAlgorithmTypeValues,
-        Segmentation,
-        SegmentationTypeValues,
-        SegmentDescription,
-    )
+    from highdicom.seg import Segmentation
 
     of_frame = source.plane_of_frame
     # planes outside the lesions are dropped before anything looks at their voxels; a multi-frame
     # source is one image and keeps them all, in the order of its frames
     planes = labels_zyx[start:stop] if of_frame is None else labels_zyx[list(of_frame)]
+    several = source.frames.multiframe
+    dataset: Dataset = Segmentation(
+        # highdicom takes one multi-frame image as the source, and any number of further ones
+        source_images=list(context.images[:1] if several else context.images),
+        further_source_images=list(context.images[1:]) if several else [],
+        **(_own_planes(source, start, stop) if source.own_planes else {}),
+        pixel_array=_segment_numbers(planes, context),
+        **_said(context),
+    )
+    _settle(dataset, context)
+    if source.own_planes and several:
+        # only some frames of the files were given, so that their numbers would be wrong; the files
+        # stand in the references of the series
+        for frame in dataset.PerFrameFunctionalGroupsSequence:
+            frame.pop("DerivationImageSequence", None)
+    context.place_in_study(dataset, "SEG")
+    return dataset
+
+
+def build_film_segmentation(
+    context: ObjectContext, film: SourceFilm, outlines: Mapping[int, NDArray[np.bool_]]
+) -> Dataset:
+    """A BINARY Segmentation of a film's lesions, on the film's own pixels.
+
+    It has no frame of reference, as the film has none: who reads it finds the film by its SOP
+    Instance UID, pixel for pixel. Segments may overlap, as shadows do.
+
+    Args:
+        context: The film, of a file of one frame; it has at least one segment.
+        film: How its file is looked at.
+        outlines: Whole outline of each label, ``[y, x]``.
+
+    Returns:
+        The dataset, ready to be written.
+    """
+    from highdicom.seg import Segmentation
+
+    masks = [outlines[segment.label] for segment in context.segments]
+    dataset: Dataset = Segmentation(
+        source_images=[grey_frame(film)],
+        pixel_array=np.stack(masks, axis=-1)[None].astype(np.uint8),
+        **_said(context),
+    )
+    dataset.PatientOrientation = list(film.orientation) or None
+    _settle(dataset, context)
+    context.place_in_study(dataset, "SEG")
+    return dataset
+
+
+def _said(context: ObjectContext) -> dict[str, Any]:
+    """Arguments of highdicom's constructor that every segmentation of ours has."""
+    from highdicom import AlgorithmIdentificationSequence
+    from highdicom.color import CIELabColor
+    from highdicom.seg import (
+        SegmentAlgorithmTypeValues,
+        SegmentationTypeValues,
+        SegmentDescription,
+    )
+
     algorithm = AlgorithmIdentificationSequence(
         name="hoimg",
         family=codes.ALGORITHM_FAMILY.to_dicom(),
@@ -83,33 +137,24 @@ def build_segmentation(
         )
         for segment in context.segments
     ]
-    several = source.frames.multiframe
-    dataset: Dataset = Segmentation(
-        # highdicom takes one multi-frame image as the source, and any number of further ones
-        source_images=list(context.images[:1] if several else context.images),
-        further_source_images=list(context.images[1:]) if several else [],
-        **(_own_planes(source, start, stop) if source.own_planes else {}),
-        pixel_array=_segment_numbers(planes, context),
-        segmentation_type=SegmentationTypeValues.BINARY,
-        segment_descriptions=descriptions,
-        content_label="HO_LESIONS",
-        content_description=RESEARCH_USE,
-        omit_empty_frames=True,
+    return {
+        "segmentation_type": SegmentationTypeValues.BINARY,
+        "segment_descriptions": descriptions,
+        "content_label": "HO_LESIONS",
+        "content_description": RESEARCH_USE,
+        "omit_empty_frames": True,
         **context.naming("SEG"),
         **context.equipment(),
-    )
+    }
+
+
+def _settle(dataset: Dataset, context: ObjectContext) -> None:
+    """The same UIDs in every run, and the segment named at every frame."""
     organization = derive_uid("dimensions", context.instance_uid("SEG"))
     dataset.DimensionOrganizationSequence[0].DimensionOrganizationUID = organization
     for index in dataset.DimensionIndexSequence:
         index.DimensionOrganizationUID = organization
     _name_segment_per_frame(dataset)
-    if source.own_planes and several:
-        # only some frames of the files were given, so that their numbers would be wrong; the files
-        # stand in the references of the series
-        for frame in dataset.PerFrameFunctionalGroupsSequence:
-            frame.pop("DerivationImageSequence", None)
-    context.place_in_study(dataset, "SEG")
-    return dataset
 
 
 def _own_planes(source: SourceSeries, start: int, stop: int) -> dict[str, Any]:

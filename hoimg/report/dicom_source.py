@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hoimg.dicom.quiet import quiet_pydicom
 from hoimg.errors import InputRefused
 from hoimg.geometry import Grid
-from hoimg.report.dicom_context import derive_uid, unspoken
+from hoimg.report.dicom_context import derive_uid
 from hoimg.report.dicom_header import Source, clean, name_instance, read_header, source_of
 from hoimg.report.dicom_planes import PLANE_TOLERANCE, Frames, frames_of, inside_grid, on_grid
 
@@ -108,7 +109,7 @@ def read_source(
     """
     from pydicom.uid import CTImageStorage
 
-    with unspoken():
+    with quiet_pydicom():
         raw = [read_header(Path(path), _GEOMETRY_KEYWORDS) for path in files]
         _check_one_series(raw, files)
         frames = frames_of(raw, grid, files[0])

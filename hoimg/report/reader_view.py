@@ -30,7 +30,9 @@ def decision_text(said: ReaderEdit) -> str:
         "note": "note",
         "include": "called after all",
         "split": "split into parts",
+        "cut": "cut in two along a line",
         "merge": "merged with another lesion",
+        "confirm": "a suggested place on a film confirmed",
     }[said.action]
 
 

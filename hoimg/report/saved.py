@@ -16,9 +16,10 @@ from hoimg.errors import InputRefused, UsageError
 from hoimg.geometry import Grid
 from hoimg.image import Mask, read_grid, read_mask
 from hoimg.memory import sparse_filled
+from hoimg.reading import confirmed_of, identity_of, said_of
 from hoimg.report.files import sha256
 from hoimg.report.writer import NOT_WRITTEN, written_files
-from hoimg.results import Exam, ReaderEdit, Report
+from hoimg.results import Exam, Report
 from hoimg.settings import Settings, read_settings
 
 
@@ -221,20 +222,15 @@ def _check_none_taken_back(report: Report, edits: Edits, folder: Path) -> None:
         UsageError: then.
     """
     every: list[Edit | FilmEdit] = [*edits.edits, *edits.on_films]
-    told = {_name(e) for e in every if e.applied is not None}
+    told = {identity_of(said_of(e, {})) for e in every if e.applied is not None}
+    told |= {identity_of(confirmed_of(r)) for r in edits.regions if r.applied}
     for done in report.reader:
-        if done.outcome not in (None, "no_effect", "noted") and _name(done) not in told:
+        if done.outcome not in (None, "no_effect", "noted") and identity_of(done) not in told:
             raise UsageError(
                 f"{folder / 'edits.json'}: lacks a correction that the report's label maps hold "
                 f"({done.action} in {done.exam_id}); to take it back make the report again: "
                 f"hoimg report PATHS -o DIR --edits {folder / 'edits.json'}"
             )
-
-
-def _name(said: Edit | FilmEdit | ReaderEdit) -> tuple[object, ...]:
-    """What both the file and the report tell of a decision."""
-    point, pixel = getattr(said, "point_lps_mm", None), getattr(said, "point_px", None)
-    return (said.exam_id, said.action, point, pixel, said.time)
 
 
 def _unwritten(report: Report) -> Report:

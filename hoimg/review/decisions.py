@@ -6,9 +6,19 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from hoimg.edits import MAX_NOTE, MAX_PARTS, Edit, Edits, FilmEdit, FilmRegionEdit, Point
+from hoimg.edits import (
+    MAX_NOTE,
+    MAX_PARTS,
+    Edit,
+    Edits,
+    FilmEdit,
+    FilmRegionEdit,
+    Point,
+    spans_plane,
+)
 from hoimg.errors import UsageError
 from hoimg.results import Label
 from hoimg.review.places import Place, Places
@@ -17,7 +27,11 @@ if TYPE_CHECKING:
     from hoimg.report.saved import SavedReport
     from hoimg.results import Lesion
 
-Kind = Literal["accept", "exclude", "relabel", "note", "split", "merge", "include", "confirm"]
+Kind = Literal[
+    "accept", "exclude", "relabel", "note", "split", "cut", "merge", "include", "confirm"
+]
+ACROSS = {"axial": (0.0, 0.0, 10.0), "coronal": (0.0, 10.0, 0.0), "sagittal": (10.0, 0.0, 0.0)}
+"""Which way (LPS mm) a cut stands on the slice that its line is drawn on."""
 
 
 class Asked(BaseModel):
@@ -35,6 +49,9 @@ class Asked(BaseModel):
     exam_id: str | None = Field(default=None, max_length=100)
     number: int | None = Field(default=None, description="Label of a piece, or of a suggestion.")
     points_lps_mm: tuple[Point, ...] = Field(default=(), max_length=MAX_PARTS)
+    slice: Literal["axial", "coronal", "sagittal"] | None = Field(
+        default=None, description="cut: of the viewer's, on which its line is drawn."
+    )
     label: Label | None = None
     reason: str = Field(default="", max_length=200)
     note: str = Field(default="", max_length=MAX_NOTE)
@@ -82,6 +99,8 @@ def added(
     say["lesion"] = lesion.lesion_id
     if asked.kind == "split":
         return _with(edits, [_split(asked, lesion, here, saved, say)])
+    if asked.kind == "cut":
+        return _with(edits, [_cut(asked, lesion, here, saved, say)])
     if asked.kind == "merge":
         return _with(edits, _merge(asked, here, places, saved, say))
     say |= {"label": asked.label, "reason": asked.reason}
@@ -196,6 +215,36 @@ def _split(
     first, *others = asked.points_lps_mm
     at = Place(place.exam_id, place.label, point_lps_mm=first)
     return _edit("split", at, saved, say, others)
+
+
+def _cut(
+    asked: Asked,
+    lesion: Lesion,
+    here: Sequence[Place],
+    saved: SavedReport,
+    say: dict[str, object],
+) -> Edit:
+    """A plane through two points that stands upright on a slice of the viewer."""
+    from hoimg.segment.reader_split import beyond_plane
+
+    place = next((p for p in here if p.exam_id == asked.exam_id), None)
+    if place is None or place.point_lps_mm is None:
+        raise UsageError(f"{lesion.lesion_id}: is not outlined on a CT of that name")
+    if len(asked.points_lps_mm) != 2 or asked.slice is None:
+        raise UsageError("to cut it takes two points of the line, and the slice that it is on")
+    (a, b), (x, y, z) = asked.points_lps_mm, ACROSS[asked.slice]
+    plane = (a, b, (a[0] + x, a[1] + y, a[2] + z))
+    if not spans_plane(plane):
+        raise UsageError(
+            f"the two points lie within 1 mm of each other on the {asked.slice} slice; take them "
+            "further apart"
+        )
+    grid = saved.grid(place.exam_id)
+    inside = np.argwhere(saved.lesions(place.exam_id, grid).array == place.label)
+    far = beyond_plane(grid.to_lps_mm(inside), plane)
+    if far.all() or not far.any():
+        raise UsageError(f"all of {lesion.lesion_id} lies on one side of that line")
+    return _edit("cut", place, saved, say, plane)
 
 
 def _merge(

@@ -1,11 +1,11 @@
-"""The review's server: Python's own, on 127.0.0.1, with five answers."""
+"""The review's server: Python's own, on 127.0.0.1, with six answers."""
 
 from __future__ import annotations
 
 import json
 import secrets
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,7 +21,9 @@ from hoimg.report.files import sha256
 from hoimg.report.saved import SavedReport, read_saved
 from hoimg.review.decisions import Asked, Undo, added
 from hoimg.review.guard import Guard
+from hoimg.review.hold import Hold
 from hoimg.review.places import Places, places_of
+from hoimg.review.rerun import Rerun
 from hoimg.review.served import served_page
 from hoimg.review.state import state_of
 from hoimg.review.store import Conflict, Store, without
@@ -105,24 +107,64 @@ def reviewed(report: Path, reader: str | None) -> Reviewed:
 
 
 class ReviewServer(ThreadingHTTPServer):
-    """Serves one report to this machine until it is shut down."""
+    """Serves one report to this machine until it is shut down; holds its folder meanwhile.
+
+    When a new report was made of it, that one is served from then on.
+
+    Args:
+        what: The report.
+        port: 0 takes a free one.
+        scans: What it was made from; with none the page can start no new report.
+        output: Where the first new report goes.
+
+    Raises:
+        UsageError: the port is taken, or another review holds the report.
+    """
 
     daemon_threads = True
 
-    def __init__(self, what: Reviewed, port: int = 0) -> None:
-        """Bind; ``port`` 0 takes a free one.
-
-        Raises:
-            UsageError: the port is taken.
-        """
+    def __init__(
+        self,
+        what: Reviewed,
+        port: int = 0,
+        scans: Sequence[Path] = (),
+        output: Path | None = None,
+    ) -> None:
         self.what = what
+        self._hold = Hold(what.saved.folder)
+        folder = what.saved.folder.absolute()
+        place = output or folder.with_name(f"{folder.name}-reviewed")
+        self.rerun = Rerun(scans, place, self._show) if scans else None
         try:
             super().__init__((HOST, port), _Handler)
         except (OSError, OverflowError) as error:
+            self._hold.let_go()
             raise UsageError(f"--port {port}: cannot be used; leave it away for a free one") from (
                 error
             )
         self.guard = Guard(self.server_address[1], secrets.token_urlsafe(32))
+
+    def _show(self, folder: Path) -> None:
+        """Serve the report that was made of this one."""
+        what = reviewed(folder, self.what.reader)
+        hold = Hold(folder)
+        self._hold.let_go()
+        self.what, self._hold = what, hold
+
+    def server_close(self) -> None:
+        """Close, and end what is being made."""
+        if self.rerun is not None:
+            self.rerun.stop()
+        super().server_close()
+        self._hold.let_go()
+
+    def state(self) -> dict[str, Any]:
+        """What the page is told: of the report, and ``rerun`` (null where none can be started)."""
+        return self.told(self.what.state())
+
+    def told(self, state: dict[str, Any]) -> dict[str, Any]:
+        """A report's state with that of the new one."""
+        return {**state, "rerun": None if self.rerun is None else self.rerun.state()}
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing where a browser broke off; what else goes wrong is a defect and is told."""
@@ -147,7 +189,9 @@ class _Handler(BaseHTTPRequestHandler):
             if path in ("/", "/report.html"):
                 self._send(200, self.server.what.page, TYPES[".html"])
             elif path == "/api/review":
-                self._answer(lambda: (200, self.server.what.state()))
+                self._answer(lambda: (200, self.server.state()))
+            elif path == "/api/rerun" and self.server.rerun is not None:
+                self._json(200, self.server.rerun.state())
             else:
                 self._file(path.removeprefix("/"))
 
@@ -159,10 +203,23 @@ class _Handler(BaseHTTPRequestHandler):
             return
         body = self.rfile.read(int(self.headers["Content-Length"]))
         path = urlsplit(self.path).path
-        if path not in ("/api/decide", "/api/undo"):
+        if path in ("/api/decide", "/api/undo"):
+            self._answer(lambda: self._changed(path, body))
+        elif path == "/api/rerun" and self.server.rerun is not None:
+            self._answer(self._made_anew)
+        else:
             self._json(404, {"error": "there is nothing"})
-            return
-        self._answer(lambda: self._changed(path, body))
+
+    def _made_anew(self) -> tuple[int, dict[str, Any]]:
+        """What comes of the wish for a new report: it is begun, and its progress asked for."""
+        what, rerun = self.server.what, self.server.rerun
+        assert rerun is not None
+        if not what.stands():
+            raise UsageError("the report was made anew; stop hoimg review and start it again")
+        if not what.state()["pending"]:
+            raise UsageError("there is no decision that the report does not hold yet")
+        rerun.start(what.saved.folder)
+        return 202, rerun.state()
 
     def _changed(self, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
         """What a change gives; raises what :meth:`_answer` tells."""
@@ -170,6 +227,8 @@ class _Handler(BaseHTTPRequestHandler):
         seen = self.headers.get("If-Match", "").strip('"')
         if not what.stands():
             raise UsageError("the report was made anew; stop hoimg review and start it again")
+        if self.server.rerun is not None and self.server.rerun.running:
+            raise UsageError("the new report is being made; wait for its end")
         try:
             if path == "/api/undo":
                 moment = Undo.model_validate_json(body).time
@@ -185,8 +244,9 @@ class _Handler(BaseHTTPRequestHandler):
                 )
         except Conflict:
             told = "edits.json was changed in another window; look at what stands there now"
-            return 412, {"error": told, "state": what.state()}
-        return 200, state_of(what.saved, what.places, edits, version, what.reader)
+            return 412, {"error": told, "state": self.server.state()}
+        state = state_of(what.saved, what.places, edits, version, what.reader)
+        return 200, self.server.told(state)
 
     def _answer(self, work: Callable[[], tuple[int, dict[str, Any]]]) -> None:
         """Send what comes of the work: status and content, or 422 and why it cannot be done."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from hoimg.edits import Edit, Edits, FilmEdit
-from hoimg.reading import said_of, who_and_when
+from hoimg.reading import identity_of, said_of, who_and_when
 from hoimg.report import words
 from hoimg.report.film_view import film_words
 from hoimg.report.reader_view import decision_text, grouped
 from hoimg.report.saved import SavedReport
-from hoimg.results import ReaderEdit
 from hoimg.review.places import Places
 
 MOST_PIECES = 500
@@ -81,14 +80,14 @@ def state_of(
 def _decisions(saved: SavedReport, edits: Edits) -> list[dict[str, Any]]:
     """Each decision once, though it may speak of several exams."""
     known = {x.lesion_id for x in saved.report.lesions}
-    now = {_name(e): e.lesion_id for e in saved.report.reader}
+    now = {identity_of(e): e.lesion_id for e in saved.report.reader}
     every: list[Edit | FilmEdit] = [*edits.edits, *edits.on_films]
     pairs = [(said_of(e, {}), e) for e in every]
     source = {id(said): e for said, e in pairs}
     made = []
     for group in grouped([said for said, _ in pairs]):
         first = group[0]
-        lesion = now.get(_name(first)) or first.lesion_before
+        lesion = now.get(identity_of(first)) or first.lesion_before
         pending = any(source[id(s)].applied is None for s in group)
         changes_map = first.action not in ("accept", "relabel", "note")
         made.append(
@@ -120,7 +119,3 @@ def _decisions(saved: SavedReport, edits: Edits) -> list[dict[str, Any]]:
                 }
             )
     return made
-
-
-def _name(said: ReaderEdit) -> tuple[object, ...]:
-    return (said.exam_id, said.action, said.point_lps_mm, said.point_px, said.time)

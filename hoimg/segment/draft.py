@@ -19,7 +19,7 @@ from hoimg.results import Finding
 from hoimg.segment.blur_rind import boxes_of, with_own_blur
 from hoimg.segment.morphology import dilate_mm, fill_holes, label_components
 from hoimg.segment.outline import outline
-from hoimg.segment.reader_split import nearest_part
+from hoimg.segment.reader_split import beyond_plane, nearest_part
 from hoimg.segment.types import ExcludedRegion, Segmentation
 from hoimg.settings import SegmentSettings
 
@@ -168,19 +168,38 @@ class Draft:
 
     def split(self, label: int, seeds_lps_mm: Sequence[Triple]) -> bool:
         """Divide a lesion among points; false, and nothing done, where a part would be empty."""
+        tight, mask = self._cropped(label)
+        seeds = self.grid.to_index_zyx(seeds_lps_mm) - [s.start for s in tight]
+        parts = nearest_part(mask, seeds, self.grid.spacing_zyx_mm)
+        return self._divide(label, tight, mask, parts, len(seeds))
+
+    def cut(self, label: int, plane_lps_mm: Sequence[Triple]) -> bool:
+        """Divide a lesion by a plane, given by three points; false as :meth:`split`."""
+        tight, mask = self._cropped(label)
+        inside = np.argwhere(mask)
+        places = self.grid.to_lps_mm(inside + [s.start for s in tight])
+        parts = np.zeros(mask.shape, np.uint8)
+        parts[tuple(inside.T)] = 1 + beyond_plane(places, plane_lps_mm)
+        return self._divide(label, tight, mask, parts, 2)
+
+    def _cropped(self, label: int) -> tuple[Box, Bool]:
+        """A lesion with room around it: where, and its voxels there."""
         spacing = self.grid.spacing_zyx_mm
         tight = bounding_box(self.lesions == label, margin_voxels(2 * max(spacing), spacing))
         assert tight is not None
-        mask = self.lesions[tight] == label
-        seeds = self.grid.to_index_zyx(seeds_lps_mm) - [s.start for s in tight]
-        parts = nearest_part(mask, seeds, spacing)
-        sizes = np.bincount(parts[mask], minlength=len(seeds) + 1)[1:]
+        return tight, self.lesions[tight] == label
+
+    def _divide(
+        self, label: int, tight: Box, mask: Bool, parts: NDArray[np.uint8], count: int
+    ) -> bool:
+        """Make each part a lesion, of which the largest keeps the number."""
+        sizes = np.bincount(parts[mask], minlength=count + 1)[1:]
         if not sizes.all():
             return False
         kept = int(np.argmax(sizes))
         bone = self.skeleton[tight] & ~mask
         said = [*(f for f in self.flags[label] if f not in (ATTACHED, SPLIT)), SPLIT]
-        for k in range(len(seeds)):
+        for k in range(count):
             part = parts == k + 1
             number = label if k == kept else self._new_label()
             self.lesions[tight][part] = number

@@ -2,8 +2,8 @@
 
 Works on a finished segmentation, so that how pieces were found and judged plays no part: a point
 in a piece of the excluded map makes it a lesion, outlined like any other; a point in a lesion moves
-it to the excluded map; points in one lesion split it, points in several make them one. Nothing else
-changes.
+it to the excluded map; points in one lesion, or a plane through it, split it, points in several
+make them one. Nothing else changes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hoimg.settings import SegmentSettings
 
 INCLUDED = "included_by_reader"
 
-Action = Literal["include", "exclude", "split", "merge"]
+Action = Literal["include", "exclude", "split", "cut", "merge"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Asked:
     Attributes:
         action: What to do.
         point_lps_mm: A point in the piece meant, LPS mm, or within 3 mm of it.
-        more_lps_mm: To split: one in each other part. To merge: one in each other lesion.
+        more_lps_mm: To split: one in each other part. To cut: three of the plane. To merge: one in
+            each other lesion.
     """
 
     action: Action
@@ -88,7 +89,13 @@ def overrule(
         of included pieces are not used again.
     """
     draft = Draft(volume, segmentation, settings or SegmentSettings())
-    work = {"include": _include, "exclude": _exclude, "split": _split, "merge": _merge}
+    work = {
+        "include": _include,
+        "exclude": _exclude,
+        "split": _split,
+        "cut": _cut,
+        "merge": _merge,
+    }
     done = [work[one.action](draft, one) for one in asked]
     told = [o.finding for o in done if o.finding is not None]
     return draft.finished(told, keep_numbers=keep_numbers), done
@@ -135,6 +142,19 @@ def _split(draft: Draft, asked: Asked) -> Overruled:
         said = "two of its points mean one place; take points in the middle of each part."
         return _no_effect(draft, "split", points[0], lesion, None, said)
     return Overruled("split", points[0], "split", "lesion", volume_mm3=size)
+
+
+def _cut(draft: Draft, asked: Asked) -> Overruled:
+    """Every voxel to its side of a plane."""
+    point = asked.point_lps_mm
+    lesion = draft.pick(draft.lesions, point)
+    if lesion is None:
+        return _no_effect(draft, "cut", point, None, draft.pick(draft.excluded, point))
+    size = draft.volume_of(draft.lesions, lesion.label)
+    if not draft.cut(lesion.label, asked.more_lps_mm):
+        said = "all of it lies on one side of the cut."
+        return _no_effect(draft, "cut", point, lesion, None, said)
+    return Overruled("cut", point, "split", "lesion", volume_mm3=size)
 
 
 def _merge(draft: Draft, asked: Asked) -> Overruled:

@@ -7,7 +7,23 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from hoimg.geometry import Triple
+
 Bool = NDArray[np.bool_]
+
+
+def beyond_plane(
+    points_lps_mm: NDArray[np.float64], plane_lps_mm: Sequence[Triple]
+) -> NDArray[np.bool_]:
+    """Which points lie on the far side of a plane; those on the plane itself do.
+
+    Args:
+        points_lps_mm: ``(n, 3)``.
+        plane_lps_mm: Three points of the plane, on no one line. The far side is the one from which
+            they run counter-clockwise.
+    """
+    a, b, c = np.asarray(plane_lps_mm, dtype=np.float64)
+    return np.asarray((points_lps_mm - a) @ np.cross(b - a, c - a) >= 0)
 
 
 def nearest_part(

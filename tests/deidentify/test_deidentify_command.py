@@ -30,7 +30,7 @@ def test_bad_files_are_named_and_the_good_ones_written(tmp_path, capsys):
     source = tmp_path / "in"
     whole = planted.write(planted.ct(), source / "good").read_bytes()
     planted.write(other("104.1", EncapsulatedDocument=b"%PDF Zoltanfy"), source / "pdf")
-    planted.write(other("11.1"), source / "state")
+    planted.write(other("11.2"), source / "state")
     planted.write(other("7"), source / "capture")
     private = other("7")
     private.SOPClassUID = "1.3.12.2.1107.5.9.1"
@@ -53,7 +53,7 @@ def test_bad_files_are_named_and_the_good_ones_written(tmp_path, capsys):
         ("capture", "screen capture"),
         ("private", "private kind"),
         ("cut", "ends before"),
-        ("halved", ""),
+        ("halved", "is damaged"),
         ("broken.dcm", "called DICOM"),
         ("empty.dcm", "called DICOM"),
         ("disc.zip", "archive"),

@@ -77,6 +77,21 @@ def test_meshes_are_closed_and_where_and_as_large_as_the_bodies(report, tmp_path
         np.testing.assert_allclose(bone.bounds[:, 2], ROD_ENDS, atol=step)
 
 
+def test_each_mesh_is_made_once_for_all_formats(report, tmp_path, monkeypatch):
+    from hoimg.measure import surface
+
+    made, make = [], surface.mesh_of_mask
+
+    def counted(*given, **more):
+        made.append(given)
+        return make(*given, **more)
+
+    monkeypatch.setattr(surface, "mesh_of_mask", counted)
+    assert export(report, tmp_path, "stl", "ply", "obj") == 0
+    files = [p for p in tmp_path.rglob("*") if p.is_file()]
+    assert len(files) == 3 * len(made) == 3 * len({(p.parent, p.stem) for p in files})
+
+
 def test_the_three_formats_hold_the_same_mesh(tmp_path):
     box = trimesh.creation.box((2, 4, 6))
     box.apply_translation((10, 20, 30))
@@ -120,7 +135,7 @@ def test_long_csv_has_one_number_a_row_with_unit_and_reason(report, tmp_path):
     assert "thick slices" in of["L1", ids[3], "rim_fraction"]["reason"]
     assert of["L1", ids[1], "mineral_mass_mg"]["unit"] == "mg"
     assert of["L1", ids[1], "touches_bone"]["value"] == "0"
-    assert "\r" not in (tmp_path / "measurements_long.csv").read_text()
+    assert b"\r" not in (tmp_path / "measurements_long.csv").read_bytes()
 
 
 def test_every_number_of_an_observation_has_a_place_in_the_long_csv():

@@ -105,6 +105,20 @@ def test_a_confirmed_place_is_outlined_by_either_command(film):
     words = [str(film / "new"), str(film / "in"), "-o", str(film / "third")]
     assert run(["-q", "measure", *words]) == 0
     assert report_of(film / "third")["lesions"] == reports[0]["lesions"]
+    (said,) = reports[0]["reader"]
+    assert (said["action"], said["outcome"], said["point_px"]) == (
+        "confirm",
+        "included",
+        [150, 140],
+    )
+    assert "a suggested place on a film confirmed" in (film / "new" / "report.html").read_text()
+    # The map holds it: a file that no longer tells of it is refused, one with another note is not.
+    silent = kept.model_copy(update={"note": "seen again"})
+    (film / "new" / "edits.json").write_text(Edits(regions=(silent,)).text())
+    assert read_saved(film / "new").edits.regions == (silent,)
+    (film / "new" / "edits.json").write_text(Edits().text())
+    with pytest.raises(UsageError, match="lacks a correction"):
+        read_saved(film / "new")
 
 
 def test_a_decision_that_means_nothing_is_a_finding(film):

@@ -187,3 +187,31 @@ def old_archive() -> Iterator[tuple[str, dict[str, Dataset]]]:
         yield f"dicom://OLD@127.0.0.1:{server.socket.getsockname()[1]}", held
     finally:
         server.shutdown()
+
+
+@contextlib.contextmanager
+def unwelcoming() -> Iterator[str]:
+    """A peer that rejects every association (called AE title not recognised) and hangs up at once.
+
+    Yields:
+        Its address.
+    """
+    refusal = bytes((3, 0, 0, 0, 0, 4, 0, 1, 1, 7))  # A-ASSOCIATE-RJ, PS3.8 table 9-21
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def refuse() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                with client, client.makefile("rb") as said:
+                    said.read(int.from_bytes(said.read(6)[2:], "big"))
+                    client.sendall(refusal)
+
+    thread = threading.Thread(target=refuse, daemon=True)
+    thread.start()
+    try:
+        yield f"dicom://OTHER@127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits in accept()
+        thread.join(20)
+        listener.close()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 from orthanc_server import NEEDS_ORTHANC, Orthanc, free_port
-from proxies import Proxy, old_archive
+from proxies import Proxy, old_archive, unwelcoming
 from pydicom import dcmread
+from pynetdicom.transport import AssociationSocket
 from studies import SECRET_ID, SECRET_NAME, files_in, study_uid, write_study
 
 from hoimg.cli.main import run
@@ -124,17 +126,54 @@ def test_wrong_names_and_ports_say_what_to_do(
     for url, more, code, said in (
         (server.dimse.replace("ORTHANC", "OTHER"), [], 1, "check both AE titles"),
         (f"dicom://ORTHANC@127.0.0.1:{free_port()}", [], 1, "cannot be reached"),
-        (f"dicom://ORTHANC@127.0.0.1:{server.http}", [], 1, ""),
+        ("dicom://ORTHANC@no-such-host.invalid", [], 1, "invalid:104: cannot be reached"),
+        (f"dicom://ORTHANC@127.0.0.1:{server.http}", [], 1, "those of a DICOM service"),
         (server.dimse, ["--listen", str(free_port())], 1, "knows no address of HOIMG"),
         (server.dimse, ["--listen", f"127.0.0.1:{server.http}"], 2, "cannot be listened on"),
         (server.dimse, ["--listen", "x"], 2, "give [HOST:]PORT"),
         (server.dimse, ["--aet", "A" * 17], 2, "1 to 16"),
-        (server.dimse, ["--ca", "x.pem"], 2, "https"),
+        (server.dimse, ["--ca", "x.pem"], 2, "dicoms://"),
+        (server.dimse, ["--cert", "x.pem"], 2, "dicoms://"),
         (server.web, ["--aet", "ME"], 2, "dicom://"),
     ):
         assert run(["pull", url, *given, *more]) == code
         assert said in capsys.readouterr().err
     assert files_in(tmp_path) == {}
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_refusal_is_told_whichever_thread_is_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], late: bool
+) -> None:
+    """``late``: the asking thread wakes when the refusal came and the connection is closed.
+
+    A busy machine does that to one association of twenty.
+    """
+    begin, close = AssociationSocket.__init__, AssociationSocket.close
+
+    class Ready(threading.Event):
+        def __init__(self) -> None:
+            super().__init__()
+            self.closed = threading.Event()
+
+        def wait(self, timeout: float | None = None) -> bool:
+            assert super().wait(20)
+            return self.closed.wait(20)
+
+    def begin_late(link: AssociationSocket, *given: object, **more: object) -> None:
+        begin(link, *given, **more)
+        link._ready = Ready()
+
+    def close_and_tell(link: AssociationSocket) -> None:
+        close(link)
+        link._ready.closed.set()
+
+    if late:
+        monkeypatch.setattr(AssociationSocket, "__init__", begin_late)
+        monkeypatch.setattr(AssociationSocket, "close", close_and_tell)
+    with unwelcoming() as url:
+        assert run(["pull", url, "-o", str(tmp_path), "--patient", SECRET_ID]) == 1
+    assert "does not let HOIMG in; check both AE titles" in capsys.readouterr().err
 
 
 def test_an_archive_without_c_get_says_what_to_ask_for(

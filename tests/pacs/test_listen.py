@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -189,6 +190,71 @@ def test_an_object_is_not_acknowledged_before_it_is_on_the_disk(
     assert held(tmp_path / "out") == set(made)
 
 
+def test_what_lies_there_though_it_was_not_acknowledged_is_reported_when_it_is_sent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    (first,) = sources(tmp_path, 1, series=1, slices=1).values()
+
+    def full(_folder: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with listening(tmp_path / "out", lambda *_: 0) as (port, told, _):
+        with monkeypatch.context() as broken:
+            broken.setattr("hoimg.pacs.inbox.sync_folder", full)
+            assert send(port, [first]) == [0xA700]
+        assert send(port, [first]) == [0]
+        clock.pass_by(QUIET_S)
+        until(lambda: len(told) == 1)
+    assert told[0].exit_code == 0
+
+
+def test_a_report_that_finds_no_room_ends_nothing(tmp_path: Path, clock: Clock) -> None:
+    """Neither one whose log cannot be begun nor one whose end cannot be noted."""
+    made = sources(tmp_path, 1, 2, 3, series=1, slices=1)
+    tried = []
+
+    def make(scans: Path, report: Path, stop: threading.Event) -> int:
+        tried.append(scans.parent)
+        if len(tried) == 1:
+            raise OSError(28, "No space left on device")
+        if len(tried) == 2:
+            (scans.parent / "reported.json").mkdir()  # in the way of the note
+        return 0
+
+    with listening(tmp_path / "out", make) as (port, told, _):
+        for number, path in enumerate(sorted(made.values()), 1):
+            assert send(port, [path]) == [0]
+            clock.pass_by(QUIET_S)
+            until(lambda n=number: len(told) == n)
+        clock.pass_by(QUIET_S)
+    assert [t.exit_code for t in told] == [1, 0, 0]
+    noted = [json.loads((folder / "reported.json").read_text()) for folder in tried[::2]]
+    assert [note["exit_code"] for note in noted] == [1, 0]
+    (tried[1] / "reported.json").rmdir()
+    again = []
+    with listening(tmp_path / "out", lambda scans, *_: again.append(scans.parent) or 0) as (
+        _port, told, _listener,
+    ):  # fmt: skip
+        clock.pass_by(QUIET_S)
+        until(lambda: len(told) == 1)
+        clock.pass_by(QUIET_S)
+    assert again == [tried[1]]
+
+
+def test_the_command_outlives_a_disk_that_takes_no_more(tmp_path: Path) -> None:
+    """The kernel refuses files of more than 20 kB here, as a full disk would."""
+    small = sources(tmp_path, 1, series=1, slices=2)
+    (large,) = sources(tmp_path / "large", 2, series=1, slices=1, side=128).values()
+    child, port = start_command("-o", str(tmp_path / "out"), "--port", "0", most_bytes=20_000)
+    first, second = sorted(small.values())
+    assert send(port, [first, large, second, large]) == [0, 0xA700, 0, 0xA700]
+    assert held(tmp_path / "out") == set(small)
+    assert not list((tmp_path / "out").rglob("*.part"))
+    child.send_signal(signal.SIGTERM)
+    out, err = child.communicate(timeout=20)
+    assert child.returncode == 0, out + err
+
+
 def test_only_those_who_are_named_may_send(tmp_path: Path) -> None:
     made = sources(tmp_path, 1, series=1, slices=1)
     with listening(tmp_path / "out", lambda *_: 0, allow=["PACS", "MODALITY"]) as (port, *_):
@@ -228,13 +294,17 @@ def test_what_was_not_reported_is_done_at_the_next_start(tmp_path: Path, clock: 
         clock.pass_by(QUIET_S)
         until(lambda: len(told) > 0)
     assert told[0].exit_code is None
-    (out / f"{whole_files.PREFIX}left{whole_files.SUFFIX}").write_bytes(b"half")
+    left, live = (out / f"{whole_files.PREFIX}{n}{whole_files.SUFFIX}" for n in ("left", "live"))
+    for part, age in ((left, 1), (live, -600)):  # seconds beyond the hour
+        part.write_bytes(b"half")
+        written = time.time() - whole_files.LEFT_S - age
+        os.utime(part, (written, written))
     with listening(out, lambda *_: 0) as (_port, told, _):
         clock.pass_by(QUIET_S)
         until(lambda: len(told) == 2)
         clock.pass_by(QUIET_S)
     assert [t.exit_code for t in told] == [0, 0]
-    assert not list(out.glob("*.part"))
+    assert list(out.glob("*.part")) == [live]
     with listening(out, lambda *_: 0) as (_port, told, _):
         clock.pass_by(QUIET_S)
     assert told == []
@@ -256,9 +326,14 @@ def test_a_report_made_with_other_settings_stays(tmp_path: Path, clock: Clock) -
     assert [t.report for t in told] == went
 
 
-def start_command(*words: str) -> tuple[subprocess.Popen[str], int]:
+def start_command(*words: str, most_bytes: int | None = None) -> tuple[subprocess.Popen[str], int]:
+    """The command and its port; ``most_bytes`` is the longest file that it may write."""
+    limit = "import resource as r"
+    if most_bytes is not None:
+        limit += f"; r.setrlimit(r.RLIMIT_FSIZE, ({most_bytes}, {most_bytes}))"
     child = subprocess.Popen(
-        [sys.executable, "-c", "from hoimg.cli.main import main; main()", "listen", *words],
+        [sys.executable, "-c", f"{limit}; from hoimg.cli.main import main; main()",
+         "listen", *words],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert child.stderr is not None

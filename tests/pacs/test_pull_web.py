@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import ssl
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from certificates import certificate
 from orthanc_server import NEEDS_ORTHANC, Orthanc, free_port
 from proxies import Proxy
-from studies import SECRET_ID, SECRET_NAME, files_in, study_uid, write_study
+from studies import SECRET_ID, files_in, study_uid, write_study
 
+from hoimg import whole_files
 from hoimg.cli.main import run
 from hoimg.pacs.address import WebAddress
 from hoimg.pacs.archive import Query
@@ -174,11 +177,16 @@ pull(archive, Query(study_uid=sys.argv[3]), Path(sys.argv[2]), lambda *_: None)
     )
     assert ran.returncode == -9
     assert len(files_in(tmp_path)) == 3
-    assert len(list(tmp_path.rglob("*.part"))) == 1
+    (left,) = tmp_path.rglob("*.part")
+    live = left.with_name(f"{whole_files.PREFIX}live{whole_files.SUFFIX}")  # of another pull
+    live.write_bytes(b"half")
+    before = time.time() - whole_files.LEFT_S
+    os.utime(left, (before - 1, before - 1))
+    os.utime(live, (before + 600, before + 600))
     assert run(words(server, tmp_path, "--study", study_uid(1))) == 0
     assert capsys.readouterr().out.endswith("7 of them new\n")
     assert set(files_in(tmp_path).values()) == of_studies(made, 1)
-    assert list(tmp_path.rglob("*.part")) == []
+    assert list(tmp_path.rglob("*.part")) == [live]
 
 
 @pytest.mark.parametrize("limit", [0, 700, 3000, 9000, 12345])
@@ -222,43 +230,29 @@ def test_wrong_and_right_passwords(
     assert "no study that matches" in capsys.readouterr().err
 
 
-def certificate(folder: Path, name: str) -> tuple[Path, ssl.SSLContext]:
-    """A self-signed certificate, and a server's TLS with it."""
-    cert, key = folder / f"{name}.pem", folder / f"{name}.key"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
-         f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-keyout", key, "-out", cert],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(cert, key)
-    return cert, tls
-
-
 def test_a_certificate_is_trusted_only_when_it_is_given(
     filled: Filled, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server, made = filled
-    cert, tls = certificate(tmp_path, "localhost")
-    other, _ = certificate(tmp_path, "elsewhere")
+    own, other = (certificate(tmp_path, name) for name in ("localhost", "elsewhere"))
     out = tmp_path / "out"
     given = ["-o", str(out), "--study", study_uid(2)]
-    with Proxy(server.http, tls=tls) as secure:
+    with Proxy(server.http, tls=own.server()) as secure:
         url = f"https://localhost:{secure.port}/dicom-web"
         # The certificate speaks of localhost, not of another name of the same machine.
         by_number = url.replace("localhost", "127.0.0.1")
         for refused in (
             ["pull", url, *given],
-            ["pull", url, *given, "--ca", str(other)],
-            ["pull", by_number, *given, "--ca", str(cert)],
+            ["pull", url, *given, "--ca", str(other.cert)],
+            ["pull", by_number, *given, "--ca", str(own.cert)],
         ):
             assert run(refused) == 1
             assert "certificate is not trusted" in capsys.readouterr().err
         assert files_in(out) == {}
-        assert run(["pull", url, *given, "--ca", str(cert)]) == 0
+        assert run(["pull", url, *given, "--ca", str(own.cert)]) == 0
         assert set(files_in(out).values()) == of_studies(made, 2)
-        assert run(["pull", url, *given, "--ca", str(cert) + ".absent"]) == 2
-        assert run(["pull", url.replace("https", "http"), *given, "--ca", str(cert)]) == 2
+        assert run(["pull", url, *given, "--ca", str(own.cert) + ".absent"]) == 2
+        assert run(["pull", url.replace("https", "http"), *given, "--ca", str(own.cert)]) == 2
 
 
 def test_a_wrong_path_and_a_closed_port_say_what_to_do(
@@ -273,4 +267,3 @@ def test_a_wrong_path_and_a_closed_port_say_what_to_do(
     assert run(["pull", "http://no-such-host.invalid/dicom-web", *given]) == 1
     assert "cannot be reached" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
-    assert SECRET_NAME not in capsys.readouterr().err

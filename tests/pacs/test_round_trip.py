@@ -20,8 +20,9 @@ from pydicom import Dataset, dcmread
 
 from hoimg.cli.main import run
 from hoimg.image import read_mask
-from hoimg.pacs.address import WebAddress
+from hoimg.pacs.address import DimseAddress, WebAddress
 from hoimg.pacs.credentials import Credentials
+from hoimg.pacs.dimse import DimseArchive
 from hoimg.pacs.errors import PacsError
 from hoimg.pacs.push import dicom_objects, push
 from hoimg.pacs.web import WebArchive
@@ -234,20 +235,30 @@ def test_a_films_objects_go_out_and_come_back_as_its_regions(
     first = made(tmp_path, "--roi", BOX)
     report = tmp_path / "out"
     names = [Path(o.name).name for o in dicom_objects(report)]
-    assert names == ["measurements.sr.dcm", "outlines.pr.dcm", "summary.sc.dcm"]
+    seg, *others = names
+    assert (seg, others) == (
+        "lesions.seg.dcm",
+        ["measurements.sr.dcm", "outlines.pr.dcm", "summary.sc.dcm"],
+    )
     server = start_orthanc()
     server.put(tmp_path / "in" / "a")
     capsys.readouterr()
     assert run(["push", str(report), server.web]) == 0
-    assert capsys.readouterr().out == "3 object(s) stored, 0 already there\n"
-    for modality in ("SR", "PR", "OT"):
+    assert capsys.readouterr().out == "4 object(s) stored, 0 already there\n"
+    # By DIMSE of an archive that has not said of what class they are.
+    with DimseArchive(DimseAddress("ORTHANC", "127.0.0.1", server.dicom), "HOIMG") as archive:
+        for out in dicom_objects(report):
+            [(_, data)] = archive.fetch([out.instance])
+            assert isinstance(data, bytes), out.name
+            assert dcmread(BytesIO(data)) == dcmread(out.path)
+    for modality in ("SEG", "SR", "PR", "OT"):
         [found] = search(server, modality)
         assert found["study"] == film.StudyInstanceUID
     scans, second = tmp_path / "scans", tmp_path / "second"
     assert run(["pull", server.web, "-o", str(scans), "--study", film.StudyInstanceUID]) == 0
     pulled = {dcmread(p).Modality: p for p in scans.rglob("*.dcm")}
-    assert set(pulled) == {"DX", "SR", "PR", "OT"}
-    for modality in ("SR", "PR"):
+    assert set(pulled) == {"DX", "SEG", "SR", "PR", "OT"}
+    for modality in ("SEG", "SR", "PR"):
         # The folder holds its own objects beside the film.
         words = ["report", str(scans), "-o", str(second), "--roi", str(pulled[modality])]
         assert run(words) == 0

@@ -17,8 +17,9 @@ from hoimg.errors import UsageError
 from hoimg.pacs import multipart as parts
 from hoimg.pacs.address import DimseAddress, WebAddress, parse_address
 from hoimg.pacs.archive import Query
-from hoimg.pacs.credentials import find_credentials
+from hoimg.pacs.credentials import Credentials, find_credentials
 from hoimg.pacs.errors import PacsError
+from hoimg.pacs.web import WebArchive
 
 STUDY, SERIES = study_uid(1), f"{study_uid(1)}.1"
 
@@ -196,21 +197,52 @@ def test_credentials_go_into_the_header_and_nowhere_else(
         assert secret not in said
 
 
-def test_a_redirect_elsewhere_takes_no_credentials_with_it(
-    made: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_redirect_elsewhere_is_not_followed(
+    made: dict[str, bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("HOIMG_PACS_TOKEN", "abc.def")
+    given = ["-o", str(tmp_path / "out"), "--patient", SECRET_ID]
     with fake_archive(Fake(made)) as (elsewhere, seen):
-        away = elsewhere.replace("127.0.0.1", "localhost")
+        for away in (
+            elsewhere,  # the same host, another port
+            elsewhere.replace("127.0.0.1", "localhost"),
+            elsewhere.replace("http://", "https://"),
+            elsewhere.replace("http://", "//"),
+            "https://jane:abc.def@h:x/?PatientID=",
+        ):
 
-        def send_on(path: str, *_: object) -> Answer:
-            return 307, f"{away}{path.removeprefix('/dicom-web')}", b""
+            def send_on(path: str, *_: object, away: str = away) -> Answer:
+                return 307, f"{away}{path.removeprefix('/dicom-web')}", b""
 
-        with fake_archive(send_on) as (url, first):
-            assert run(["pull", url, "-o", str(tmp_path / "out"), "--patient", SECRET_ID]) == 0
-    assert {headers["Authorization"] for _, headers in first} == {"Bearer abc.def"}
-    assert seen
-    assert not any("Authorization" in headers for _, headers in seen)
+            with fake_archive(send_on) as (url, first):
+                assert run(["pull", url, *given]) == 1
+                with (
+                    WebArchive(WebAddress(url), Credentials()) as archive,
+                    pytest.raises(PacsError, match="sends us on to"),
+                ):
+                    archive.store(b"PIXELS")
+            told = capsys.readouterr().err
+            assert "sends us on to" in told
+            assert SECRET_ID not in told
+            assert "abc.def" not in told
+            assert len(first) == 2
+    assert seen == []
+
+
+def test_a_redirect_within_the_service_is_followed(made: dict[str, bytes], tmp_path: Path) -> None:
+    fake = Fake(made)
+
+    def send_on(path: str, headers: dict[str, str], body: bytes) -> Answer:
+        if path.startswith("/dicom-web/"):
+            return 307, path.replace("/dicom-web/", "/dicom-web-2/", 1), b""
+        return fake(path, headers, body)
+
+    with fake_archive(send_on) as (url, _):
+        assert run(["pull", url, "-o", str(tmp_path / "out"), "--patient", SECRET_ID]) == 0
+    assert len(files_in(tmp_path / "out")) == len(made)
 
 
 def test_uids_of_an_archive_are_no_paths(tmp_path: Path) -> None:
@@ -361,9 +393,6 @@ def test_dates_and_keys_of_an_answer_have_to_be_those_that_were_asked_for() -> N
 def test_what_is_sent_is_the_file_and_a_failure_is_told(
     tmp_path: Path, made: dict[str, bytes]
 ) -> None:
-    from hoimg.pacs.credentials import Credentials
-    from hoimg.pacs.web import WebArchive
-
     data = next(iter(made.values()))
     got = []
 

@@ -23,7 +23,7 @@ from five_lesions import DUMBBELL, DUMBBELL_RADII, NUMBERS, Made, made_in
 
 import hoimg
 from hoimg.cli.main import run
-from hoimg.edits import read_edits
+from hoimg.edits import Edits, read_edits
 from hoimg.film_regions import film_region
 from hoimg.guidance import Guidance
 from hoimg.results import Suggestion
@@ -58,8 +58,8 @@ def folder(made, tmp_path) -> Path:
 
 
 @contextmanager
-def serving(folder: Path, reader: str | None = None) -> Iterator[ReviewServer]:
-    with ReviewServer(reviewed(folder, reader)) as server:
+def serving(folder: Path, reader: str | None = None, **more: Any) -> Iterator[ReviewServer]:
+    with ReviewServer(reviewed(folder, reader), **more) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
@@ -137,9 +137,15 @@ def test_the_whole_loop_ends_in_a_report_with_the_readers_decisions(
     one, two = (named(folder, k) for k in NUMBERS["pair"])
     whole = lesion_of(folder, NUMBERS["dumbbell"])["observations"][0]["volume_mm3"]
     halves = [lesion_of(folder, k)["observations"][0]["volume_mm3"] for k in NUMBERS["pair"]]
-    with serving(folder) as server, opened(browser, server) as watched:
+    new = tmp_path / "new"
+    with (
+        serving(folder, scans=[made.scans], output=new) as server,
+        opened(browser, server) as watched,
+    ):
         page = watched.page
         assert "key=" not in page.url
+        again = page.locator("[data-review=rerun] button")
+        assert again.is_disabled(), "nothing was decided yet"
         # Who decides is asked once.
         form(page, wrong).locator("[name=kind]").select_option("exclude")
         form(page, wrong).locator("[type=submit]").click()
@@ -167,15 +173,25 @@ def test_the_whole_loop_ends_in_a_report_with_the_readers_decisions(
         assert "A. Reader" in said
         assert "not in the report yet" in said
         assert page.evaluate("window.pwned") is None
-    kept = edits(folder)
+        kept = edits(folder)
+        again.click()
+        told = page.locator("[data-review=rerun] .told")
+        assert told.inner_text().startswith("Making the new report")
+        # The page opens anew with the new report, in which everything is done.
+        page.locator("[data-c=pending]", has_text="0 decisions").wait_for(timeout=180_000)
+        page.wait_for_selector("body[data-review=ready]")
+        assert "vascular calcification" in page.locator("#reader").inner_text()
+        assert again.is_disabled()
+        decide(page, right, "note", "of the new report")
+    assert edits(folder) == kept, "the old report stays as it was"
+    assert edits(new)[-1]["note"] == "of the new report"
+    without_note = {**json.loads((new / "edits.json").read_text()), "edits": edits(new)[:-1]}
+    (new / "edits.json").write_text(Edits.model_validate(without_note).text())
     assert [e["action"] for e in kept] == ["exclude", "relabel", "note", "split", "merge"]
     assert all(e["reader"] == "A. Reader" and e["time"].endswith("Z") for e in kept)
     assert all(e["exam_id"] == made.exam_id and len(e["point_lps_mm"]) == 3 for e in kept)
     assert kept[0]["note"] == HOSTILE
 
-    new = tmp_path / "new"
-    assert run(["-q", "measure", str(folder), str(made.scans), "-o", str(new)]) == 0
-    capsys.readouterr()
     report = json.loads((new / "report.json").read_text())
     assert wrong not in [x["lesion_id"] for x in report["lesions"]]
     (left,) = [x for x in report["excluded"] if x["reason"] == "excluded_by_reader"]
@@ -279,7 +295,15 @@ def test_the_viewers_cross_gives_the_points(browser, folder):
             own.get_by_role("button", name="Take the viewer's cross").click()
         own.locator("[type=submit]").click()
         own.locator(".decided li").wait_for()
-    (edit,) = edits(folder)
+        own.locator("[name=points]").fill("")
+        # Upright on a coronal slice, through the neck, level: the plane z = 142.
+        own.locator("[name=kind]").select_option("cut")
+        assert "Two points of the line" in own.inner_text()
+        neck = "-34, 4, 142\n-14, 4, 142"
+        decide(page, lesion, "cut", "at the neck", slice="coronal", points=neck)
+    edit, cut = edits(folder)
+    assert cut["action"] == "cut"
+    assert {round(p[2], 6) for p in cut["more_points_lps_mm"]} == {142.0}
     points = [edit["point_lps_mm"], *edit["more_points_lps_mm"]]
     # The cross starts inside of the lesion, whose axis is along z; so it does in x and y.
     assert np.abs(np.subtract(points, DUMBBELL)).max() < 3

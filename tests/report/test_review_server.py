@@ -13,102 +13,22 @@ import sys
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from review_requests import NOTE, ask, decide, with_anatomy
 from synthetic_report import patient
 
-from hoimg.anatomy import Anatomy
 from hoimg.cli.main import run
 from hoimg.edits import Applied, Edit, Edits, FilmRegionEdit, read_edits
 from hoimg.errors import UsageError
-from hoimg.image import Mask
 from hoimg.report import write_report
 from hoimg.report.saved import read_saved
-from hoimg.results import ExamImages, PatientResult
 from hoimg.review.decisions import Asked, added
 from hoimg.review.guard import MAX_BODY
 from hoimg.review.places import Place, Places
-from hoimg.review.server import ReviewServer, reviewed
+from hoimg.review.server import reviewed
 from hoimg.review.store import Conflict, Store, without
-
-NOTE = {"kind": "note", "lesion": "L1", "note": "seen", "reader": "R."}
-
-
-def with_anatomy(result: PatientResult) -> PatientResult:
-    """The patient with what a report keeps of a run's anatomy: here nothing."""
-
-    def nothing(images: ExamImages) -> Mask:
-        return Mask(np.zeros(images.lesions.array.shape, bool), images.lesions.grid)
-
-    images = {
-        k: replace(v, anatomy=Anatomy(nothing(v), nothing(v), nothing(v)))
-        for k, v in result.images.items()
-    }
-    return replace(result, images=images)
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("written") / "report"
-    write_report(with_anatomy(patient()), folder)
-    (folder / "private.txt").write_text("not of the report")
-    (folder.parent / "secret.txt").write_text("beside the report")
-    return folder
-
-
-@pytest.fixture
-def folder(written, tmp_path) -> Path:
-    return Path(shutil.copytree(written, tmp_path / "report"))
-
-
-@pytest.fixture
-def server(folder):
-    with ReviewServer(reviewed(folder, None)) as made:
-        thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield made
-        made.shutdown()
-        thread.join()
-
-
-def ask(
-    server: ReviewServer, method: str, target: str, body: bytes | None = None, **headers: Any
-) -> tuple[int, dict[str, str], bytes]:
-    """One request; a header given as None is left away."""
-    port = server.guard.port
-    own: dict[str, Any] = {
-        "Host": f"127.0.0.1:{port}",
-        "Cookie": f"{server.guard.cookie}={server.guard.key}",
-    }
-    if method == "POST":
-        own |= {
-            "Origin": f"http://127.0.0.1:{port}",
-            "Sec-Fetch-Site": "same-origin",
-            "Content-Type": "application/json",
-            "Content-Length": len(body or b""),
-        }
-        if "If_Match" not in headers:
-            own["If-Match"] = f'"{server.what.store.read()[1]}"'
-    own |= {name.replace("_", "-"): value for name, value in headers.items()}
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
-    for name, value in own.items():
-        for one in value if isinstance(value, list) else [value]:
-            if one is not None:
-                connection.putheader(name, one)
-    connection.endheaders(body)
-    answer = connection.getresponse()
-    found = answer.status, dict(answer.getheaders()), answer.read()
-    connection.close()
-    return found
-
-
-def decide(server: ReviewServer, asked: dict[str, Any], **headers: Any) -> tuple[int, Any]:
-    status, _, body = ask(server, "POST", "/api/decide", json.dumps(asked).encode(), **headers)
-    return status, json.loads(body)
 
 
 def test_the_address_opens_the_session_and_gives_a_cookie_no_script_reads(server):
@@ -240,6 +160,8 @@ def test_other_methods_are_not_known(server, method):
         ({**NOTE, "kind": "destroy"}, "kind"),
         ({**NOTE, "kind": "relabel"}, "name the label"),
         ({**NOTE, "kind": "split", "points_lps_mm": [[-30, 12, 40]]}, "not outlined"),
+        ({**NOTE, "kind": "cut", "points_lps_mm": [[-30, 12, 40]]}, "not outlined"),
+        ({**NOTE, "kind": "cut", "slice": "oblique"}, "slice"),
         ({**NOTE, "kind": "merge", "other": "L1"}, "no CT shows both"),
         ({**NOTE, "kind": "include", "exam_id": "x", "number": 1}, "not among those"),
         ({**NOTE, "kind": "confirm", "exam_id": "x", "number": 0}, "not among those"),
@@ -275,6 +197,29 @@ def test_a_rejected_lesion_is_rejected_in_every_exam_that_shows_it(server, folde
     assert status == 200
     assert json.loads(answer)["pending"] == 0
     assert read_edits(folder / "edits.json") == Edits()
+
+
+def test_a_cut_goes_through_two_points_upright_on_the_slice(server, folder):
+    place = server.what.places.of("L1")[-1]
+    x, y, z = place.point_lps_mm
+    asked = {**NOTE, "kind": "cut", "exam_id": place.exam_id, "slice": "axial"}
+    before = (folder / "edits.json").read_bytes()
+    for points, words in (
+        ([[x - 9, y, z]], "two points of the line"),
+        ([[x - 9, y, z], [x - 9, y + 0.9, z + 30]], "within 1 mm"),
+        ([[x - 9, y + 200, z], [x + 9, y + 200, z]], "one side of that line"),
+    ):
+        status, told = decide(server, {**asked, "points_lps_mm": points})
+        assert status == 422
+        assert words in told["error"]
+    assert (folder / "edits.json").read_bytes() == before
+    # The second point may be taken on another slice: the cut stands upright all the same.
+    assert decide(server, {**asked, "points_lps_mm": [[x - 9, y, z], [x + 9, y, z + 4]]})[0] == 200
+    (edit,) = read_edits(folder / "edits.json").edits
+    assert (edit.action, edit.point_lps_mm) == ("cut", place.point_lps_mm)
+    a, b, c = np.array(edit.more_points_lps_mm)
+    normal = np.cross(b - a, c - a)
+    assert np.allclose(normal / np.linalg.norm(normal), [0, -1, 0], atol=1e-9)
 
 
 def test_two_lesions_are_merged_only_where_they_are_two(folder):
@@ -486,13 +431,19 @@ def test_the_command_serves_until_it_is_interrupted(folder):
         process.wait()
     assert process.returncode == 0
     assert out == ""
-    assert "hoimg measure" in err
+    assert "The report: " in err, "nothing was decided"
 
 
 def test_a_taken_port_is_a_usage_error(server, folder, capsys):
-    words = ["review", str(folder), "--no-browser", "--port", str(server.guard.port)]
-    assert run(words) == 2
-    assert "leave it away for a free one" in capsys.readouterr().err
+    other = shutil.copytree(folder, folder.with_name("other"))
+    words = ["review", str(other), "--no-browser", "--port", str(server.guard.port)]
+    for _ in range(2):  # the report is let go again
+        assert run(words) == 2
+        assert "leave it away for a free one" in capsys.readouterr().err
+    assert run([*words, "-o", str(folder.with_name("new"))]) == 2
+    assert "-o goes with the scans" in capsys.readouterr().err
+    assert run([*words[:2], str(folder / "none"), *words[2:]]) == 2
+    assert "there is nothing" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_no_report_is_a_usage_error(tmp_path, capsys):

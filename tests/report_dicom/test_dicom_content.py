@@ -31,9 +31,10 @@ from dicom_series import (
 from dicom_validator import validator_errors
 from pydicom.uid import UID
 
+from hoimg.dicom.quiet import quiet_pydicom
 from hoimg.errors import InputRefused
 from hoimg.report import dicom_codes, dicom_objects, dicom_sc
-from hoimg.report.dicom_context import derive_uid, unspoken
+from hoimg.report.dicom_context import derive_uid
 from hoimg.report.dicom_header import UNKNOWN_DATE
 from hoimg.report.dicom_objects import SC_NAME, SEG_NAME, SR_NAME, write_dicom_objects
 from hoimg.report.dicom_source import read_source
@@ -406,7 +407,7 @@ def test_hostile_text_survives_as_text_and_is_never_logged(
     assert all(tmp_path / "out" in path.parents for path in paths)
 
 
-def test_unspoken_keeps_values_out_of_messages_and_then_lets_go(
+def test_quiet_pydicom_keeps_values_out_of_messages_and_then_lets_go(
     caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
 ) -> None:
     def odd() -> pydicom.Dataset:
@@ -416,7 +417,7 @@ def test_unspoken_keeps_values_out_of_messages_and_then_lets_go(
         warnings.warn("Invalid value: born in May", stacklevel=1)
         return data
 
-    with unspoken():
+    with quiet_pydicom():
         assert odd().PatientBirthDate == "born in May"
     assert caplog.text == ""
     assert list(recwarn) == []

@@ -33,7 +33,7 @@ from hoimg.image import Radiograph
 from hoimg.pacs.push import dicom_objects
 from hoimg.pipeline import analyze_patient
 from hoimg.report import dicom_film_source, writer
-from hoimg.report.dicom_objects import PR_NAME, SC_NAME, SR_NAME, write_dicom_objects
+from hoimg.report.dicom_objects import PR_NAME, SC_NAME, SEG_NAME, SR_NAME, write_dicom_objects
 from hoimg.report.film_polygons import one_line, pieces_of
 from hoimg.results import STATEMENT, Suggestion
 
@@ -108,7 +108,7 @@ def test_a_round_outline_has_the_area_of_its_pixels_but_for_a_half() -> None:
     assert len(points) < 2000
 
 
-@pytest.mark.parametrize("name", [SR_NAME, PR_NAME])
+@pytest.mark.parametrize("name", [SEG_NAME, SR_NAME, PR_NAME])
 def test_its_own_outlines_come_back_as_regions(
     tmp_path: Path, drawn: list[np.ndarray], name: str
 ) -> None:
@@ -131,7 +131,7 @@ def test_given_back_as_regions_they_are_the_same_lesion(tmp_path: Path) -> None:
     first = made(tmp_path, "--roi", BOX)
     labels = np.asarray(nib.load(tmp_path / "out" / first["exams"][0]["labelmap"]).dataobj)
     kept = objects(tmp_path)
-    for name in (SR_NAME, PR_NAME):
+    for name in (SEG_NAME, SR_NAME, PR_NAME):
         second = tmp_path / name
         words = ["report", str(tmp_path / "in"), "-o", str(second), "--roi", str(kept[name])]
         assert run(words) == 0
@@ -208,6 +208,7 @@ def test_the_film_looks_as_without_the_presentation_state(tmp_path: Path, look: 
         {"ImagerPixelSpacing": ["0.4", "0.2"], "PixelAspectRatio": ["2", "1"]},
         {"PatientName": "", "PatientID": "", "StudyID": "", "StudyDate": "", "StudyTime": ""},
         {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1", "Modality": "CR"},
+        {"FrameOfReferenceUID": f"{UID}.1", "PatientOrientation": ["L", "F"]},
         {"PatientName": None, "StudyTime": None, "AccessionNumber": None},
         {"PatientName": "<b>=cmd|'/C'!A0^\u0416\u4e2d", "SpecificCharacterSet": "ISO_IR 192"},
     ],
@@ -218,7 +219,7 @@ def test_the_objects_are_valid_and_highdicom_reads_them(
     film_dataset(tmp_path / "in" / "a", ball(), sop=IMAGE, **tags)
     report = made(tmp_path, "--roi", BOX)
     made_of = objects(tmp_path)
-    assert set(made_of) == {SR_NAME, PR_NAME, SC_NAME}
+    assert set(made_of) == {SEG_NAME, SR_NAME, PR_NAME, SC_NAME}
     source = pydicom.dcmread(tmp_path / "in" / "a")
     for path in made_of.values():
         assert validator_errors(path) == []
@@ -235,6 +236,14 @@ def test_the_objects_are_valid_and_highdicom_reads_them(
     assert group.roi.graphic_type.value == "POLYLINE"
     areas = group.get_measurements(hd.sr.CodedConcept("42798000", "SCT", "Area"))
     assert [a.value for a in areas] == ([] if seen["area_mm2"] is None else [seen["area_mm2"]])
+    seg = hd.seg.segread(made_of[SEG_NAME])
+    drawn = seg.get_pixels_by_source_instance([source.SOPInstanceUID], combine_segments=True)
+    labels = np.asarray(nib.load(tmp_path / "out" / report["exams"][0]["labelmap"]).dataobj)
+    assert np.array_equal(drawn[0] > 0, labels[:, :, 0].T > 0)  # NIfTI: x first
+    assert "FrameOfReferenceUID" not in seg
+    assert seg.PatientOrientation == source.get("PatientOrientation", "")
+    [segment] = seg.SegmentSequence
+    assert segment.TrackingUID == report["lesions"][0]["tracking_uid"]
     [area] = pydicom.dcmread(made_of[PR_NAME]).DisplayedAreaSelectionSequence
     assert area.DisplayedAreaTopLeftHandCorner == [1, 1]
     assert area.DisplayedAreaBottomRightHandCorner == [SIDE, SIDE]
@@ -333,7 +342,7 @@ def test_two_dates_tell_the_change_and_each_film_has_its_own_objects(tmp_path: P
     assert later["HO-C-DAYS"] == (change["days"], "d")
     assert "HO-C-AREA" not in numbers(objects(tmp_path, 0)[SR_NAME])
     paths = [p for k in (0, 1) for p in objects(tmp_path, k).values()]
-    assert len({pydicom.dcmread(p).SOPInstanceUID for p in paths}) == len(paths) == 6
+    assert len({pydicom.dcmread(p).SOPInstanceUID for p in paths}) == len(paths) == 8
 
 
 def test_without_a_region_the_report_does_not_say_that_nothing_is_there(tmp_path: Path) -> None:

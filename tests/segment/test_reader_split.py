@@ -111,6 +111,37 @@ def test_a_split_shares_every_voxel_among_the_points_whatever_they_are(seeds, se
     assert parts.max() <= len(seeds)
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    st.tuples(*[st.floats(-4, 4)] * 3),
+    st.tuples(*[st.floats(-1, 1)] * 3).filter(lambda n: np.linalg.norm(n) > 0.2),
+)
+def test_a_ball_that_is_cut_has_the_two_caps_of_a_sphere(through, normal):
+    radius, way = 11.0, np.asarray(normal) / np.linalg.norm(normal)
+    across = np.cross(way, np.eye(3)[np.argmin(np.abs(way))])
+    plane = [
+        np.asarray(through),
+        np.add(through, 9 * across),
+        np.add(through, 9 * np.cross(way, across)),
+    ]
+    volume, found = segmented(ball((0, 0, 0), radius))
+    asked = Asked("cut", (0.0, 0.0, 0.0), tuple(tuple(map(float, p)) for p in plane))
+    after, (done,) = overrule(volume, found, [asked])
+    assert (done.action, done.outcome) == ("cut", "split")
+    # A cap of height h: pi h^2 (3 r - h) / 3.
+    heights = [radius + sign * float(np.dot(through, way)) for sign in (-1, 1)]
+    caps = sorted(np.pi * h**2 * (3 * radius - h) / 3 for h in heights)
+    assert sorted(sizes(after).values()) == pytest.approx(caps, abs=0.03 * sphere(radius))
+    assert sum(sizes(after).values()) == pytest.approx(done.volume_mm3)
+    assert sizes(after)[1] == max(sizes(after).values())
+    side = (points() - through) @ way
+    labels = after.lesions.array
+    for k in (1, 2):
+        own = side[labels == k]
+        assert (own >= -1e-9).all() or (own <= 1e-9).all()
+    assert after.lesion_flags == {1: ["split_by_reader"], 2: ["split_by_reader"]}
+
+
 def test_two_balls_merged_are_their_sum_and_the_larger_ones_number_stays():
     labels = 2 * ball((-12, 0, 0), 6) + 3 * ball((12, 0, 0), 8) + 1 * ball((0, 12, 12), 4)
     volume, found = segmented(labels, {1: [], 2: ["outline_rough"], 3: ["attached_to_bone"]})
@@ -143,6 +174,16 @@ def test_a_number_that_went_is_not_used_again():
         (Asked("split", (-12, 0, 0), ((-12.1, 0, 0),)), "edit_no_effect", "one place"),
         (Asked("split", (-12, 0, 0), ((0, 0, 20),)), "edit_hits_nothing", "within 3 mm"),
         (Asked("split", (0, 0, 20), ((-12, 0, 0),)), "edit_hits_nothing", "within 3 mm"),
+        (
+            Asked("cut", (-12, 0, 0), ((0, 0, 0), (0, 9, 0), (0, 0, 9))),
+            "edit_no_effect",
+            "on one side",
+        ),
+        (
+            Asked("cut", (0, 0, 20), ((0, 0, 0), (0, 9, 0), (0, 0, 9))),
+            "edit_hits_nothing",
+            "within 3 mm",
+        ),
         (Asked("merge", (-12, 0, 0), ((-10, 0, 0),)), "edit_no_effect", "one lesion already"),
         (Asked("merge", (-12, 0, 0), ((500, 0, 0),)), "edit_hits_nothing", "outside"),
     ],

@@ -4,6 +4,7 @@
   const KINDS = [
     ["accept", "Accept: the label fits"], ["exclude", "Reject: not heterotopic ossification"],
     ["relabel", "Relabel: another maturity"], ["split", "Split: several lesions in one"],
+    ["cut", "Cut: two lesions, along a straight line"],
     ["merge", "Merge: one lesion with another"], ["note", "Note only"],
   ];
   const ON_FILMS = new Set(["accept", "exclude", "relabel", "note"]);
@@ -13,6 +14,7 @@
     "implant, cement or bone graft", "tendon or ligament calcification", "loose body or joint calcification",
     "contrast agent", "foreign body", "suspected tumour", "artefact", "other, see note",
   ].map((text) => [text, text || "not stated"]);
+  const SLICES = [["axial", "Axial"], ["coronal", "Coronal"], ["sagittal", "Sagittal"]];
   const NAME = "hoimg-reader";
   let state = null;
   const redraws = [];
@@ -142,22 +144,29 @@
     const others = state.lesions.filter((one) => one.id !== id).map((one) => [one.id, one.id]);
     const other = choice("other", others);
     const exam = choice("exam_id", scans.map((one) => [one.exam_id, `day ${one.day}`]));
+    const slice = choice("slice", SLICES);
     const points = make("textarea", { name: "points", rows: 3, placeholder: "-26.5, 4, 139" });
     const take = make("button", { type: "button", textContent: "Take the viewer's cross" });
     const fields = [
       field("Decision", kind), field("Your label", label, "relabel"), field("What it is instead", reason, "exclude"),
-      field("The other lesion", other, "merge"), field("Exam", exam, "split"),
-      field("A point in each part, X, Y, Z in mm (LPS), one per line", points, "split"),
-      make("span", { data: { when: "split" } }, take), field("Notes", note),
+      field("The other lesion", other, "merge"), field("Exam", exam, "split cut"),
+      field("Slice on which the line is drawn", slice, "cut"),
+      field("", points, "split cut"),
+      make("span", { data: { when: "split cut" } }, take), field("Notes", note),
     ];
+    const wanted = points.parentElement.firstChild;
     fields.at(-1).className = "wide";
-    const show = () => { for (const one of fields) one.hidden = Boolean(one.dataset.when) && one.dataset.when !== kind.value; };
+    const show = () => {
+      for (const one of fields) one.hidden = Boolean(one.dataset.when) && !one.dataset.when.split(" ").includes(kind.value);
+      wanted.data = `${kind.value === "cut" ? "Two points of the line" : "A point in each part"}, X, Y, Z in mm (LPS), one per line`;
+    };
     const element = form(`Decide on lesion ${id}`, fields, kind, (told) => {
       const asked = { kind: kind.value, lesion: id, note: note.value };
       if (kind.value === "relabel") asked.label = label.value;
       if (kind.value === "exclude") asked.reason = reason.value;
       if (kind.value === "merge") asked.other = other.value;
-      if (kind.value === "split") {
+      if (kind.value === "cut") asked.slice = slice.value;
+      if (kind.value === "split" || kind.value === "cut") {
         const lines = points.value.split("\n").map((line) => line.trim()).filter(Boolean);
         asked.exam_id = exam.value;
         asked.points_lps_mm = lines.map((line) => line.split(/[,;\s]+/).filter(Boolean).map(Number));
@@ -204,6 +213,50 @@
     return element;
   }
 
+  /** A button that makes the report anew with the decisions, and shows it when it is there. */
+  function rerunBox() {
+    const told = make("p", { className: "told", role: "status" });
+    const button = make("button", { type: "button", className: "keep", textContent: "Make the report that honours the decisions" });
+    const wait = (ms) => new Promise((done) => { setTimeout(done, ms); });
+    async function follow(made) {
+      for (;;) {
+        const { content } = await ask("api/rerun");
+        if (content.made > made) {
+          say(told, "Done. The new report opens.");
+          location.reload();
+          return;
+        }
+        if (!content.running) {
+          say(told, `No new report: ${content.error}`, true);
+          button.disabled = state.pending === 0;
+          return;
+        }
+        say(told, `Making the new report: ${content.words} …`);
+        await wait(500);
+      }
+    }
+    const lost = () => say(told, "hoimg review does not answer. Is it still running?", true);
+    button.addEventListener("click", async () => {
+      button.disabled = true;
+      say(told, "Making the new report …");
+      try {
+        const { status, content } = await ask("api/rerun", {});
+        if (status === 202) {
+          await follow(content.made);
+        } else {
+          say(told, `No new report: ${content.error}`, true);
+          button.disabled = state.pending === 0;
+        }
+      } catch {
+        lost();
+        button.disabled = false;
+      }
+    });
+    redraws.push(() => { button.disabled = state.pending === 0 || state.rerun.running; });
+    if (state.rerun.running) follow(state.rerun.made).catch(lost);
+    return make("div", { className: "review", data: { review: "rerun" } }, button, told);
+  }
+
   function head() {
     const section = make("section", { id: "review", attributes: { "aria-labelledby": "review-h" } });
     const count = make("p", { role: "status", data: { c: "pending" } });
@@ -215,11 +268,13 @@
       input.addEventListener("change", () => sessionStorage.setItem(NAME, input.value));
       section.append(make("div", { className: "review" }, field("Reader: your name, as the report shall show it", input)));
     }
+    const how = state.rerun ? "" : " For a report that honours them: hoimg measure REPORT SCANS -o NEW, "
+      + "or start hoimg review REPORT SCANS, and make it here.";
     section.append(count, make("p", {
       className: "why",
-      textContent: "Decisions are saved to edits.json in the report's folder and leave this machine in no other way. "
-        + "For a report that honours them: hoimg measure REPORT SCANS -o NEW, or hoimg report SCANS -o NEW --edits REPORT/edits.json.",
+      textContent: `Decisions are saved to edits.json in the report's folder and leave this machine in no other way.${how}`,
     }));
+    if (state.rerun) section.append(rerunBox());
     redraws.push(() => {
       count.textContent = `${state.pending} decision${state.pending === 1 ? "" : "s"} not in the report yet.`;
     });
