@@ -63,6 +63,9 @@ def measured_in(
     """The measurements of a segmented exam, under the settings in force."""
     from hoimg.measure import measure_exam
 
+    made: dict[str, object] = {"native_skeleton": segmentation.provider}
+    if any(f.code == "contrast_seen" for f in segmentation.findings):
+        made["contrast"] = True
     return measure_exam(
         exam.exam_id,
         volume,
@@ -71,7 +74,7 @@ def measured_in(
         metal=segmentation.metal,
         body=segmentation.body,
         settings=settings.measure,
-        acquisition=exam.acquisition.model_copy(update={"native_skeleton": segmentation.provider}),
+        acquisition=exam.acquisition.model_copy(update=made),
         flags=segmentation.lesion_flags,
     )
 

@@ -60,7 +60,9 @@ class Acquisition(ResultModel):
         default=None, description="Distance between voxel centres along the array axes z, y, x, mm."
     )
     size_zyx: tuple[int, int, int] | None = None
-    contrast: bool | None = Field(default=None, description="Contrast agent named in the header.")
+    contrast: bool | None = Field(
+        default=None, description="Contrast agent named in the header, or seen in the image."
+    )
     manufacturer: str | None = None
     model: str | None = None
     tube_current_ma: float | None = None

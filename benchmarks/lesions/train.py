@@ -120,7 +120,6 @@ def samples_of(folder: Path) -> list[Sample]:
         division=division,
         given=None,
         fresh=none,
-        contrast=contrast,
     )
     truth = resample_mask(truth_of(folder, case, 0, volume.grid), working.grid).array
     sizes = np.bincount(truth.ravel())

@@ -74,7 +74,8 @@ def segment_exam(
         volume: The exam, HU.
         settings: Section ``segment``; None for the defaults.
         kvp: Tube voltage, for the mineral threshold; None counts as 120 kV.
-        contrast: Whether the header names a contrast agent; None counts as no.
+        contrast: Whether the header names a contrast agent; where it does not, the image is
+            asked (see :func:`hoimg.segment.contrast.contrast_seen`).
         skeleton: A native skeleton to use instead of finding one, on any grid (any label).
         skeleton_by: The program that drew it; None for a reader. A program's skeleton that does
             not fit the image is not used, a reader's is refused.
@@ -107,6 +108,15 @@ def segment_exam(
                 level="warning",
                 message="No patient-like region was found in the scan.",
                 fix="Check that the series is a CT in Hounsfield units.",
+            )
+        )
+    if scene.contrast and not contrast:
+        findings.append(
+            Finding(
+                code="contrast_seen",
+                level="warning",
+                message="Vessels or organs show a contrast agent that the header does not name.",
+                fix="Prefer a series without contrast; vessels look like mineral.",
             )
         )
     given = None if skeleton is None else resample_mask(skeleton, working.grid).array > 0
@@ -234,7 +244,6 @@ def segment_exam(
                 division=division,
                 given=given,
                 fresh=fresh,
-                contrast=bool(contrast),
             ),
             wanted,
             points,

@@ -37,7 +37,7 @@ class Place:
             side explains this place.
         outside_body: Fraction outside of the body mask.
         lumen: Fraction of it within 3 mm of an enhanced vessel.
-        contrast: Whether the header names a contrast agent.
+        contrast: Whether a contrast agent was given.
         streaked: Fraction inside a streak zone.
         given_mm: Distance to a skeleton that was given, mm; nan without one. What a reader's or a
             model's skeleton leaves out is no native bone by its form alone.

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hoimg.segment.basins import Basins
 from hoimg.segment.features import extents_mm
 from hoimg.segment.morphology import dilate_mm, distance_mm, fill_holes
-from hoimg.segment.shells import Basins, compactness, inscribed_mm
+from hoimg.segment.shells import compactness, inscribed_mm
 from hoimg.segment.working import Working
 
 Bool = NDArray[np.bool_]

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from hoimg.geometry import Box, Grid
 from hoimg.image import CTVolume
+from hoimg.segment.basins import find_basins
 from hoimg.segment.features import extents_mm
 from hoimg.segment.marrow import marrow_of
-from hoimg.segment.shells import compactness, find_basins, inscribed_mm
+from hoimg.segment.shells import compactness, inscribed_mm
 from hoimg.segment.working import Working, make_working
 from hoimg.settings import SegmentSettings
 

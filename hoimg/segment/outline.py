@@ -46,6 +46,9 @@ CLOSED = 0.3
 height is the edge (a rim of 1 mm in slices of 2 mm is no denser than floccules)."""
 RIM_CONTRAST_HU = 300.0
 """Floccules stay below this contrast; what is denser is rim."""
+TWO_KINDS = 0.7
+"""Below this density rim and floccules are hardly two kinds of edge: what lies beside the dense
+part and is fainter than floccules is its own blur, and would be outlined a second time."""
 HULL_SIGMA_MM = 1.2
 """Wide enough to join clumps 2-3 mm apart, and no wider: half of the plateau of a body that is not
 much wider than the window lies outside of it."""
@@ -70,6 +73,8 @@ bone's own blur and texture run on beside the lesion. That is bone's blur and tw
 MUSCLE_HU = 50.0
 """Background where there is too little soft tissue. Fat does not count as background: floccules lie
 in muscle or in what has become of it, and half-way down to fat is muscle."""
+BACKGROUND_MM = 5.0
+"""Standard deviation of the window of the background: it reaches through 4 mm of blur."""
 ENCLOSED = 0.55
 """What mineral surrounds in this part of 26 directions, within the convex hull, is inside: the gap
 in a rim that is not complete yet meets the rim in little more than half of them."""
@@ -100,12 +105,11 @@ def outline(
     region = dilate_mm(rough, REACH_MM, spacing_zyx_mm) & ~forbidden
     values = hu.astype(np.float32)
     far = ~dilate_mm(rough, 4.0, spacing_zyx_mm) & ~forbidden
-    around = values[far & (values > 0) & (values < 130)]
-    background = float(np.median(around)) if around.size >= 50 else MUSCLE_HU
+    background = _background(values, far, spacing_zyx_mm)
     calm = smooth_mm(values, CALM_MM, spacing_zyx_mm)
     sharp = smooth_mm(values, SHARP_MM, spacing_zyx_mm)
     inside = np.where(calm > background + DENSE_RIM_HU, sharp, calm)
-    inside[~region] = background
+    inside = np.where(region, inside, background)
     size = [2 * max(1, round(RIM_SEARCH_MM / s)) + 1 for s in spacing_zyx_mm]
     peak = ndi.maximum_filter(inside, size=size)
     peak = smooth_mm(peak, 1.5, spacing_zyx_mm)
@@ -113,7 +117,7 @@ def outline(
     dense = region & (values >= half)
     # The candidate was cut at a fixed threshold, which lies the farther out the denser the lesion
     # is; floccules, barely above that threshold, are bridged more widely instead.
-    bright = float(np.percentile(calm[rough], 95)) - background
+    bright = float(np.percentile((calm - background)[rough], 95))
     density = float(np.clip((bright - 150.0) / 400.0, 0.0, 1.0))
     deep = erode_mm(rough, 1.0 + 2.5 * density, spacing_zyx_mm) & ~forbidden
     bridge = 0.5 * close * (1.5 - 0.5 * density)
@@ -130,7 +134,16 @@ def outline(
         # Where a rim is not complete yet, floccules in its gaps are inside of the envelope. Their
         # means are taken beside the rim's own blur, which would put their edge outside of it.
         clear = (~_blurred(forbidden, spacing_zyx_mm) | solid) & ~_blurred(rim, spacing_zyx_mm)
-        hull = _hull(values, clear, rough, region, background, LEAST_BEHIND_RIM_HU, spacing_zyx_mm)
+        hull = _hull(
+            values,
+            clear,
+            rough,
+            region,
+            background,
+            LEAST_BEHIND_RIM_HU,
+            spacing_zyx_mm,
+            must_reach=density < TWO_KINDS,
+        )
         near_bone = dilate_mm(forbidden, BONE_MM, spacing_zyx_mm)
         solid |= hull & (~near_bone | _convex_parts(solid))
     solid = close_mm(solid, bridge, spacing_zyx_mm) & ~forbidden
@@ -143,14 +156,30 @@ def outline(
     return solid
 
 
+def _background(
+    values: NDArray[np.float32], far: Bool, spacing_zyx_mm: Sequence[float]
+) -> NDArray[np.float32]:
+    """HU of the soft tissue round about, place by place: an organ may lie to one side."""
+    soft = far & (values > 0) & (values < 130)
+    if np.count_nonzero(soft) < 50:
+        return np.full(values.shape, MUSCLE_HU, np.float32)
+    middle = np.float32(np.median(values[soft]))
+    weight = smooth_mm(soft.astype(np.float32), BACKGROUND_MM, spacing_zyx_mm)
+    local = smooth_mm(np.where(soft, values - middle, np.float32(0)), BACKGROUND_MM, spacing_zyx_mm)
+    local /= weight + np.float32(FAR_PART)
+    local += middle
+    return local
+
+
 def _hull(
     values: NDArray[np.float32],
     clear: Bool,
     rough: Bool,
     region: Bool,
-    background: float,
+    background: NDArray[np.float32],
     least_hu: float,
     spacing_zyx_mm: Sequence[float],
+    must_reach: bool = False,
 ) -> Bool:
     """The half-maximum boundary of floccules at the scale of their texture.
 
@@ -160,8 +189,9 @@ def _hull(
     what lies that deep nearby: floccules thin out to one side, and half of the whole lesion's
     plateau would cut that side off. Means are taken over ``clear`` voxels alone (normalised
     convolution), so that the edge beside a rim is that of the tissue to both sides of its blur.
+    With ``must_reach`` there are none where the plateau does not reach ``least_hu``.
     """
-    excess = np.clip(values - np.float32(background), 0, RIM_CONTRAST_HU)
+    excess = np.clip(values - background, 0, RIM_CONTRAST_HU)
     weight = smooth_mm(clear.astype(np.float32), HULL_SIGMA_MM, spacing_zyx_mm)
     texture = smooth_mm(excess * clear, HULL_SIGMA_MM, spacing_zyx_mm)
     texture /= np.maximum(weight, LEAST_WEIGHT)
@@ -180,6 +210,8 @@ def _hull(
             part = smooth_mm(part, NEAR_MM, spacing_zyx_mm)
             plateau = (total + FAR_PART * plateau) / (part + np.float32(FAR_PART))
         hull = region & known & (texture >= 0.5 * np.maximum(plateau, np.float32(least_hu)))
+        if must_reach:
+            hull &= plateau >= least_hu
     return hull
 
 

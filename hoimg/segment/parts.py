@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.geometry import Box, margin_voxels, widened
+from hoimg.segment.basins import Basins, flooded, join_shallow
 from hoimg.segment.candidates import ROOM_MM
 from hoimg.segment.marrow import Marrow
 from hoimg.segment.morphology import (
@@ -28,7 +29,7 @@ from hoimg.segment.morphology import (
     open_mm,
     smooth_mm,
 )
-from hoimg.segment.shells import Basins, flooded, join_shallow, with_rim
+from hoimg.segment.shells import with_rim
 from hoimg.segment.working import Working
 
 Bool = NDArray[np.bool_]

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from hoimg.attenuation import hu_at_kvp
 from hoimg.image import CTVolume
+from hoimg.segment.basins import Basins, find_basins
 from hoimg.segment.body import body_mask, metal_mask
-from hoimg.segment.contrast import enhanced_lumen, wall_calcium
+from hoimg.segment.contrast import contrast_seen, enhanced_lumen, wall_calcium
 from hoimg.segment.morphology import remove_small, smooth_mm
-from hoimg.segment.shells import Basins, find_basins
 from hoimg.segment.working import Working, block_maxima, make_working
 from hoimg.settings import SegmentSettings
 
@@ -29,6 +29,7 @@ class Scene:
         body: The patient.
         metal: Metal and cement.
         streaks: The zone round it.
+        contrast: Whether a contrast agent was given: the header names one, or it is seen.
         lumen: Enhanced lumens; empty without contrast.
         wall: Calcium in their walls that touches the skeleton.
         dense: Voxels above the mineral threshold, without metal, lumen and wall.
@@ -39,6 +40,7 @@ class Scene:
     body: Bool
     metal: Bool
     streaks: Bool
+    contrast: bool
     lumen: Bool
     wall: Bool
     dense: Bool
@@ -54,7 +56,7 @@ def look(
         volume: The exam, HU.
         settings: Section ``segment``.
         kvp: Tube voltage, for the mineral threshold; None counts as 120 kV.
-        contrast: Whether a contrast agent was given.
+        contrast: Whether the header names a contrast agent.
     """
     working = make_working(volume, settings.working_mm)
     spacing = working.spacing_zyx_mm
@@ -65,7 +67,10 @@ def look(
         metal, streaks = metal_mask(working.hu, peak, body, spacing)
         calm = smooth_mm(working.hu, 0.7, spacing)
         dense = (calm > hu_at_kvp(settings.mineral_hu_120kvp, kvp)) & ~metal
-        lumen = enhanced_lumen(working, body, metal) if contrast else np.zeros_like(metal)
+        lumen = enhanced_lumen(working, body, metal)
+        contrast = contrast or contrast_seen(lumen, working)
+        if not contrast:  # what is evenly dense is something else
+            lumen = np.zeros_like(metal)
         wall = wall_calcium(dense & ~lumen, lumen, working, settings.skeleton_component_mm3)
         dense = remove_small(dense & ~lumen & ~wall, 30.0 / working.voxel_mm3)
-        return Scene(working, body, metal, streaks, lumen, wall, dense, parted.result())
+        return Scene(working, body, metal, streaks, contrast, lumen, wall, dense, parted.result())

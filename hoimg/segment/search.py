@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isnan
 
 import numpy as np
@@ -37,6 +37,13 @@ EXPLAINED = 0.4
 """Of an outgrowth this part at least lies off mirrored bone; of a native bone less."""
 SHARED = 0.25
 """Candidates that share this much of the smaller one are for one place."""
+
+CUTS = ("basin", "lump", "parts")
+"""Routes that cut bone into parts."""
+INSIDE = 0.9
+"""A cut of which this much lies in a piece is a part of it."""
+HARDLY = 0.5
+"""A cut is hardly likelier than the whole where the whole has this part of its score."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +83,8 @@ def search(
             whatever they may be, others are not. None: everything is judged.
         points_zyx: A reader's points, voxels of the working grid.
     """
-    judged = sorted(_judged(maps, propose(maps)), key=lambda j: -j.said.probability)
+    judged = _judged(maps, propose(maps))
+    judged = sorted(_wholes_for_cuts(judged), key=lambda j: -j.said.probability)
     called: list[Candidate] = []
     left: list[Left] = []
     refused: list[_Judged] = []
@@ -134,6 +142,30 @@ def _judged(maps: Survey, proposed: Sequence[Candidate]) -> list[_Judged]:
     ]
 
 
+def _wholes_for_cuts(judged: Sequence[_Judged]) -> list[_Judged]:
+    """Pieces free of bone as a whole, in place of cuts of them that are hardly likelier.
+
+    Bone is cut into parts to find what stands on it. Of mineral that stands on no bone a cut is a
+    part of a lesion at most, and its size would be given as the lesion's.
+    """
+    wholes = [j for j in judged if j.candidate.route == "free" and not j.place.attached]
+    out = []
+    for one in judged:
+        whole = None
+        if one.candidate.route in CUTS and not one.place.attached:
+            inside = (w for w in wholes if _holds(w.candidate, one.candidate))
+            whole = max(inside, key=lambda w: w.said.probability, default=None)
+        if whole is not None and whole.said.probability >= HARDLY * one.said.probability:
+            one = replace(whole, said=max(one.said, whole.said, key=lambda o: o.probability))
+        out.append(one)
+    return out
+
+
+def _holds(whole: Candidate, part: Candidate) -> bool:
+    """Whether one candidate is part of another."""
+    return shared_voxels(whole, part) >= INSIDE * part.voxels
+
+
 def _is_lesion(one: _Judged, maps: Survey) -> bool:
     if one.hard is not None:
         return False
@@ -163,6 +195,8 @@ def asked_score(features: Features, place: Place, settings: SegmentSettings) -> 
     doubtful = place.unpaired < EXPLAINED or features.volume_mm3 > LARGE_MM3
     if place.attached and doubtful:  # to call a whole bone a lesion is the worse error
         least = max(least, settings.doubtful_score)
+    if place.scan_end_mm <= settings.scan_end_mm:  # only a part of it is seen
+        least = max(least, settings.end_score)
     if place.fresh > 0.5:  # what was not there at an earlier date needs less too
         least = settings.new_score
     if place.contrast:  # vessels and organs look like it

@@ -1,46 +1,33 @@
 """Closed shells: lesions with a rim of their own, found by shape alone.
 
-A watershed by dynamics parts the scan into basins that are cut along ridges of bone: the core of a
-mature lesion is one basin, the marrow of each native bone another, even where the two are fused.
-A lesion differs from native marrow by its surroundings: most of a lesion's outside is soft tissue
-(0.73 and more on the tuning cases, native bone below that or drawn out in length). Needs no other
-side and no registration. After the second trial in ``docs/methods/segment.md``.
+The core of a mature lesion is a basin of the scan (:mod:`hoimg.segment.basins`), or a few that
+lie wall to wall. A lesion differs from native marrow by its surroundings: most of a lesion's
+outside is soft tissue (0.73 and more on the tuning cases, native bone below that or drawn out in
+length). Needs no other side and no registration. After the second trial in
+``docs/methods/segment.md``.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hoimg.geometry import Box, bounding_box, margin_voxels, widened
-from hoimg.segment.morphology import depth_mm, dilate_mm, distance_mm, fill_holes, smooth_mm
+from hoimg.geometry import Box, margin_voxels, widened
+from hoimg.segment.basins import WALL_FACES, Basins, Labels, ridges_between, united
+from hoimg.segment.morphology import depth_mm, dilate_mm, distance_mm, fill_holes
 from hoimg.segment.working import Working
 from hoimg.settings import SegmentSettings
 
 Bool = NDArray[np.bool_]
-Labels = NDArray[np.int32]
 
-FLOOR_HU = 65.0
-"""Below lies soft tissue and marrow: one flat floor, so that muscle's noise makes few basins."""
-DENSE_HU = 130.0
-"""Only the neighbourhood of what is denser is looked at."""
-CEILING_HU = 700.0
-"""Above lies only cortex."""
-STEP_HU = 8.0
-"""Heights are rounded to this before the flooding."""
-DYNAMICS_HU = 40.0
-"""A basin shallower than this joins its neighbour: noise and trabeculae make none."""
 RIM_REACH_MM = 3.5
 """The rim lies within this distance of the basin."""
 RIM_HU = 200.0
 """Rim voxels are at least this dense on the working grid."""
 ROOM_MM = 10.0
-ENCLOSING_HU = 250.0
-ENCLOSED = 0.75
-"""Part of the surface of a large low region near which bone makes it marrow."""
 
 
 @dataclass(frozen=True)
@@ -66,23 +53,6 @@ class Shell:
     rim_hu: float
     soft_outside: float
     at_end: bool
-
-
-@dataclass(frozen=True, eq=False)
-class Basins:
-    """The scan near bone, parted along its ridges.
-
-    Attributes:
-        labels: int32 zyx; 0 far from anything dense.
-        background: Per label, whether it is soft tissue or air (0 is).
-        hu: float32 zyx, what was flooded: the working scan, smoothed 0.6 mm.
-        sizes: Per label, how many voxels it has.
-    """
-
-    labels: Labels
-    background: NDArray[np.bool_]
-    hu: NDArray[np.float32]
-    sizes: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,19 +86,6 @@ class Shells:
         return Shells(numbers[self.labels], self.beyond, kept)
 
 
-def find_basins(working: Working, settings: SegmentSettings) -> Basins:
-    """Part the neighbourhood of what is dense along the ridges of bone.
-
-    Args:
-        working: The exam at about 1.5 mm.
-        settings: Section ``segment``.
-    """
-    hu = smooth_mm(working.hu, 0.6, working.spacing_zyx_mm)
-    labels, background = _basins(hu, working, settings)
-    sizes = np.bincount(labels.ravel(), minlength=len(background))
-    return Basins(labels, background, hu, sizes)
-
-
 def closed_shells(
     parted: Basins, working: Working, body: Bool, metal: Bool, settings: SegmentSettings
 ) -> Shells:
@@ -147,11 +104,10 @@ def closed_shells(
     from scipy import ndimage as ndi
 
     basins, background, hu = parted.labels, parted.background, parted.hu
-    out = np.zeros(hu.shape, dtype=np.int32)
-    beyond = np.zeros(hu.shape, dtype=bool)
-    shells: list[Shell] = []
     margin = margin_voxels(ROOM_MM, working.spacing_zyx_mm)
-    for label, part in enumerate(ndi.find_objects(basins), start=1):
+    places = ndi.find_objects(basins)
+    found: dict[int, Shell] = {}
+    for label, part in enumerate(places, start=1):
         if part is None or background[label]:
             continue
         tight = basins[part] == label
@@ -165,15 +121,93 @@ def closed_shells(
             continue
         box = widened(part, margin, hu.shape)
         core = basins[box] == label
-        whole, native_side = with_rim(core, basins[box], background, hu[box], working)
+        whole, _ = with_rim(core, basins[box], background, hu[box], working)
         shell = _measure(core, whole, hu[box], working)
         touching = (whole & metal[box]).any()
         inside = (core & body[box]).mean() / max(core.mean(), 1e-9)
         if not touching and inside > 0.9 and _is_lesion(shell, settings):
-            shells.append(shell)
-            out[box][whole & (out[box] == 0)] = len(shells)
-            beyond[box] |= native_side
+            found[label] = shell
+    out = np.zeros(hu.shape, dtype=np.int32)
+    beyond = np.zeros(hu.shape, dtype=bool)
+    shells: list[Shell] = []
+    for chambers in _masses(parted, places, found, settings.shell_pass_ratio):
+        box = widened(_around(places[k - 1] for k in chambers), margin, hu.shape)
+        core = np.isin(basins[box], chambers)
+        whole, native_side = with_rim(core, basins[box], background, hu[box], working)
+        alone = found[chambers[0]] if len(chambers) == 1 else None
+        shells.append(alone or _measure(core, whole, hu[box], working))
+        out[box][whole & (out[box] == 0)] = len(shells)
+        beyond[box] |= native_side
     return Shells(out, beyond & (out == 0), tuple(shells))
+
+
+def _masses(
+    parted: Basins,
+    places: Sequence[Box | None],
+    found: Mapping[int, Shell],
+    pass_ratio: float,
+) -> list[list[int]]:
+    """Closed shells put together with the other chambers of the same mass of bone.
+
+    Two shells with a common wall are one lesion of two chambers. So are all the basins of a mass
+    that soft tissue surrounds, whether closed or not, if most of it is closed shells and the scan
+    does not cut it; where native bone hangs on, what is no shell of its own stays with the bone.
+
+    Args:
+        parted: Basins of the scan.
+        places: The box of each label, from label 1 on.
+        found: Closed shells by label.
+        pass_ratio: From this part of their rims a common wall is as dense as they are.
+
+    Returns:
+        Labels of each lesion, those with the lowest label first.
+    """
+    if not found:
+        return []
+    dense = np.where(parted.background[parted.labels], 0, parted.labels)
+    walls = ridges_between(dense, parted.hu, quantile=0.5)
+    pairs = []
+    for a, b, height, faces in zip(
+        walls.first.tolist(), walls.second.tolist(), walls.height, walls.faces, strict=True
+    ):
+        rims = [found[k].rim_hu for k in (a, b) if k in found]
+        # Where two shells meet in a neck of solid bone the wall is small, and as dense as they.
+        if faces >= WALL_FACES or (len(rims) == 2 and height >= pass_ratio * min(rims)):
+            pairs.append((a, b))
+    last = parted.labels.shape[0]
+    mass = united(len(parted.background), pairs)
+    members: dict[int, list[int]] = {}
+    there = np.flatnonzero(~parted.background & (parted.sizes > 0))
+    for label in there:
+        members.setdefault(int(mass[label]), []).append(int(label))
+    whole = set()
+    for root, labels in members.items():
+        ends = any(
+            place is not None and (place[0].start == 0 or place[0].stop == last)
+            for place in (places[k - 1] for k in labels)
+        )
+        closed = sum(parted.sizes[k] for k in labels if k in found)
+        if not ends and closed >= 0.5 * sum(parted.sizes[k] for k in labels):
+            whole.add(root)
+    lesion = united(
+        len(parted.background),
+        [(a, b) for a, b in pairs if mass[a] in whole or (a in found and b in found)],
+    )
+    out: dict[int, list[int]] = {}
+    for label in there:
+        if label in found or mass[label] in whole:
+            out.setdefault(int(lesion[label]), []).append(int(label))
+    return list(out.values())
+
+
+def _around(boxes: Iterable[Box | None]) -> Box:
+    """The smallest box that holds every box."""
+    every = [box for box in boxes if box is not None]
+    z, y, x = (
+        slice(min(b[axis].start for b in every), max(b[axis].stop for b in every))
+        for axis in range(3)
+    )
+    return (z, y, x)
 
 
 def _is_lesion(shell: Shell, settings: SegmentSettings) -> bool:
@@ -186,183 +220,6 @@ def _is_lesion(shell: Shell, settings: SegmentSettings) -> bool:
         and shell.rim_low_hu >= RIM_HU
         and shell.rim_hu >= settings.shell_rim_over_core * max(shell.core_hu, 0.0)
     )
-
-
-def _basins(
-    hu: NDArray[np.float32], working: Working, settings: SegmentSettings
-) -> tuple[Labels, NDArray[np.bool_]]:
-    """Basins of the scan near bone, and per label whether it is background (soft tissue, air).
-
-    Flooded from every minimum, then joined twice: where the pass between two basins is less than
-    the dynamics above the shallower one, and where their common ridge is much lower than their
-    rims towards soft tissue (septa of a lesion, noise across a rib's marrow; not the cortex between
-    a lesion and the bone that it stands on).
-    """
-    # Only the neighbourhood of dense voxels is flooded, with every cavity that they enclose.
-    near = fill_holes(dilate_mm(hu > DENSE_HU, 4.0, working.spacing_zyx_mm))
-    steps = np.rint(np.clip(hu, FLOOR_HU, CEILING_HU) / STEP_HU).astype(np.int16)
-    with ThreadPoolExecutor(1) as beside:
-        opening = beside.submit(_open, hu, settings.shell_max_mm3 / working.voxel_mm3)
-        basins = flooded(steps, near)
-        open_air = opening.result()
-    background = np.zeros(int(basins.max()) + 1, dtype=bool)
-    background[basins[open_air]] = True
-    background[0] = True
-    clipped = np.clip(hu, FLOOR_HU, CEILING_HU)
-    basins, background = join_shallow(basins, clipped, background, DYNAMICS_HU, FLOOR_HU)
-    return _join_low_ridges(basins, hu, background, settings.shell_pass_ratio)
-
-
-def flooded(heights: NDArray[np.int16], mask: Bool) -> Labels:
-    """Watershed of a mask from every local minimum, over faces; 0 outside, labels from 1.
-
-    Args:
-        heights: What is flooded, in steps.
-        mask: What is parted.
-    """
-    import cc3d
-    from skimage.morphology import local_minima
-    from skimage.segmentation import watershed
-
-    out = np.zeros(mask.shape, dtype=np.int32)
-    box = bounding_box(mask, (2, 2, 2))
-    if box is not None:
-        lowest = local_minima(heights[box], connectivity=1) & mask[box]
-        starts = cc3d.connected_components(lowest, connectivity=6, out_dtype=np.uint32)
-        out[box] = watershed(heights[box], starts.view(np.int32), mask=mask[box], connectivity=1)
-    return out
-
-
-def _open(hu: NDArray[np.float32], max_voxels: float) -> Bool:
-    """Soft tissue and air: joined to more of it than any lesion's core holds, and not in bone."""
-    import cc3d
-    from scipy import ndimage as ndi
-
-    labels: Labels = cc3d.connected_components(
-        hu <= FLOOR_HU, connectivity=6, out_dtype=np.uint32
-    ).view(np.int32)
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    large = sizes > max_voxels
-    boxes = ndi.find_objects(labels)
-    for label in np.flatnonzero(large):
-        # The marrow of a whole femur is as large, but cortex lies all round it.
-        if label != sizes.argmax() and _enclosed(labels, int(label), boxes[label - 1], hu):
-            large[label] = False
-    found: Bool = large[labels]
-    return found
-
-
-def _enclosed(labels: Labels, label: int, part: Box, hu: NDArray[np.float32]) -> bool:
-    """Whether bone lies within three voxels of most of a region's surface."""
-    from scipy import ndimage as ndi
-
-    box = widened(part, (4, 4, 4), labels.shape)
-    mask = labels[box] == label
-    surface = mask & ~ndi.binary_erosion(mask, border_value=1)
-    bone = ndi.maximum_filter(hu[box], size=7) > ENCLOSING_HU
-    return bool(bone[surface].mean() >= ENCLOSED)
-
-
-def join_shallow(
-    basins: Labels,
-    heights: NDArray[np.float32],
-    background: NDArray[np.bool_],
-    dynamics: float,
-    background_floor: float = -np.inf,
-) -> tuple[Labels, NDArray[np.bool_]]:
-    """Join basins by dynamics, lowest pass first (each basin's depth is that of its minimum).
-
-    Args:
-        basins: int32, 0 outside.
-        heights: What was flooded.
-        background: Per label, whether it is background; what joins background becomes it.
-        dynamics: A basin shallower than this joins its neighbour.
-        background_floor: Depth of the background's basins.
-    """
-    count = len(background)
-    floor = np.full(count, np.inf)
-    inside = basins > 0
-    np.minimum.at(floor, basins[inside], heights[inside].astype(float))
-    floor[background] = background_floor
-    ridges = _ridges(basins, heights, quantile=0.0)
-    parent = np.arange(count)
-    for k in np.argsort(ridges.height, kind="stable"):
-        a, b = _root(parent, int(ridges.first[k])), _root(parent, int(ridges.second[k]))
-        if a == b or ridges.height[k] - max(floor[a], floor[b]) >= dynamics:
-            continue
-        keep, drop = (a, b) if floor[a] <= floor[b] else (b, a)
-        parent[drop] = keep
-        background[keep] |= background[drop]
-    return _relabelled(basins, parent), background
-
-
-def _join_low_ridges(
-    basins: Labels, hu: NDArray[np.float32], background: NDArray[np.bool_], pass_ratio: float
-) -> tuple[Labels, NDArray[np.bool_]]:
-    """Join basins whose common ridge is much lower than their rims towards soft tissue."""
-    ridges = _ridges(basins, hu, quantile=0.5)
-    rim = _rims(ridges, background)
-    parent = np.arange(len(background))
-    inner = ~background[ridges.first] & ~background[ridges.second] & (ridges.faces >= 6)
-    low = ridges.height < pass_ratio * np.minimum(rim[ridges.first], rim[ridges.second])
-    for k in np.flatnonzero(inner & low):
-        a, b = _root(parent, int(ridges.first[k])), _root(parent, int(ridges.second[k]))
-        parent[a] = b
-    return _relabelled(basins, parent), background
-
-
-def _root(parent: NDArray[np.int64], label: int) -> int:
-    while parent[label] != label:
-        parent[label] = parent[parent[label]]
-        label = int(parent[label])
-    return label
-
-
-def _relabelled(basins: Labels, parent: NDArray[np.int64]) -> Labels:
-    roots = np.array([_root(parent, k) for k in range(len(parent))], dtype=np.int32)
-    return roots[basins]
-
-
-@dataclass(frozen=True, eq=False)
-class _Ridges:
-    """Pairs of touching basins, a height of their common faces, and how many faces there are."""
-
-    first: NDArray[np.int64]
-    second: NDArray[np.int64]
-    height: NDArray[np.float64]
-    faces: NDArray[np.int64]
-
-
-def _rims(ridges: _Ridges, background: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Per basin, the mean ridge height towards background; inf where it has no such ridge."""
-    total, weight = np.zeros(len(background)), np.zeros(len(background))
-    for own, other in ((ridges.first, ridges.second), (ridges.second, ridges.first)):
-        outer = background[other] & ~background[own]
-        np.add.at(total, own[outer], (ridges.height * ridges.faces)[outer])
-        np.add.at(weight, own[outer], ridges.faces[outer])
-    return np.where(weight > 0, total / np.maximum(weight, 1), np.inf)
-
-
-def _ridges(basins: Labels, hu: NDArray[np.float32], quantile: float) -> _Ridges:
-    """The ridges between basins; a face's height is that of the higher of its two voxels."""
-    pairs, heights = [], []
-    count = int(basins.max()) + 1
-    for axis in range(3):
-        low = [slice(None)] * 3
-        high = [slice(None)] * 3
-        low[axis], high[axis] = slice(None, -1), slice(1, None)
-        a, b = basins[tuple(low)], basins[tuple(high)]
-        parted = (a != b) & (a > 0) & (b > 0)
-        heights.append(np.maximum(hu[tuple(low)][parted], hu[tuple(high)][parted]))
-        one, two = a[parted].astype(np.int64), b[parted].astype(np.int64)
-        pairs.append(np.minimum(one, two) * count + np.maximum(one, two))
-    key, height = np.concatenate(pairs), np.concatenate(heights)
-    order = np.lexsort((height, key))
-    key, height = key[order], height[order]
-    found, start, faces = np.unique(key, return_index=True, return_counts=True)
-    place = start + (quantile * (faces - 1)).astype(np.int64)
-    return _Ridges(found // count, found % count, height[place].astype(float), faces)
 
 
 def with_rim(

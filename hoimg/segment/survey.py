@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hoimg.geometry import bounding_box, margin_voxels
 from hoimg.segment.around import Around, Surroundings, surroundings
+from hoimg.segment.basins import Basins
 from hoimg.segment.candidates import Candidate
 from hoimg.segment.division import SURFACE_MM, Division
 from hoimg.segment.exclude import Place
@@ -19,7 +20,7 @@ from hoimg.segment.marrow import Marrow
 from hoimg.segment.morphology import dilate_mm, distance_mm
 from hoimg.segment.parts import BoneDepth
 from hoimg.segment.scene import Scene
-from hoimg.segment.shells import Basins, Shells
+from hoimg.segment.shells import Shells
 from hoimg.segment.symmetry import Mirror
 from hoimg.segment.working import Working
 from hoimg.settings import SegmentSettings
@@ -50,7 +51,7 @@ class Survey:
         mirror: The mirrored skeleton, or None.
         given_mm: Distance to a skeleton that was given, or None.
         fresh: What an earlier exam did not have.
-        contrast: Whether the header names a contrast agent.
+        contrast: Whether a contrast agent was given.
         settings: Section ``segment``.
         around: The maps that the environment is read from.
     """
@@ -151,7 +152,6 @@ def survey(
     division: Division,
     given: Bool | None,
     fresh: Bool,
-    contrast: bool,
 ) -> Survey:
     """Prepare the maps of one exam; see :class:`Survey` for what goes in."""
     working = scene.working
@@ -170,7 +170,7 @@ def survey(
         mirror=mirror,
         given_mm=None if given is None else distance_mm(given, spacing),
         fresh=fresh,
-        contrast=contrast,
+        contrast=scene.contrast,
         settings=settings,
         around=surroundings(working, body),
     )

@@ -63,6 +63,16 @@ class SegmentSettings(Section):
         gt=0,
         lt=1,
     )
+    end_score: float = threshold(
+        0.5,
+        unit="score",
+        meaning="The same for what comes as near to the first or last slice as scan_end_mm: ribs, "
+        "vessels and glands cut there show no more of their form than a lesion does.",
+        source="engineering choice: more likely a lesion than not",
+        status="default",
+        gt=0,
+        lt=1,
+    )
     contrast_score: float = threshold(
         0.1,
         unit="score",

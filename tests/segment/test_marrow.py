@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from body_phantoms import ball, limbs, paint, volume, with_shell
 
+from hoimg.segment.basins import find_basins
 from hoimg.segment.marrow import native_marrow
 from hoimg.segment.morphology import smooth_mm
-from hoimg.segment.shells import find_basins
 from hoimg.segment.working import make_working
 from hoimg.settings import SegmentSettings
 

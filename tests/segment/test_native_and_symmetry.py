@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from hoimg.image import CTVolume
 from hoimg.segment import candidates, symmetry
+from hoimg.segment.basins import find_basins
 from hoimg.segment.body import body_mask
 from hoimg.segment.candidates import faint_mineral, muscle_hu, noise_hu
 from hoimg.segment.contrast import enhanced_lumen, wall_calcium
@@ -18,7 +19,7 @@ from hoimg.segment.marrow import Marrow
 from hoimg.segment.parts import bone_depth
 from hoimg.segment.routes import propose
 from hoimg.segment.scene import Scene
-from hoimg.segment.shells import Shells, find_basins
+from hoimg.segment.shells import Shells
 from hoimg.segment.survey import survey
 from hoimg.segment.symmetry import Mirror, mirror_skeleton
 from hoimg.segment.working import make_working
@@ -173,7 +174,15 @@ def candidates_of(dense, given):
     none = np.zeros(SHAPE, bool)
     parts = given_parts(dense, given)
     looked = Scene(
-        working, ~none, none, none, none, none, dense, parted=find_basins(working, SMALL)
+        working,
+        body=~none,
+        metal=none,
+        streaks=none,
+        contrast=False,
+        lumen=none,
+        wall=none,
+        dense=dense,
+        parted=find_basins(working, SMALL),
     )
     maps = survey(
         looked,
@@ -186,7 +195,6 @@ def candidates_of(dense, given):
         division=parts.division,
         given=given,
         fresh=none,
-        contrast=False,
     )
     every = propose(maps)
     return [c for c in every if c.route not in ("basin", "lump", "parts")]  # see test_parts

@@ -260,3 +260,18 @@ def test_thin_dense_rims_are_outlined_at_their_surface():
         mask = outline(hu, cut_at_150(hu), np.zeros(hu.shape, bool), (step, step, step), 4.0)
         found.append(mask.sum() * step**3 / (4 / 3 * np.pi * radius**3))
     assert np.mean(found) == pytest.approx(1.0, abs=0.03)
+
+
+def test_a_patchy_plate_of_middling_density_ends_at_half_of_it_beside_denser_tissue():
+    """Its densest patches are hardly rim, and what is fainter beside them no floccules of it."""
+    spacing = (1.5, 1.0, 1.0)
+    z, y, x = coordinates(24, spacing)
+    depth = np.minimum(2.6 - np.abs(x), 11 - np.hypot(z, y))
+    rng = np.random.default_rng(3)
+    patches = ndimage.gaussian_filter(rng.normal(size=depth.shape), 1.2 / np.array(spacing))
+    tissue = np.where(x > 0, 100.0, 40.0)  # an organ on one side, muscle on the other
+    hu = blurred(depth, 420.0 + 90.0 * patches / patches.std(), tissue)
+    rough = ndimage.binary_dilation(cut_at_150(hu))
+    mask = outline(hu, rough, np.zeros(hu.shape, bool), spacing, 4.0)
+    truth = np.pi * 11**2 * 5.2
+    assert mask.sum() * np.prod(spacing) == pytest.approx(truth, rel=0.15)

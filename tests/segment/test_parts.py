@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from body_phantoms import axes, ball, limbs, paint, volume
 
+from hoimg.segment.basins import find_basins, join_shallow
 from hoimg.segment.division import divide_unaided, standing_out
 from hoimg.segment.marrow import native_marrow
 from hoimg.segment.morphology import distance_mm, smooth_mm
 from hoimg.segment.parts import basin_parts, bone_depth, joined_parts, lump_parts
-from hoimg.segment.shells import closed_shells, find_basins, join_shallow
+from hoimg.segment.shells import closed_shells
 from hoimg.segment.working import make_working
 from hoimg.settings import SegmentSettings
 

@@ -26,6 +26,8 @@ from scipy import ndimage
 
 from hoimg.image import CTVolume, Mask
 from hoimg.segment import segment_exam
+from hoimg.segment.contrast import contrast_seen
+from hoimg.segment.working import make_working
 from hoimg.settings import SegmentSettings
 
 SHELL_MM3 = 4 / 3 * np.pi * SHELL_RADIUS**3
@@ -246,6 +248,39 @@ def test_an_enhanced_vessel_is_contrast_only_where_the_header_names_it():
     assert np.pi * 4**2 * 96 < region.volume_mm3 < np.pi * 10**2 * 96
     plain = with_given(vessel, contrast=False)
     assert "contrast" not in {r.reason for r in plain.excluded_regions}
+
+
+@pytest.mark.parametrize(("radius", "seen"), [(17.0, False), (22.0, True)])
+def test_an_agent_that_the_header_does_not_name_is_seen_in_a_large_vessel(radius, seen):
+    # 96 mm of it: 87 mL are less than the 100 that are asked, 146 are more.
+    def vessel(array):
+        x, y, z = np.meshgrid(*(np.arange(n) * 2.0 for n in SHAPE[::-1]), indexing="ij")
+        depth = radius - np.hypot(x + ORIGIN[0] + 10, y + ORIGIN[1] + 45) + 0 * z
+        paint(array, depth.T, 320.0)
+
+    found = with_given(vessel, contrast=None)
+    codes = [f.code for f in found.findings]
+    assert ("contrast_seen" in codes) == seen
+    assert ("contrast" in listed(found)) == seen
+    assert found.lesions.array.max() == 0 or not seen
+    named = with_given(vessel, contrast=True)
+    assert "contrast_seen" not in [f.code for f in named.findings]
+    assert "contrast" in listed(named)
+
+
+@pytest.mark.parametrize("around", [-1000.0, 700.0])
+def test_what_is_evenly_dense_in_air_or_in_cortex_is_no_vessel(around):
+    hu = np.full((60, 80, 80), 40.0, np.float32)
+    z, y, x = np.indices(hu.shape)
+    r = np.hypot(y - 40, x - 40)
+    hu[r < 26] = around
+    hu[r < 22] = 250.0
+    working = make_working(CTVolume.from_array(hu, (2.0, 2.0, 2.0)), 1.5)
+    lumen = (r < 21) & (z >= 0)
+    assert lumen.sum() * 8 > 2 * 100_000
+    assert not contrast_seen(lumen, working)
+    hu[(r >= 22) & (r < 26)] = 40.0
+    assert contrast_seen(lumen, make_working(CTVolume.from_array(hu, (2.0, 2.0, 2.0)), 1.5))
 
 
 def test_a_candidate_that_the_outline_leaves_too_small_is_listed(monkeypatch):

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from body_phantoms import ball, paint, patient, with_shell, with_stone
+from body_phantoms import axes, ball, paint, patient, with_shell, with_stone
 
-from hoimg.segment.shells import closed_shells, find_basins
+from hoimg.segment.basins import find_basins
+from hoimg.segment.shells import closed_shells
 from hoimg.segment.working import make_working
 from hoimg.settings import SegmentSettings
 
@@ -129,3 +130,47 @@ def test_what_lies_in_a_given_skeleton_is_native_and_the_others_are_numbered_ane
     assert overlap(left.labels, ball((-22.0, 45.0, 40.0), 10.0)) > 0.85
     assert set(np.unique(left.labels)) == {0, 1}
     assert result.without(first & ~first).shells == result.shells
+
+
+def two_chambers(gap_mm):
+    """Two shells side by side: with a common wall, or with soft tissue between their walls."""
+    half = 7.5 + gap_mm / 2
+
+    def part(hu):
+        for dy in (-half, half):
+            paint(hu, ball((-22.0, -42.0 + dy, 40.0), 10.0), 800.0)
+        for dy in (-half, half):
+            paint(hu, ball((-22.0, -42.0 + dy, 40.0), 6.5), 40.0)
+
+    return part
+
+
+def test_chambers_with_a_common_wall_are_one_lesion_and_shells_apart_are_two():
+    together = shells_of(patient(two_chambers(0.0)))
+    assert len(together.shells) == 1
+    truth = np.maximum(ball((-22.0, -49.5, 40.0), 10.0), ball((-22.0, -34.5, 40.0), 10.0))
+    assert overlap(together.labels, truth) > 0.85
+    assert not (together.beyond & (truth > 0)).any()
+    assert len(shells_of(patient(two_chambers(9.0))).shells) == 2  # 4 mm of muscle between
+
+
+def open_chamber(hu):
+    """A small chamber on a shell's side whose own wall is open to the muscle."""
+    paint(hu, ball((-22.0, -55.0, 40.0), 6.5), 800.0)
+    with_shell(hu)
+    paint(hu, ball((-22.0, -56.0, 40.0), 3.5), 150.0)
+
+
+def test_an_open_chamber_of_a_free_mass_belongs_to_its_shell():
+    result = shells_of(patient(open_chamber))
+    assert len(result.shells) == 1
+    chamber = ball((-22.0, -56.0, 40.0), 3.5) > 0
+    assert (result.labels > 0)[chamber].mean() > 0.9
+    assert not result.beyond[chamber].any()
+
+
+def test_a_bone_that_a_shell_is_fused_with_is_no_chamber_of_it():
+    # Its marrow is cut by the scan's end, and larger than the shell's core.
+    x = -143.0 + 2.0 * np.arange(144)
+    marrow = (np.hypot(x[None, None, :] - 70, axes()[1]) < 8) & (axes()[2] > 12) & (axes()[2] < 30)
+    assert not (shells_of(patient(fused)).labels > 0)[marrow].any()
