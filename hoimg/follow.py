@@ -147,6 +147,7 @@ def _register_all(
             settings.serial,
             fixed_unsure=(fixed.segmentation.lesions, fixed.segmentation.excluded),
             moving_unsure=(moving.segmentation.lesions, moving.segmentation.excluded),
+            lesions=(fixed.segmentation.lesions, moving.segmentation.lesions),
         )
 
     def named(pair: tuple[ExamAnalysis, ExamAnalysis]) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hoimg.image import CTVolume, Mask
 from hoimg.serial.align import align, settled
+from hoimg.serial.body_match import Scan, place_bodies
 from hoimg.serial.intensity import NEAR_BONE_MM, Images, bone_image, refine
 from hoimg.serial.parts import Division, divide, without_parts
 from hoimg.serial.placement import Registration
@@ -32,6 +33,7 @@ def register(
     *,
     fixed_unsure: Sequence[Mask] = (),
     moving_unsure: Sequence[Mask] = (),
+    lesions: tuple[Mask, Mask] | None = None,
 ) -> Registration:
     """Registration of two exams of one patient, driven by native bone.
 
@@ -39,7 +41,7 @@ def register(
     on their own. The main part is refined by mutual information of its intensities. Every part is
     verified by overlap, surface distance and likeness; then a mirrored exam and another patient are
     ruled out. Where parts moved against each other, the images tell how far the tissue between
-    them went along. It repeats exactly: nothing is random, and one thread is used where the order
+    them went along, and what a lesion's own image tells of it alone. It repeats exactly: nothing is random, and one thread is used where the order
     of sums matters.
 
     Args:
@@ -52,6 +54,9 @@ def register(
             Bone of the other exam that comes to lie there may be the same bone called otherwise:
             it speaks neither for a placement nor against it.
         moving_unsure: The same of the moving exam.
+        lesions: Label maps of the lesions of the fixed and of the moving exam, on their volumes'
+            grids; each is looked for between bones that moved. None: nothing but bone and tissue
+            tells.
 
     Returns:
         The registration; when rejected it carries a reason and must not be used for matching.
@@ -86,7 +91,11 @@ def register(
     reason = doubt(division, theirs, images, patterns, settings)
     if reason is None:
         images_tell = match_tissue(fixed, fixed_bone, moving, moving_bone, found, settings)
-        return replace(found, tissue=images_tell)
+        found = replace(found, tissue=images_tell)
+        if lesions is None:
+            return found
+        scans = Scan(fixed, fixed_bone, lesions[0]), Scan(moving, moving_bone, lesions[1])
+        return replace(found, bodies=place_bodies(*scans, found))
     main = replace(found.parts[0], accepted=False, reason=reason)
     return replace(found, accepted=False, reason=reason, parts=(main, *found.parts[1:]))
 
