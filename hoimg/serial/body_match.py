@@ -21,6 +21,7 @@ from hoimg.image import CTVolume, Mask, to_sitk
 from hoimg.serial.body import Body, owner
 from hoimg.serial.placement import Registration, between
 from hoimg.serial.surface import Points, move, resample, thin
+from hoimg.settings import SerialSettings
 
 VOXEL_MM = 2.0
 """Voxels of the images that are laid on each other."""
@@ -40,9 +41,6 @@ APART_MM = 5.0
 """Another place that is as alike counts as a rival from this far on."""
 MOST_POINTS = 4000
 """A lesion is carried by at most this many of its voxels, evenly chosen."""
-MIN_ALIKE, MIN_LEAD, MIN_GAIN = 0.6, 0.1, 0.03
-"""Correlation that a place must reach, by how much it must lead any other place, and by how much
-that which bones and tissue give, to be taken instead of it."""
 SHARED = 0.2
 """Two lesions that have more in common at the one exam, and less than half of it at the other,
 cannot both have been placed rightly."""
@@ -83,13 +81,16 @@ class _Looked:
         return hu, counts
 
 
-def place_bodies(fixed: Scan, moving: Scan, found: Registration) -> tuple[Body, ...]:
+def place_bodies(
+    fixed: Scan, moving: Scan, found: Registration, settings: SerialSettings
+) -> tuple[Body, ...]:
     """The lesions of either exam whose own image tells where they lie in the other.
 
     Args:
         fixed: The fixed exam.
         moving: The moving exam.
         found: Their registration by bones and tissue.
+        settings: ``min_lesion_correlation``, ``min_lesion_lead``, ``min_lesion_gain``.
 
     Returns:
         Bodies from the fixed exam's side; none where fewer than two parts were placed. No two of
@@ -98,11 +99,12 @@ def place_bodies(fixed: Scan, moving: Scan, found: Registration) -> tuple[Body, 
     if sum(part.accepted for part in found.parts) < 2:
         return ()
     here, there = _looked(fixed), _looked(moving)
-    bodies = _of_lesions(fixed, here, there, found)
-    back = _of_lesions(moving, there, here, found.inverse())
+    bodies = _of_lesions(fixed, here, there, found, settings)
+    back = _of_lesions(moving, there, here, found.inverse(), settings)
     known = [body.inverse() for body in bodies]
     fresh = [b for b in back if owner(known, b.points_lps_mm) is None]
-    return _without_clashes([*bodies, *(body.inverse() for body in fresh)])
+    every = [*bodies, *(body.inverse() for body in fresh)]
+    return _without_clashes(every, settings.min_lesion_lead)
 
 
 def _looked(scan: Scan) -> _Looked:
@@ -123,7 +125,9 @@ def _looked(scan: Scan) -> _Looked:
     return _Looked(grid, hu, counts.astype(np.float32))
 
 
-def _of_lesions(scan: Scan, here: _Looked, there: _Looked, found: Registration) -> list[Body]:
+def _of_lesions(
+    scan: Scan, here: _Looked, there: _Looked, found: Registration, settings: SerialSettings
+) -> list[Body]:
     from scipy.ndimage import find_objects
 
     bodies = []
@@ -131,17 +135,21 @@ def _of_lesions(scan: Scan, here: _Looked, there: _Looked, found: Registration) 
     for label, box in enumerate(find_objects(array), start=1):
         if box is None:
             continue
-        body = _placed(scan.lesions, label, box, here, there, found)
+        body = _placed(*_points(scan.lesions, label, box), here, there, found, settings)
         if body is not None:
             bodies.append(body)
     return bodies
 
 
 def _placed(
-    lesions: Mask, label: int, box: Box, here: _Looked, there: _Looked, found: Registration
+    points: Points,
+    around: Points,
+    here: _Looked,
+    there: _Looked,
+    found: Registration,
+    settings: SerialSettings,
 ) -> Body | None:
-    """One lesion by its own image; None where that does not tell."""
-    points, around = _points(lesions, label, box)
+    """One lesion by its own image, from its points and those round it; None: that does not tell."""
     ways = _ways(points, found)
     if not ways:
         return None
@@ -158,10 +166,12 @@ def _placed(
     off = np.linalg.norm(places - places[best], axis=2).mean(axis=1)
     peaks = np.concatenate([_peaks(part) for part in np.split(alike, _ends(ways))])
     rivals = alike[peaks & (off > APART_MM)]
-    if alike[best] < MIN_ALIKE or (len(rivals) and rivals.max() > alike[best] - MIN_LEAD):
+    if alike[best] < settings.min_lesion_correlation:
+        return None
+    if len(rivals) and rivals.max() > alike[best] - settings.min_lesion_lead:
         return None
     motion = tried[best]
-    if _likeness(hu, *there.at(move(start, around))) > alike[best] - MIN_GAIN:
+    if _likeness(hu, *there.at(move(start, around))) > alike[best] - settings.min_lesion_gain:
         motion = start
     return Body(points, motion, float(alike[best]))
 
@@ -202,8 +212,10 @@ def _ways(points: Points, found: Registration) -> list[NDArray[np.float64]]:
     return ways
 
 
-def _ends(ways: Sequence[NDArray[np.float64]]) -> list[int]:
-    return np.cumsum([len(way) for way in ways])[:-1].tolist()
+def _ends(ways: Sequence[NDArray[np.float64]]) -> NDArray[np.intp]:
+    """Where each way but the first begins among the places of all."""
+    ends: NDArray[np.intp] = np.cumsum([len(way) for way in ways])[:-1]
+    return ends
 
 
 def _peaks(alike: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -226,7 +238,7 @@ def _likeness(
     return float(weight @ (ours * theirs) / np.sqrt(spread * wide))
 
 
-def _without_clashes(bodies: Sequence[Body]) -> tuple[Body, ...]:
+def _without_clashes(bodies: Sequence[Body], least_lead: float) -> tuple[Body, ...]:
     """Bodies without those laid on another one that they do not lie on in the other exam.
 
     Neither of two such lesions is believed, unless one of them is clearly more alike.
@@ -239,7 +251,7 @@ def _without_clashes(bodies: Sequence[Body]) -> tuple[Body, ...]:
         if max(before, after) < SHARED or min(before, after) >= max(before, after) / 2:
             continue
         lead = bodies[a].alike - bodies[b].alike
-        lost |= {a} if lead <= -MIN_LEAD else {b} if lead >= MIN_LEAD else {a, b}
+        lost |= {a} if lead <= -least_lead else {b} if lead >= least_lead else {a, b}
     return tuple(body for k, body in enumerate(bodies) if k not in lost)
 
 

@@ -41,8 +41,8 @@ def register(
     on their own. The main part is refined by mutual information of its intensities. Every part is
     verified by overlap, surface distance and likeness; then a mirrored exam and another patient are
     ruled out. Where parts moved against each other, the images tell how far the tissue between
-    them went along, and what a lesion's own image tells of it alone. It repeats exactly: nothing is random, and one thread is used where the order
-    of sums matters.
+    them went along, and a lesion's own image where it went. It repeats exactly: nothing is random,
+    and one thread is used where the order of sums matters.
 
     Args:
         fixed: The exam whose points are mapped.
@@ -95,7 +95,7 @@ def register(
         if lesions is None:
             return found
         scans = Scan(fixed, fixed_bone, lesions[0]), Scan(moving, moving_bone, lesions[1])
-        return replace(found, bodies=place_bodies(*scans, found))
+        return replace(found, bodies=place_bodies(*scans, found, settings))
     main = replace(found.parts[0], accepted=False, reason=reason)
     return replace(found, accepted=False, reason=reason, parts=(main, *found.parts[1:]))
 

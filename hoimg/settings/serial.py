@@ -42,6 +42,36 @@ class SerialSettings(Section):
         ge=0,
         le=1,
     )
+    min_lesion_correlation: float = threshold(
+        0.6,
+        unit="correlation coefficient",
+        meaning="Between bones that moved on their own a lesion is laid by its own image only "
+        "where it then correlates this well with the other exam.",
+        source="engineering choice; 0.8-0.99 measured in simulation where it was laid rightly",
+        status="default",
+        gt=0,
+        le=1,
+    )
+    min_lesion_lead: float = threshold(
+        0.1,
+        unit="correlation coefficient",
+        meaning="And only where it correlates better by this than at any other place on the way "
+        "between the bones' motions.",
+        source="engineering choice",
+        status="default",
+        ge=0,
+        le=1,
+    )
+    min_lesion_gain: float = threshold(
+        0.03,
+        unit="correlation coefficient",
+        meaning="The place by bones and tissue is kept where the lesion's best one correlates no "
+        "better by this.",
+        source="engineering choice",
+        status="default",
+        ge=0,
+        le=1,
+    )
     seed: int = threshold(
         20260101,
         unit="",

@@ -15,6 +15,7 @@ from hoimg.image import CTVolume, Mask
 from hoimg.serial import Part, Registration
 from hoimg.serial.body_match import Scan, place_bodies
 from hoimg.serial.matching import clouds
+from hoimg.settings import SerialSettings
 
 GRID = Grid((64, 52, 56), (2.0, 2.0, 2.0), (-55.0, -51.0, -63.0))
 RISE_MM, TURN_DEG = 30.0, 25.0
@@ -87,7 +88,7 @@ def placed(kind):
 
 def told(kind, before, after):
     found = placed(kind)
-    return replace(found, bodies=place_bodies(before, after, found))
+    return replace(found, bodies=place_bodies(before, after, found, SerialSettings()))
 
 
 def error_mm(found, centre, motion):
@@ -180,5 +181,7 @@ def test_bones_that_did_not_move_apart_are_not_asked():
     before, after = scan(np.eye(4), lesion(centre)), scan(np.eye(4), lesion(centre), noise=2)
     found = placed("rise")
     still = [replace(part, matrix_lps=np.eye(4)) for part in found.parts]
-    assert place_bodies(before, after, replace(found, parts=tuple(still))) == ()
-    assert place_bodies(before, after, replace(found, parts=found.parts[:1])) == ()
+    assert place_bodies(before, after, replace(found, parts=tuple(still)), SerialSettings()) == ()
+    assert (
+        place_bodies(before, after, replace(found, parts=found.parts[:1]), SerialSettings()) == ()
+    )
