@@ -75,6 +75,11 @@ def scan(right, *lesions, noise=0):
     )
 
 
+def unnamed(seen):
+    """The same scan with no lesion outlined."""
+    return replace(seen, lesions=Mask(np.zeros(GRID.size_zyx, np.uint8), GRID))
+
+
 @cache
 def placed(kind):
     """The bones as they were placed."""
@@ -137,11 +142,21 @@ def test_what_is_gone_or_came_anew_is_left_to_the_bones():
     assert told("rise", without, with_it).bodies == ()
 
 
-def test_two_places_that_look_alike_tell_nothing():
+def test_something_of_another_form_on_its_way_is_not_taken_for_it():
+    centre = np.array([0.0, 0.0, -20.0])
+    before = scan(np.eye(4), lesion(centre))
+    pip = np.linalg.norm(points() - centre - [-5.0, 0.0, RISE_MM], axis=1) < 3.5
+    found = told("rise", before, unnamed(scan(RISE, np.where(pip, 800.0, 0.0), noise=2)))
+    assert found.bodies == ()
+
+
+@pytest.mark.parametrize("outlined", [True, False])
+def test_two_places_that_look_alike_tell_nothing(outlined):
     centre = np.array([0.0, 0.0, -25.0])
     before = scan(np.eye(4), lesion(centre))
     twins = [lesion(centre, part_of(RISE, share)) for share in (0.0, 1.0)]
-    found = told("rise", before, scan(RISE, *twins, noise=2))
+    after = scan(RISE, *twins, noise=2)
+    found = told("rise", before, after if outlined else unnamed(after))
     assert found.bodies == ()
     assert error_mm(found, centre, part_of(RISE, 0.5)) < 1.0
 
@@ -160,8 +175,7 @@ def test_a_lesion_that_is_gone_does_not_take_its_neighbours_place():
 def test_a_lesion_outlined_in_the_later_exam_alone_is_placed_from_there():
     centre, motion = np.array([0.0, 0.0, -20.0]), part_of(RISE, 0.9)
     before, after = scan(np.eye(4), lesion(centre)), scan(RISE, lesion(centre, motion), noise=2)
-    missed = replace(before, lesions=Mask(np.zeros(GRID.size_zyx, np.uint8), GRID))
-    found = told("rise", missed, after)
+    found = told("rise", unnamed(before), after)
     assert len(found.bodies) == 1
     assert error_mm(found, centre, motion) < 2.0
 
