@@ -8,8 +8,8 @@ from itertools import pairwise
 
 from hoimg.image import CTVolume, Mask
 from hoimg.results import Acquisition, Change, Observation
-from hoimg.serial.change import LONG_INTERVAL, compare
-from hoimg.serial.contents import only_in_outlines
+from hoimg.serial.change import LONG_INTERVAL, as_images_show, compare
+from hoimg.serial.contents import gained, only_in_outlines
 from hoimg.serial.identity import Known, names_of
 from hoimg.serial.matching import clouds, fraction_near, fraction_outside, way_between
 from hoimg.serial.placement import Registration
@@ -308,6 +308,11 @@ def _between(k: int, a: int, b: int, patient: _Patient, flags: Sequence[str] = (
         return change.model_copy(
             update={"comparable": False, "flags": [*change.flags, "part_not_measured"]}
         )
+    if change.category == "no_detectable_change" and change.comparable:
+        called = as_images_show(change, patient.settings)
+        soft = earlier[0].background_hu, later[0].background_hu
+        if called.category == "enlarging" and _in_images(thread, a, b, change, soft, patient):
+            return called
     larger, smaller = (a, b) if change.category == "shrinking" else (b, a)
     if change.category in ("enlarging", "shrinking") and _not_in_images(
         thread, larger, smaller, earlier[0].background_hu, patient
@@ -333,4 +338,37 @@ def _not_in_images(
     points = thread.cloud(patient.shapes, larger).points_lps_mm
     return way.covers(points) and only_in_outlines(
         points, way.carry(points), here.volume, there.volume, there.lesions, soft_hu
+    )
+
+
+def _in_images(
+    thread: Thread,
+    a: int,
+    b: int,
+    change: Change,
+    soft_hu: tuple[float | None, float | None],
+    patient: _Patient,
+) -> bool:
+    """Whether the images show half of a growth or more; false where nobody can tell.
+
+    What the later outline gained has to be dense at the later exam alone, less what the earlier one
+    holds that is dense at the earlier exam alone: a lesion that was laid aside gains and loses.
+    """
+    if change.volume_change_pct is None or soft_hu[0] is None or soft_hu[1] is None:
+        return False
+    shares = []
+    for here, there, soft in (
+        (b, a, (soft_hu[1], soft_hu[0])),
+        (a, b, (soft_hu[0], soft_hu[1])),
+    ):
+        way, own, other = patient.ways[here, there], patient.exams[here], patient.exams[there]
+        points = thread.cloud(patient.shapes, here).points_lps_mm
+        if way is None or own.volume is None or other.volume is None or not way.covers(points):
+            return False
+        share = gained(points, way.carry(points), own.volume, other.volume, other.lesions, soft)
+        if share is None:
+            return False
+        shares.append(share)
+    return shares[0] - shares[1] >= patient.settings.growth_in_images * (
+        change.volume_change_pct / 100
     )

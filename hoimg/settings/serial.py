@@ -139,6 +139,15 @@ class SerialSettings(Section):
         status="default",
         gt=0,
     )
+    growth_in_images: float = threshold(
+        0.5,
+        unit="fraction",
+        meaning="Where the images show at least this much of a growth, dense at the later exam "
+        "alone, the intervals of the outlines do not widen the repeatability coefficients.",
+        source="engineering choice",
+        status="default",
+        gt=0,
+    )
     shared_error: float = threshold(
         0.9,
         unit="correlation coefficient",
