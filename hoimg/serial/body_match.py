@@ -16,11 +16,12 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from hoimg.geometry import Box, Grid, margin_voxels, widened
+from hoimg.geometry import Grid
 from hoimg.image import CTVolume, Mask, to_sitk
 from hoimg.serial.body import Body, owner
+from hoimg.serial.matching import clouds, lattice
 from hoimg.serial.placement import Registration, between
-from hoimg.serial.surface import Points, move, resample, thin
+from hoimg.serial.surface import Points, move, resample
 from hoimg.settings import SerialSettings
 
 VOXEL_MM = 2.0
@@ -39,8 +40,6 @@ SEEN = 0.6
 """Share of what counts that must count at the place too."""
 APART_MM = 5.0
 """Another place that is as alike counts as a rival from this far on."""
-MOST_POINTS = 4000
-"""A lesion is carried by at most this many of its voxels, evenly chosen."""
 SHARED = 0.2
 """Two lesions that have more in common at the one exam, and less than half of it at the other,
 cannot both have been placed rightly."""
@@ -128,14 +127,10 @@ def _looked(scan: Scan) -> _Looked:
 def _of_lesions(
     scan: Scan, here: _Looked, there: _Looked, found: Registration, settings: SerialSettings
 ) -> list[Body]:
-    from scipy.ndimage import find_objects
-
     bodies = []
-    array = np.asarray(scan.lesions.array, np.int32)
-    for label, box in enumerate(find_objects(array), start=1):
-        if box is None:
-            continue
-        body = _placed(*_points(scan.lesions, label, box), here, there, found, settings)
+    for cloud in clouds(scan.lesions).values():
+        around, _ = lattice(scan.lesions, cloud, VOXEL_MM, ROUND_MM)
+        body = _placed(cloud.points_lps_mm, around, here, there, found, settings)
         if body is not None:
             bodies.append(body)
     return bodies
@@ -174,24 +169,6 @@ def _placed(
     if _likeness(hu, *there.at(move(start, around))) > alike[best] - settings.min_lesion_gain:
         motion = start
     return Body(points, motion, float(alike[best]))
-
-
-def _points(lesions: Mask, label: int, box: Box) -> tuple[Points, Points]:
-    """A lesion's points, and those of the coarse lattice in and round it, LPS mm."""
-    from scipy.ndimage import distance_transform_edt
-
-    margin = margin_voxels(ROUND_MM, lesions.grid.spacing_zyx_mm)
-    wide = widened(box, margin, lesions.grid.size_zyx)
-    own = lesions.array[wide] == label
-    grid = lesions.grid.crop(wide)
-    away = distance_transform_edt(~own, sampling=grid.spacing_zyx_mm)
-    axes = [
-        np.arange(0, n - 1 + 1e-9, VOXEL_MM / s)
-        for n, s in zip(grid.size_zyx, grid.spacing_zyx_mm, strict=True)
-    ]
-    index = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
-    near = away[tuple(np.rint(index).astype(int).T)] <= ROUND_MM
-    return thin(grid.to_lps_mm(np.argwhere(own)), MOST_POINTS), grid.to_lps_mm(index[near])
 
 
 def _ways(points: Points, found: Registration) -> list[NDArray[np.float64]]:

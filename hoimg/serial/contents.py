@@ -7,13 +7,15 @@ soft tissue before.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.geometry import margin_voxels
 from hoimg.image import CTVolume, Mask
-from hoimg.serial.matching import away_from
-from hoimg.serial.surface import Points
+from hoimg.serial.matching import Cloud, away_from, lattice
+from hoimg.serial.surface import Matrix4, Points, move
 
 DEEP_MM = 1.5
 """Only what lies this far outside of the other outline counts: nearer, blur and placement act."""
@@ -21,10 +23,15 @@ DEEP_SHARE = 0.15
 """Of the larger outline; what lies deep in less of it cannot have made a change beyond the RC."""
 KEPT = 0.6
 """Of the excess over soft tissue: with more of it at both exams nothing came or went."""
-
+RIM_MM = 2.5
+"""What an outline left out this near to it may have been there: so far a placement may err."""
+DENSE = 0.5
+"""Of the mean excess where both outlines lie: there something is dense."""
 ALONE = 0.75
 """With less of its excess in the other scan a place is dense in its own scan alone. At the edge of
 a body that grew by the width of the blur about two thirds are left of it."""
+LATTICE_MM = 1.0
+"""Single places are judged on a lattice this fine."""
 SMOOTH_MM = 1.0
 """Standard deviation of the smoothing before single places are judged."""
 
@@ -56,39 +63,59 @@ def only_in_outlines(
     return bool(before.sum() > 0 and after.sum() > KEPT * before.sum())
 
 
-def gained(
-    here_lps_mm: Points,
-    there_lps_mm: Points,
-    here: CTVolume,
-    there: CTVolume,
-    other: Mask,
-    soft_hu: tuple[float, float],
-) -> float | None:
-    """What one outline holds beyond another and is dense in its own scan alone.
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A lesion as one exam shows it.
 
-    The other scan's excess over soft tissue is set equal where both outlines lie, so that a lesion
-    that only became denser gained nothing.
+    Attributes:
+        volume: The exam, HU.
+        lesions: All its lesions, on the same grid.
+        lesion: The one.
+        soft_hu: Soft tissue round it.
+    """
+
+    volume: CTVolume
+    lesions: Mask
+    lesion: Cloud
+    soft_hu: float
+
+
+def growth_shown(earlier: Shown, later: Shown, to_earlier: Matrix4) -> float | None:
+    """By how much a lesion grew that the images show, whatever its outlines.
+
+    What the later outline gained counts where the later scan alone is dense. What is dense in the
+    earlier scan alone, in its outline and just round it, is taken off: a lesion that was laid aside
+    seems to gain on one side and to lose on the other. The scans' excess over soft tissue is
+    set equal where both outlines lie, so that a lesion that only became denser gained nothing.
 
     Args:
-        here_lps_mm: Points of a lesion in its own exam, ``(n, 3)``.
-        there_lps_mm: The same points in the other exam.
-        here: The lesion's own exam.
-        there: The other exam.
-        other: All lesions of that exam.
-        soft_hu: Soft tissue round the lesion here and there, HU.
+        earlier: The lesion at the earlier exam.
+        later: The lesion at the later exam.
+        to_earlier: Rigid motion that lays the later lesion on the earlier one, 4x4, LPS mm.
 
     Returns:
-        By the size of what both outlines hold; None where they hold nothing dense together.
+        Fraction of what both outlines hold; None where they hold nothing dense together.
     """
-    within = _inside(there, there_lps_mm)
-    held = within & (away_from(other, there_lps_mm, DEEP_MM) == 0)
-    ours = _hu(here, here_lps_mm, SMOOTH_MM) - soft_hu[0]
-    theirs = np.where(within, _hu(there, there_lps_mm, SMOOTH_MM) - soft_hu[1], 0.0)
-    common = ours[held].sum(), theirs[held].sum()
-    if min(common) <= 0:
+    came = _alone(later, earlier, to_earlier, 0.0)
+    went = _alone(earlier, later, np.linalg.inv(to_earlier), RIM_MM)
+    return None if came is None or went is None else came - went
+
+
+def _alone(own: Shown, other: Shown, motion: Matrix4, reach_mm: float) -> float | None:
+    """What is dense in one scan alone, outside of the other's outline, by what both hold."""
+    points, away = lattice(own.lesions, own.lesion, LATTICE_MM, reach_mm)
+    there = move(motion, points)
+    within = _inside(other.volume, there)
+    points, there, inside = points[within], there[within], away[within] == 0
+    out = away_from(other.lesions, there, DEEP_MM) > 0
+    both = inside & ~out
+    ours = _smooth_hu(own.volume, points) - own.soft_hu
+    theirs = _smooth_hu(other.volume, there) - other.soft_hu
+    if not both.any() or min(ours[both].mean(), theirs[both].mean()) <= 0:
         return None
-    alone = within & ~held & (theirs * common[0] / common[1] < ALONE * ours)
-    return float(np.count_nonzero(alone) / np.count_nonzero(held))
+    equal = ours[both].sum() / theirs[both].sum()
+    alone = out & (ours > DENSE * ours[both].mean()) & (theirs * equal < ALONE * ours)
+    return float(np.count_nonzero(alone) / np.count_nonzero(both))
 
 
 def _index(volume: CTVolume, points: Points) -> NDArray[np.intp]:
@@ -101,19 +128,21 @@ def _inside(volume: CTVolume, points: Points) -> NDArray[np.bool_]:
     return np.asarray(within.all(axis=1))
 
 
-def _hu(volume: CTVolume, points: Points, smooth_mm: float = 0.0) -> NDArray[np.float64]:
-    """HU of the voxels that hold the points; of their surroundings, clamped to the view."""
-    index = _index(volume, points)
-    if not smooth_mm:
-        return np.asarray(volume.hu[tuple(index.T)], np.float64)
+def _hu(volume: CTVolume, points: Points) -> NDArray[np.float64]:
+    return np.asarray(volume.hu[tuple(_index(volume, points).T)], np.float64)
+
+
+def _smooth_hu(volume: CTVolume, points: Points) -> NDArray[np.float64]:
+    """HU of the voxels that hold the points, in view, smoothed."""
     from scipy.ndimage import gaussian_filter
 
-    size = np.asarray(volume.grid.size_zyx)
-    index = np.clip(index, 0, size - 1)
-    margin = margin_voxels(4 * smooth_mm, volume.grid.spacing_zyx_mm)
+    index = _index(volume, points)
+    if not len(index):
+        return np.empty(0)
+    margin = margin_voxels(4 * SMOOTH_MM, volume.grid.spacing_zyx_mm)
     low = np.maximum(index.min(axis=0) - margin, 0)
-    high = np.minimum(index.max(axis=0) + margin + 1, size)
+    high = np.minimum(index.max(axis=0) + margin + 1, volume.grid.size_zyx)
     part = volume.hu[tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))]
-    sigma = [smooth_mm / s for s in volume.grid.spacing_zyx_mm]
+    sigma = [SMOOTH_MM / s for s in volume.grid.spacing_zyx_mm]
     smooth = gaussian_filter(part.astype(np.float32), sigma, mode="nearest")
     return np.asarray(smooth[tuple((index - low).T)], np.float64)
