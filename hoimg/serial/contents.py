@@ -23,8 +23,10 @@ DEEP_SHARE = 0.15
 """Of the larger outline; what lies deep in less of it cannot have made a change beyond the RC."""
 KEPT = 0.6
 """Of the excess over soft tissue: with more of it at both exams nothing came or went."""
-RIM_MM = 2.5
-"""What an outline left out this near to it may have been there: so far a placement may err."""
+ASIDE_MM = 2.0
+"""Lesions that are more alike when one is shifted by this were not laid on each other."""
+AROUND_MM = 3.0
+"""What lies round the later lesion counts for that up to this distance."""
 DENSE = 0.5
 """Of the mean excess where both outlines lie: there something is dense."""
 ALONE = 0.75
@@ -83,10 +85,9 @@ class Shown:
 def growth_shown(earlier: Shown, later: Shown, to_earlier: Matrix4) -> float | None:
     """By how much a lesion grew that the images show, whatever its outlines.
 
-    What the later outline gained counts where the later scan alone is dense. What is dense in the
-    earlier scan alone, in its outline and just round it, is taken off: a lesion that was laid aside
-    seems to gain on one side and to lose on the other. The scans' excess over soft tissue is
-    set equal where both outlines lie, so that a lesion that only became denser gained nothing.
+    What the later outline gained counts where the later scan alone is dense, less what the earlier
+    outline holds and the earlier scan alone is dense in. The scans' excess over soft tissue is set
+    equal where both outlines lie, so that a lesion that only became denser gained nothing.
 
     Args:
         earlier: The lesion at the earlier exam.
@@ -94,21 +95,39 @@ def growth_shown(earlier: Shown, later: Shown, to_earlier: Matrix4) -> float | N
         to_earlier: Rigid motion that lays the later lesion on the earlier one, 4x4, LPS mm.
 
     Returns:
-        Fraction of what both outlines hold; None where they hold nothing dense together.
+        Fraction of what both outlines hold; None where they hold nothing dense together, or are
+        not laid on each other: shifted by ``ASIDE_MM`` they would be more alike.
     """
-    came = _alone(later, earlier, to_earlier, 0.0)
-    went = _alone(earlier, later, np.linalg.inv(to_earlier), RIM_MM)
+    if _aside(later, earlier, to_earlier):
+        return None
+    came = _alone(later, earlier, to_earlier)
+    went = _alone(earlier, later, np.linalg.inv(to_earlier))
     return None if came is None or went is None else came - went
 
 
-def _alone(own: Shown, other: Shown, motion: Matrix4, reach_mm: float) -> float | None:
-    """What is dense in one scan alone, outside of the other's outline, by what both hold."""
-    points, away = lattice(own.lesions, own.lesion, LATTICE_MM, reach_mm)
+def _aside(own: Shown, other: Shown, motion: Matrix4) -> bool:
+    """Whether lesions are more alike when one is shifted along an axis."""
+    points, _ = lattice(own.lesions, own.lesion, LATTICE_MM, AROUND_MM)
     there = move(motion, points)
-    within = _inside(other.volume, there)
-    points, there, inside = points[within], there[within], away[within] == 0
+    shifts = ASIDE_MM * np.vstack([np.zeros((1, 3)), np.eye(3), -np.eye(3)])
+    within = np.all([_inside(other.volume, there + shift) for shift in shifts], axis=0)
+    if np.count_nonzero(within) < 2:
+        return True
+    ours = _smooth_hu(own.volume, points[within])
+    alike = [
+        np.corrcoef(ours, _smooth_hu(other.volume, there[within] + shift))[0, 1] for shift in shifts
+    ]
+    return not alike[0] >= max(alike[1:])
+
+
+def _alone(own: Shown, other: Shown, motion: Matrix4) -> float | None:
+    """What is dense in one scan alone, outside of the other's outline, by what both hold."""
+    points, away = lattice(own.lesions, own.lesion, LATTICE_MM, 0.0)
+    there = move(motion, points)
+    within = _inside(other.volume, there) & (away == 0)
+    points, there = points[within], there[within]
     out = away_from(other.lesions, there, DEEP_MM) > 0
-    both = inside & ~out
+    both = ~out
     ours = _smooth_hu(own.volume, points) - own.soft_hu
     theirs = _smooth_hu(other.volume, there) - other.soft_hu
     if not both.any() or min(ours[both].mean(), theirs[both].mean()) <= 0:
