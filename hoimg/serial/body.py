@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
 from hoimg.serial.surface import Matrix4, Points, move
 
+SHARED, NEAR_MM = 0.2, 2.0
+"""Two lesions that have more in common at the one exam, and less than half of it at the other,
+cannot both have been placed rightly; points this near to each other are common."""
 LOST_MM = 3.0
 """Points belong to a body whose points are no farther."""
 
@@ -45,3 +49,36 @@ def owner(bodies: Sequence[Body], points_lps_mm: Points) -> Body | None:
     middle = points_lps_mm[off.argmin()]
     nearest = min(bodies, key=lambda body: body.away_mm(middle))
     return nearest if nearest.away_mm(middle) <= LOST_MM else None
+
+
+def without_clashes(bodies: Sequence[Body], least_lead: float) -> tuple[Body, ...]:
+    """Bodies without those laid on another one that they do not lie on in the other exam.
+
+    Neither of two such lesions is believed, unless one of them is clearly more alike.
+    """
+    lost = set()
+    moved = [body.inverse().points_lps_mm for body in bodies]
+    for a, b in combinations(range(len(bodies)), 2):
+        before = common(bodies[a].points_lps_mm, bodies[b].points_lps_mm)
+        after = common(moved[a], moved[b])
+        if max(before, after) < SHARED or min(before, after) >= max(before, after) / 2:
+            continue
+        lead = bodies[a].alike - bodies[b].alike
+        lost |= {a} if lead <= -least_lead else {b} if lead >= least_lead else {a, b}
+    return tuple(body for k, body in enumerate(bodies) if k not in lost)
+
+
+def common(one: Points, other: Points) -> float:
+    """Larger share of either's points within ``NEAR_MM`` of the other's."""
+    from scipy.spatial import cKDTree
+
+    reach = NEAR_MM
+    low = np.maximum(one.min(axis=0), other.min(axis=0)) - reach
+    high = np.minimum(one.max(axis=0), other.max(axis=0)) + reach
+    if (low > high).any():
+        return 0.0
+    shares = []
+    for points, target in ((one, other), (other, one)):
+        distance, _ = cKDTree(target).query(points, distance_upper_bound=reach)
+        shares.append(float(np.isfinite(distance).mean()))
+    return max(shares)

@@ -9,19 +9,20 @@ again. Where no place is alike, or more than one is, the placement by bones and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.geometry import Grid
 from hoimg.image import CTVolume, Mask, to_sitk
-from hoimg.serial.body import Body, owner
+from hoimg.serial.body import Body, owner, without_clashes
+from hoimg.serial.body_outlines import by_outlines
+from hoimg.serial.body_search import correlation, searched
 from hoimg.serial.matching import clouds, lattice
-from hoimg.serial.placement import Registration, between
-from hoimg.serial.surface import Points, move, resample
+from hoimg.serial.placement import Registration
+from hoimg.serial.surface import Matrix4, Points, move, resample
 from hoimg.settings import SerialSettings
 
 VOXEL_MM = 2.0
@@ -32,17 +33,8 @@ ROUND_MM = 5.0
 """What lies round the lesion counts up to this distance."""
 NOISE_HU = 15.0
 """Variation that says nothing: correlation of what varies less tends to zero."""
-STEP_MM = 1.5
-"""Places that are tried lie so near to each other."""
-REACH_MM, LEAST_WAY_MM = 80.0, 1.0
-"""A bone farther away than this is not asked, nor one that moves the lesion by less than this."""
 SEEN = 0.6
 """Share of what counts that must count at the place too."""
-APART_MM = 5.0
-"""Another place that is as alike counts as a rival from this far on."""
-SHARED = 0.2
-"""Two lesions that have more in common at the one exam, and less than half of it at the other,
-cannot both have been placed rightly."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +95,8 @@ def place_bodies(
     known = [body.inverse() for body in bodies]
     fresh = [b for b in back if owner(known, b.points_lps_mm) is None]
     every = [*bodies, *(body.inverse() for body in fresh)]
-    return _without_clashes(every, settings.min_lesion_lead)
+    every = list(without_clashes(every, settings.min_lesion_lead))
+    return tuple(every + by_outlines(fixed.lesions, moving.lesions, every, found, settings))
 
 
 def _looked(scan: Scan) -> _Looked:
@@ -130,119 +123,19 @@ def _of_lesions(
     bodies = []
     for cloud in clouds(scan.lesions).values():
         around, _ = lattice(scan.lesions, cloud, VOXEL_MM, ROUND_MM)
-        body = _placed(cloud.points_lps_mm, around, here, there, found, settings)
+        hu, counts = here.at(around)
+        kept = counts > 0.5
+        if not kept.any():
+            continue
+        alike = partial(_likeness, around[kept], hu[kept], there)
+        least = settings.min_lesion_correlation
+        body = searched(cloud.points_lps_mm, alike, found, least, settings)
         if body is not None:
             bodies.append(body)
     return bodies
 
 
-def _placed(
-    points: Points,
-    around: Points,
-    here: _Looked,
-    there: _Looked,
-    found: Registration,
-    settings: SerialSettings,
-) -> Body | None:
-    """One lesion by its own image, from its points and those round it; None: that does not tell."""
-    ways = _ways(points, found)
-    if not ways:
-        return None
-    hu, counts = here.at(around)
-    kept = counts > 0.5
-    if not kept.any():
-        return None
-    around, hu = around[kept], hu[kept]
-    tried = np.concatenate(ways)
-    alike = np.array([_likeness(hu, *there.at(move(motion, around))) for motion in tried])
-    start = found.body_motion(points)
-    best = int(alike.argmax())
-    places = np.stack([move(motion, points) for motion in tried])
-    off = np.linalg.norm(places - places[best], axis=2).mean(axis=1)
-    peaks = np.concatenate([_peaks(part) for part in np.split(alike, _ends(ways))])
-    rivals = alike[peaks & (off > APART_MM)]
-    if alike[best] < settings.min_lesion_correlation:
-        return None
-    if len(rivals) and rivals.max() > alike[best] - settings.min_lesion_lead:
-        return None
-    motion = tried[best]
-    if _likeness(hu, *there.at(move(start, around))) > alike[best] - settings.min_lesion_gain:
-        motion = start
-    return Body(points, motion, float(alike[best]))
-
-
-def _ways(points: Points, found: Registration) -> list[NDArray[np.float64]]:
-    """Motions ``(k, 4, 4)`` from that of the nearest bone to that of each other near one."""
-    parts = [part for part in found.parts if part.accepted]
-    away = np.array([part.distance_mm(points).min() for part in parts])
-    near = int(away.argmin())
-    ways = []
-    for k, part in enumerate(parts):
-        if k == near or away[k] > REACH_MM:
-            continue
-        ends = [move(parts[near].matrix_lps, points), move(part.matrix_lps, points)]
-        long = float(np.linalg.norm(ends[0] - ends[1], axis=1).max())
-        if long > LEAST_WAY_MM:
-            share = np.linspace(0, 1, int(np.ceil(long / STEP_MM)) + 1)
-            both = [parts[near].matrix_lps, part.matrix_lps]
-            ways.append(between(both, np.stack([1 - share, share])))
-    return ways
-
-
-def _ends(ways: Sequence[NDArray[np.float64]]) -> NDArray[np.intp]:
-    """Where each way but the first begins among the places of all."""
-    ends: NDArray[np.intp] = np.cumsum([len(way) for way in ways])[:-1]
-    return ends
-
-
-def _peaks(alike: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Places of a way at which neither neighbour is more alike."""
-    wide = np.pad(alike, 1, constant_values=-np.inf)
-    peaks: NDArray[np.bool_] = (alike >= wide[:-2]) & (alike >= wide[2:])
-    return peaks
-
-
-def _likeness(
-    hu: NDArray[np.float64], other: NDArray[np.float64], counts: NDArray[np.float64]
-) -> float:
-    """Correlation of HU, each variance raised by the noise's; -1 where too little counts."""
-    if counts.mean() < SEEN:
-        return -1.0
-    weight = counts / counts.sum()
-    ours, theirs = hu - weight @ hu, other - weight @ other
-    floor = NOISE_HU**2
-    spread, wide = weight @ ours**2 + floor, weight @ theirs**2 + floor
-    return float(weight @ (ours * theirs) / np.sqrt(spread * wide))
-
-
-def _without_clashes(bodies: Sequence[Body], least_lead: float) -> tuple[Body, ...]:
-    """Bodies without those laid on another one that they do not lie on in the other exam.
-
-    Neither of two such lesions is believed, unless one of them is clearly more alike.
-    """
-    lost = set()
-    moved = [body.inverse().points_lps_mm for body in bodies]
-    for a, b in combinations(range(len(bodies)), 2):
-        before = _common(bodies[a].points_lps_mm, bodies[b].points_lps_mm)
-        after = _common(moved[a], moved[b])
-        if max(before, after) < SHARED or min(before, after) >= max(before, after) / 2:
-            continue
-        lead = bodies[a].alike - bodies[b].alike
-        lost |= {a} if lead <= -least_lead else {b} if lead >= least_lead else {a, b}
-    return tuple(body for k, body in enumerate(bodies) if k not in lost)
-
-
-def _common(one: Points, other: Points) -> float:
-    """Larger share of either's points within a voxel's diagonal of the other's."""
-    from scipy.spatial import cKDTree
-
-    reach = VOXEL_MM
-    low = np.maximum(one.min(axis=0), other.min(axis=0)) - reach
-    high = np.minimum(one.max(axis=0), other.max(axis=0)) + reach
-    if (low > high).any():
-        return 0.0
-    shares = []
-    for points, target in ((one, other), (other, one)):
-        distance, _ = cKDTree(target).query(points, distance_upper_bound=reach)
-        shares.append(float(np.isfinite(distance).mean()))
-    return max(shares)
+def _likeness(around: Points, hu: NDArray[np.float64], there: _Looked, motion: Matrix4) -> float:
+    """Correlation of HU where a motion lays the points; -1 where too little counts."""
+    other, counts = there.at(move(motion, around))
+    return correlation(hu, other, counts, NOISE_HU) if counts.mean() >= SEEN else -1.0

@@ -52,6 +52,16 @@ class SerialSettings(Section):
         gt=0,
         le=1,
     )
+    min_outline_correlation: float = threshold(
+        0.7,
+        unit="correlation coefficient",
+        meaning="Where its image tells nothing, by the outlines of both exams only where the "
+        "distances to their surfaces correlate this well.",
+        source="engineering choice",
+        status="default",
+        gt=0,
+        le=1,
+    )
     min_lesion_lead: float = threshold(
         0.1,
         unit="correlation coefficient",
