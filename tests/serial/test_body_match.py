@@ -180,6 +180,44 @@ def test_a_lesion_outlined_in_the_later_exam_alone_is_placed_from_there():
     assert error_mm(found, centre, motion) < 2.0
 
 
+def shell(centre, motion=None, radius=7.0):
+    """A dense rim round a faint core: one that tripled looks like no part of its old self."""
+    p = apply(np.linalg.inv(np.eye(4) if motion is None else motion), points()) - centre
+    mm = np.linalg.norm(p, axis=1)
+    return np.where(mm >= radius, 0.0, np.where(mm > radius - 2.5, 600.0, 60.0))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_a_lesion_that_tripled_is_placed_by_its_outline(share):
+    centre, motion = np.array([0.0, 0.0, -20.0]), part_of(RISE, share)
+    before, after = scan(np.eye(4), shell(centre)), scan(RISE, shell(centre, motion, 10.2), noise=2)
+    assert told("rise", before, unnamed(after)).bodies == ()
+    assert told("rise", unnamed(before), after).bodies == ()
+    found = told("rise", before, after)
+    assert error_mm(found, centre, motion) < 2.5
+    back = clouds(after.lesions)[1].points_lps_mm
+    moved = found.inverse().carry_body(back)
+    assert np.linalg.norm(moved - apply(np.linalg.inv(motion), back), axis=1).max() < 2.5
+
+
+def test_an_outline_that_two_lesions_could_be_is_left_to_the_bones():
+    # By the bones the upper one comes to lie there, with the right bone the lower one would.
+    low, high = np.array([0.0, 0.0, -25.0]), np.array([0.0, 0.0, -25.0 + RISE_MM / 2])
+    before = scan(np.eye(4), shell(low, radius=6.0), shell(high, radius=6.0))
+    after = scan(RISE, shell(low, part_of(RISE, 1.0), 9.5), noise=2)
+    found = told("rise", before, after)
+    assert found.bodies == ()
+    alone = told("rise", scan(np.eye(4), shell(low, radius=6.0)), after)
+    assert error_mm(alone, low, part_of(RISE, 1.0)) < 2.5
+
+
+def test_a_lesion_that_could_be_either_of_two_outlines_is_left_to_the_bones():
+    centre = np.array([0.0, 0.0, -25.0])
+    twins = [shell(centre, part_of(RISE, share), 9.5) for share in (0.0, 1.0)]
+    before, after = scan(np.eye(4), shell(centre, radius=6.0)), scan(RISE, *twins, noise=2)
+    assert told("rise", before, after).bodies == ()
+
+
 def test_other_points_go_as_before():
     centre, motion = np.array([0.0, 0.0, -20.0]), part_of(RISE, 0.9)
     before, after = scan(np.eye(4), lesion(centre)), scan(RISE, lesion(centre, motion), noise=2)
