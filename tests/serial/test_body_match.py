@@ -211,6 +211,16 @@ def test_an_outline_that_two_lesions_could_be_is_left_to_the_bones():
     assert error_mm(alone, low, part_of(RISE, 1.0)) < 2.5
 
 
+def test_an_outline_on_which_another_lesion_comes_to_lie_by_the_bones_is_not_taken():
+    # A thin upright rod, which is not like it.
+    low, high = np.array([0.0, 0.0, -25.0]), np.array([0.0, 0.0, -25.0 + RISE_MM / 2])
+    p = points() - high
+    rod = np.where((np.hypot(p[:, 0], p[:, 1]) < 1.5) & (np.abs(p[:, 2]) < 5), 400.0, 0.0)
+    after = scan(RISE, shell(low, part_of(RISE, 1.0), 9.5), noise=2)
+    before = [scan(np.eye(4), shell(low, radius=6.0), *other) for other in ((), (rod,))]
+    assert [len(told("rise", seen, after).bodies) for seen in before] == [1, 0]
+
+
 def test_a_lesion_that_could_be_either_of_two_outlines_is_left_to_the_bones():
     centre = np.array([0.0, 0.0, -25.0])
     twins = [shell(centre, part_of(RISE, share), 9.5) for share in (0.0, 1.0)]
