@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from hoimg.image import CTVolume, Mask
 from hoimg.serial.align import align, settled
 from hoimg.serial.body_match import Scan, place_bodies
-from hoimg.serial.intensity import NEAR_BONE_MM, Images, bone_image, refine
+from hoimg.serial.intensity import NEAR_BONE_MM, Blind, Images, bone_image, refine
 from hoimg.serial.parts import Division, divide, without_parts
 from hoimg.serial.placement import Registration
 from hoimg.serial.sameness import doubt, pattern
-from hoimg.serial.surface import Bones, prepare
+from hoimg.serial.surface import Bones, near_any, prepare
 from hoimg.serial.tissue_match import match_tissue
 from hoimg.serial.verification import labels_near, verify
 from hoimg.settings import SerialSettings
@@ -34,6 +34,7 @@ def register(
     fixed_unsure: Sequence[Mask] = (),
     moving_unsure: Sequence[Mask] = (),
     lesions: tuple[Mask, Mask] | None = None,
+    metal: tuple[Mask, Mask] | None = None,
 ) -> Registration:
     """Registration of two exams of one patient, driven by native bone.
 
@@ -57,6 +58,8 @@ def register(
         lesions: Label maps of the lesions of the fixed and of the moving exam, on their volumes'
             grids; each is looked for between bones that moved. None: nothing but bone and tissue
             tells.
+        metal: Metal of the fixed and of the moving exam, on their volumes' grids. HU within
+            ``metal_hides_mm`` of it say nothing about whether the bones are alike. None: none.
 
     Returns:
         The registration; when rejected it carries a reason and must not be used for matching.
@@ -73,7 +76,11 @@ def register(
     theirs = prepare(moving_bone, voxel, moving_unsure)
     if ours is None or theirs is None:
         return Registration(reason="no_bone")
-    images = Images(bone_image(fixed, ours), bone_image(moving, theirs))
+    blind: Blind = (None, None)
+    if metal is not None:
+        reach = settings.metal_hides_mm
+        blind = near_any(metal[:1], ours.grid, reach), near_any(metal[1:], theirs.grid, reach)
+    images = Images(bone_image(fixed, ours), bone_image(moving, theirs), blind)
     start = align(ours, theirs)
     division = divide(ours, theirs, images, start, settings.min_common_bone_mm3)
     if not division.hopeless:
