@@ -16,7 +16,6 @@ NOTES = frozenset(
     {
         "long_interval",
         "by_volume_and_mass",
-        "drawn_in_parts",
         "growth_in_images",
         "volume_change_not_measured",
         "area_change_not_measured",

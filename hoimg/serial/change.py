@@ -25,9 +25,6 @@ BY_VOLUME_AND_MASS = "by_volume_and_mass"
 GROWTH_IN_IMAGES = "growth_in_images"
 """Flag of growth that the images show: the RC of volume and mass are those of the settings."""
 
-DRAWN_IN_PARTS = "drawn_in_parts"
-"""Flag of a change to or from a lesion that one exam's outlines cut into labels that touch."""
-
 
 def comparability(earlier: Acquisition, later: Acquisition, settings: SerialSettings) -> list[str]:
     """Why two exams may not be compared; empty when they were made alike.

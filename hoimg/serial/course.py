@@ -17,7 +17,7 @@ from itertools import combinations
 import numpy as np
 
 from hoimg.results import Acquisition, Change, Course, LeftOut, Observation, Trend
-from hoimg.serial.change import DRAWN_IN_PARTS, comparability, incomparable_in
+from hoimg.serial.change import comparability, incomparable_in
 from hoimg.serial.repeatability import rc_volume_pct
 from hoimg.settings import SerialSettings
 
@@ -89,12 +89,10 @@ def fit_course(
 def _begins(
     ordered: Sequence[Observation], changes: Sequence[Change], days: Mapping[str, int]
 ) -> int:
-    """Day from which the lesion's numbers are of one thing: that of its last merge or split."""
+    """Day from which the lesion is one and the same: that of its last merge or split."""
     own = {o.exam_id for o in ordered}
     turns = [
-        days[c.to_exam]
-        for c in changes
-        if (c.category in ("merged", "split") or DRAWN_IN_PARTS in c.flags) and c.to_exam in own
+        days[c.to_exam] for c in changes if c.category in ("merged", "split") and c.to_exam in own
     ]
     return max(turns, default=-(10**9))
 

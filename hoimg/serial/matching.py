@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations, pairwise, zip_longest
+from itertools import pairwise, zip_longest
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,6 @@ from hoimg.settings import SerialSettings
 
 MOST_POINTS = 4000
 """A lesion is carried by at most this many of its voxels, evenly chosen."""
-TOUCH_MM2 = 10.0
-"""Labels with less of common faces only graze each other."""
 COVERED = 0.9
 """Fraction of a lesion that verified parts must carry, or else it is not carried at all."""
 
@@ -101,35 +99,6 @@ def lattice(
     far = away[tuple(np.rint(index).astype(int).T)]
     kept = far <= reach_mm
     return grid.to_lps_mm(index[kept]), far[kept]
-
-
-def one_piece(lesions: Mask, parts: Sequence[Cloud]) -> bool:
-    """Whether labels of a map hang together: by faces of voxels, of ``TOUCH_MM2`` or more.
-
-    Args:
-        lesions: Label map.
-        parts: Some of its :func:`clouds`.
-    """
-    import networkx as nx
-
-    graph: Any = nx.Graph()
-    graph.add_nodes_from(part.label for part in parts)
-    for one, other in combinations(parts, 2):
-        if _contact_mm2(lesions, one, other) >= TOUCH_MM2:
-            graph.add_edge(one.label, other.label)
-    return bool(nx.is_connected(graph))
-
-
-def _contact_mm2(lesions: Mask, one: Cloud, other: Cloud) -> float:
-    box = widened(one.box, (1, 1, 1), lesions.grid.size_zyx)
-    own, its = lesions.array[box] == one.label, lesions.array[box] == other.label
-    area = 0.0
-    for axis in range(3):
-        face = lesions.grid.voxel_volume_mm3 / lesions.grid.spacing_zyx_mm[axis]
-        a, b = np.moveaxis(own, axis, 0), np.moveaxis(its, axis, 0)
-        faces = np.count_nonzero(a[1:] & b[:-1]) + np.count_nonzero(a[:-1] & b[1:])
-        area += face * faces
-    return area
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from hoimg.results import Category, Change, Observation
-from hoimg.serial.change import DRAWN_IN_PARTS, LONG_INTERVAL, as_images_show, compare
+from hoimg.results import Change, Observation
+from hoimg.serial.change import LONG_INTERVAL, as_images_show, compare
 from hoimg.serial.contents import Shown, growth_shown, only_in_outlines
-from hoimg.serial.matching import one_piece
 from hoimg.serial.threads import Shapes, Thread, Ways
 from hoimg.settings import SerialSettings
 
@@ -117,9 +116,8 @@ def _between(k: int, a: int, b: int, patient: Followed, flags: Sequence[str] = (
     """The change of a thread between two exams, with the parts that joined or left in between.
 
     Merged: the sum of the parts before is compared with the whole after. Split: the whole before
-    with the sum of the parts after. Parts that touch each other are one lesion drawn in parts that
-    neither merged nor split: the sums say what became of it. A part not measured there leaves the
-    numbers to the rest, and the change is not comparable; nor is one that only the outlines show.
+    with the sum of the parts after. A part not measured there leaves the numbers to the rest, and
+    the change is not comparable; nor is one that only the outlines show.
     """
     threads, exams, names = patient.threads, patient.exams, patient.names
     thread = threads[k]
@@ -141,18 +139,13 @@ def _between(k: int, a: int, b: int, patient: Followed, flags: Sequence[str] = (
         else:
             into.append(found)
     parents = [names[p] for p in (k, *joined)] if joined else [names[k]] if left else []
-    event: Category | None = "merged" if joined else "split" if left else None
-    whole = event is None
-    if not (whole or lost) and len(before) == 1 + len(joined):
-        drawn = _one_piece(before, a, patient) and _one_piece(after, b, patient)
-        event, flags = (None, [*flags, DRAWN_IN_PARTS]) if drawn else (event, flags)
     change = compare(
         earlier,
         later,
         (exams[a].acquisition, exams[b].acquisition),
         exams[b].days - exams[a].days,
         patient.settings,
-        category=event,
+        category="merged" if joined else "split" if left else None,
         parents=parents,
         flags=flags,
     )
@@ -160,7 +153,7 @@ def _between(k: int, a: int, b: int, patient: Followed, flags: Sequence[str] = (
         return change.model_copy(
             update={"comparable": False, "flags": [*change.flags, "part_not_measured"]}
         )
-    if whole and change.category == "no_detectable_change" and change.comparable:
+    if change.category == "no_detectable_change" and change.comparable:
         called = as_images_show(change, patient.settings)
         seen = earlier[0], later[0]
         if called.category == "enlarging" and _in_images(thread, a, b, change, seen, patient):
@@ -177,12 +170,6 @@ def _between(k: int, a: int, b: int, patient: Followed, flags: Sequence[str] = (
             }
         )
     return change
-
-
-def _one_piece(parts: Sequence[int], exam: int, patient: Followed) -> bool:
-    """Whether threads hang together in an exam that shows all of them."""
-    shown = [patient.threads[p].cloud(patient.shapes, exam) for p in parts]
-    return one_piece(patient.exams[exam].lesions, shown)
 
 
 def _not_in_images(

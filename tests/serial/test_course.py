@@ -123,14 +123,6 @@ def test_what_is_cut_or_came_by_a_merge_is_left_out():
     ]
 
 
-def test_a_lesion_drawn_in_parts_begins_its_course_anew():
-    four = [seen(d, 4000.0) for d in (0, 100, 200, 300)]
-    cut = Change(
-        from_exam="d0", to_exam="d100", days=100, category="enlarging", flags=["drawn_in_parts"]
-    )
-    assert course(four, [cut]).exams == ["d100", "d200", "d300"]
-
-
 def test_three_exams_of_one_day_have_no_rate():
     days = {"d0": 5, "d1": 5, "d2": 5}
     three = [seen(d, 4000.0) for d in (0, 1, 2)]
