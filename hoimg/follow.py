@@ -147,6 +147,8 @@ def _register_all(
             settings.serial,
             fixed_unsure=(fixed.segmentation.lesions, fixed.segmentation.excluded),
             moving_unsure=(moving.segmentation.lesions, moving.segmentation.excluded),
+            lesions=(fixed.segmentation.lesions, moving.segmentation.lesions),
+            metal=(fixed.segmentation.metal, moving.segmentation.metal),
         )
 
     def named(pair: tuple[ExamAnalysis, ExamAnalysis]) -> tuple[str, str]:

@@ -34,7 +34,7 @@ class Change(ResultModel):
         default=None,
         description="Repeatability coefficient in force, percent of volume: that of the settings, "
         "or what the 95 % intervals of the two measurements allow where that is more (flag "
-        "volume_rc_from_intervals).",
+        "volume_rc_from_intervals) and the images do not show the growth (flag growth_in_images).",
     )
     mass_change_pct: float | None = None
     mass_rc_pct: float | None = None

@@ -16,6 +16,7 @@ NOTES = frozenset(
     {
         "long_interval",
         "by_volume_and_mass",
+        "growth_in_images",
         "volume_change_not_measured",
         "area_change_not_measured",
     }

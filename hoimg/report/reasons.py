@@ -67,6 +67,7 @@ FLAGS: dict[str, str] = {
     "area_rc_from_intervals": "RC of the area widened to what the intervals allow",
     "area_change_not_measured": "change of the projected area not measured",
     "change_not_in_images": "only the outlines differ: the images are as dense there at both exams",
+    "growth_in_images": "what the outline gained was soft tissue in the earlier image",
     "long_interval": "compares across exams in between",
     "by_volume_and_mass": "called by volume and mass together",
     "volume_rc_from_intervals": "RC of volume widened to what the measurements allow",

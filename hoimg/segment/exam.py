@@ -48,6 +48,7 @@ from hoimg.segment.skeletons import (
 )
 from hoimg.segment.survey import survey
 from hoimg.segment.symmetry import mirror_skeleton
+from hoimg.segment.touching import joined
 from hoimg.segment.types import Segmentation
 from hoimg.settings import SegmentSettings
 
@@ -329,6 +330,7 @@ def _drawn(
             flags[label] = ["attached_to_bone"] if candidate.attached else []
             if disputed(provided, candidate.mask, candidate.box):
                 flags[label].append("skeleton_disputed")
+    flags = joined(drawing.lesions, flags, grid.spacing_zyx_mm)
     excluded, regions = drawing.excluded(left)
     sure = combined(provided)
     return Segmentation(

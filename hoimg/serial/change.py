@@ -22,6 +22,9 @@ LONG_INTERVAL = "long_interval"
 BY_VOLUME_AND_MASS = "by_volume_and_mass"
 """Flag of a change called by volume and mass together, the volume alone being within its RC."""
 
+GROWTH_IN_IMAGES = "growth_in_images"
+"""Flag of growth that the images show: the RC of volume and mass are those of the settings."""
+
 
 def comparability(earlier: Acquisition, later: Acquisition, settings: SerialSettings) -> list[str]:
     """Why two exams may not be compared; empty when they were made alike.
@@ -138,6 +141,35 @@ def compare(
         comparable=not reasons,
         parents=list(parents),
         flags=[*found, *widened, *reasons],
+    )
+
+
+def as_images_show(change: Change, settings: SerialSettings) -> Change:
+    """What a change would be called if the images showed all of it.
+
+    The intervals of two measurements are those of their outlines above all, and widen the RC. Where
+    what was gained is seen to have been soft tissue before, no outline has made it: the RC of the
+    settings hold.
+
+    Args:
+        change: From :func:`compare`.
+        settings: ``volume_with_mass_pct``.
+    """
+    volume_rc, mass_rc = change.volume_rc_settings_pct, change.mass_rc_settings_pct
+    kind, how = _category(
+        _way(change.volume_change_pct, volume_rc),
+        _way(change.mass_change_pct, mass_rc),
+        _way(change.volume_change_pct, settings.volume_with_mass_pct),
+    )
+    lifted = ("volume_rc_from_intervals", "mass_rc_from_intervals", BY_VOLUME_AND_MASS)
+    flags = [*(flag for flag in change.flags if flag not in lifted), *how, GROWTH_IN_IMAGES]
+    return change.model_copy(
+        update={
+            "category": kind,
+            "volume_rc_pct": volume_rc,
+            "mass_rc_pct": mass_rc,
+            "flags": flags,
+        }
     )
 
 

@@ -22,13 +22,24 @@ NEAR_BONE_MM = 4.0
 MAX_REFINEMENT_MM = 4.0
 """Refinement by intensity that moves a bone farther than this has left the bones: not taken."""
 
+Blind = tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]
+"""See :class:`Images`."""
+
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Both exams' bone intensities, clamped, on the working grids."""
+    """Both exams' bone intensities, clamped, on the working grids.
+
+    Attributes:
+        fixed: Of the fixed exam.
+        moving: Of the moving exam.
+        blind: Voxels of the fixed and of the moving working grid whose HU tell nothing of bone,
+            because metal is near; None where there is none.
+    """
 
     fixed: sitk.Image
     moving: sitk.Image
+    blind: Blind = (None, None)
 
 
 def refine(
@@ -108,7 +119,7 @@ def correlation(
         index: Voxels zyx ``(n, 3)`` of the fixed working grid, in and just round the bones.
 
     Returns:
-        None with less than 100 of them where the moving exam tells of bone, or without contrast.
+        None with less than 100 of them where both exams tell of bone, or without contrast.
     """
     import SimpleITK as sitk
     from scipy.ndimage import map_coordinates
@@ -116,6 +127,13 @@ def correlation(
     index = thin(index, 60_000)
     moved = move(matrix, fixed.grid.to_lps_mm(index))
     seen = telling(moving, moved)
+    blind_here, blind_there = images.blind
+    if blind_here is not None:
+        seen &= ~blind_here[tuple(index.T)]
+    if blind_there is not None:
+        place = np.rint(moving.grid.to_index_zyx(moved)).astype(int)
+        place = np.clip(place, 0, np.asarray(blind_there.shape) - 1)
+        seen &= ~blind_there[tuple(place.T)]
     if np.count_nonzero(seen) < 100:
         return None
     here = sitk.GetArrayViewFromImage(images.fixed)[tuple(index[seen].T)]

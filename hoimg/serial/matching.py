@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hoimg.geometry import Grid, margin_voxels
+from hoimg.geometry import Box, Grid, margin_voxels, widened
 from hoimg.image import Mask
 from hoimg.serial.placement import Registration
 from hoimg.serial.surface import Matrix4, Points, inside, move, thin
@@ -24,11 +24,12 @@ COVERED = 0.9
 
 @dataclass(frozen=True, eq=False)
 class Cloud:
-    """A lesion as points: an even choice of its voxel centres, LPS mm."""
+    """A lesion as points: an even choice of its voxel centres, LPS mm, and its box in the map."""
 
     label: int
     points_lps_mm: Points
     voxels: int
+    box: Box
 
     @property
     def centroid_lps_mm(self) -> Points:
@@ -66,8 +67,38 @@ def clouds(lesions: Mask) -> dict[int, Cloud]:
         index = np.argwhere(array[box] == label)
         start = np.array([s.start for s in box])
         points = lesions.grid.to_lps_mm(thin(index, MOST_POINTS) + start)
-        found[label] = Cloud(label, points, len(index))
+        found[label] = Cloud(label, points, len(index), box)
     return found
+
+
+def lattice(
+    lesions: Mask, lesion: Cloud, step_mm: float, reach_mm: float
+) -> tuple[Points, NDArray[np.float64]]:
+    """Points of an even lattice in and round one lesion, whatever the voxels.
+
+    Args:
+        lesions: Label map.
+        lesion: One of its :func:`clouds`.
+        step_mm: Distance of the points along the map's axes.
+        reach_mm: How far out of the lesion they reach, within the map.
+
+    Returns:
+        The points, LPS mm ``(n, 3)``, and how far each lies from the lesion, mm; 0 inside.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    margin = margin_voxels(reach_mm, lesions.grid.spacing_zyx_mm)
+    box = widened(lesion.box, margin, lesions.grid.size_zyx)
+    own, grid = lesions.array[box] == lesion.label, lesions.grid.crop(box)
+    away = distance_transform_edt(~own, sampling=grid.spacing_zyx_mm)
+    axes = [
+        np.arange(0, n - 1 + 1e-9, step_mm / s)
+        for n, s in zip(grid.size_zyx, grid.spacing_zyx_mm, strict=True)
+    ]
+    index = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
+    far = away[tuple(np.rint(index).astype(int).T)]
+    kept = far <= reach_mm
+    return grid.to_lps_mm(index[kept]), far[kept]
 
 
 @dataclass(frozen=True, eq=False)

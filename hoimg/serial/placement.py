@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hoimg.serial.body import Body, owner
 from hoimg.serial.surface import Matrix4, Points, move
 from hoimg.serial.tissue import Tissue
 
@@ -95,6 +96,7 @@ class Registration:
             be placed. One or none: everything moves by ``matrix_lps``.
         tissue: What the images tell of the tissue between the parts; None: nothing.
         undoes: The placement whose way back this is, where it has :attr:`tissue`.
+        bodies: Lesions whose own image told how they moved.
     """
 
     matrix_lps: Matrix4 = field(default_factory=lambda: np.eye(4))
@@ -105,6 +107,7 @@ class Registration:
     parts: tuple[Part, ...] = ()
     tissue: Tissue | None = None
     undoes: Registration | None = None
+    bodies: tuple[Body, ...] = ()
 
     def inverse(self) -> Registration:
         """The same placement from the moving exam's side.
@@ -123,6 +126,7 @@ class Registration:
             self.reason,
             tuple(part.inverse() for part in self.parts),
             undoes=self if self.tissue is not None else None,
+            bodies=tuple(body.inverse() for body in self.bodies),
         )
 
     def carry(self, points_lps_mm: Points) -> Points:
@@ -168,7 +172,15 @@ class Registration:
         return move(self.body_motion(points_lps_mm), points_lps_mm)
 
     def body_motion(self, points_lps_mm: Points) -> Matrix4:
-        """The rigid motion, 4x4, fixed LPS to moving LPS, of a stiff body by its points."""
+        """The rigid motion, 4x4, fixed LPS to moving LPS, of a stiff body by its points.
+
+        Its own, where it is one of :attr:`bodies`.
+        """
+        own = owner(self.bodies, points_lps_mm)
+        return self._surroundings(points_lps_mm) if own is None else own.motion_lps
+
+    def _surroundings(self, points_lps_mm: Points) -> Matrix4:
+        """The motion of a body that goes with what lies round it."""
         if sum(part.accepted for part in self.parts) < 2:
             return self.matrix_lps
         away = np.array([[part.distance_mm(points_lps_mm).min()] for part in self.parts])
@@ -186,7 +198,7 @@ class Registration:
         best, least, start = motion, LOST_MM, motion
         for _ in range(UNDOING_STEPS):
             placed = move(start, points_lps_mm)
-            there = self.undoes.body_motion(placed)
+            there = self.undoes._surroundings(placed)
             miss = float(np.linalg.norm(move(there, placed) - points_lps_mm, axis=1).max())
             if miss < least:
                 best, least = start, miss

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from hoimg.image import CTVolume, Mask
 from hoimg.serial.align import align, settled
-from hoimg.serial.intensity import NEAR_BONE_MM, Images, bone_image, refine
+from hoimg.serial.body_match import Scan, place_bodies
+from hoimg.serial.intensity import NEAR_BONE_MM, Blind, Images, bone_image, refine
 from hoimg.serial.parts import Division, divide, without_parts
 from hoimg.serial.placement import Registration
 from hoimg.serial.sameness import doubt, pattern
-from hoimg.serial.surface import Bones, prepare
+from hoimg.serial.surface import Bones, near_any, prepare
 from hoimg.serial.tissue_match import match_tissue
 from hoimg.serial.verification import labels_near, verify
 from hoimg.settings import SerialSettings
@@ -32,6 +33,8 @@ def register(
     *,
     fixed_unsure: Sequence[Mask] = (),
     moving_unsure: Sequence[Mask] = (),
+    lesions: tuple[Mask, Mask] | None = None,
+    metal: tuple[Mask, Mask] | None = None,
 ) -> Registration:
     """Registration of two exams of one patient, driven by native bone.
 
@@ -39,8 +42,8 @@ def register(
     on their own. The main part is refined by mutual information of its intensities. Every part is
     verified by overlap, surface distance and likeness; then a mirrored exam and another patient are
     ruled out. Where parts moved against each other, the images tell how far the tissue between
-    them went along. It repeats exactly: nothing is random, and one thread is used where the order
-    of sums matters.
+    them went along, and a lesion's own image where it went. It repeats exactly: nothing is random,
+    and one thread is used where the order of sums matters.
 
     Args:
         fixed: The exam whose points are mapped.
@@ -52,6 +55,11 @@ def register(
             Bone of the other exam that comes to lie there may be the same bone called otherwise:
             it speaks neither for a placement nor against it.
         moving_unsure: The same of the moving exam.
+        lesions: Label maps of the lesions of the fixed and of the moving exam, on their volumes'
+            grids; each is looked for between bones that moved. None: nothing but bone and tissue
+            tells.
+        metal: Metal of the fixed and of the moving exam, on their volumes' grids. HU within
+            ``metal_hides_mm`` of it say nothing about whether the bones are alike. None: none.
 
     Returns:
         The registration; when rejected it carries a reason and must not be used for matching.
@@ -68,7 +76,11 @@ def register(
     theirs = prepare(moving_bone, voxel, moving_unsure)
     if ours is None or theirs is None:
         return Registration(reason="no_bone")
-    images = Images(bone_image(fixed, ours), bone_image(moving, theirs))
+    blind: Blind = (None, None)
+    if metal is not None:
+        reach = settings.metal_hides_mm
+        blind = near_any(metal[:1], ours.grid, reach), near_any(metal[1:], theirs.grid, reach)
+    images = Images(bone_image(fixed, ours), bone_image(moving, theirs), blind)
     start = align(ours, theirs)
     division = divide(ours, theirs, images, start, settings.min_common_bone_mm3)
     if not division.hopeless:
@@ -86,7 +98,11 @@ def register(
     reason = doubt(division, theirs, images, patterns, settings)
     if reason is None:
         images_tell = match_tissue(fixed, fixed_bone, moving, moving_bone, found, settings)
-        return replace(found, tissue=images_tell)
+        found = replace(found, tissue=images_tell)
+        if lesions is None:
+            return found
+        scans = Scan(fixed, fixed_bone, lesions[0]), Scan(moving, moving_bone, lesions[1])
+        return replace(found, bodies=place_bodies(*scans, found, settings))
     main = replace(found.parts[0], accepted=False, reason=reason)
     return replace(found, accepted=False, reason=reason, parts=(main, *found.parts[1:]))
 

@@ -100,6 +100,18 @@ def prepare(bone: Mask, voxel_mm: float, unsure: Sequence[Mask] = ()) -> Bones |
 
 def _unsure(maps: Sequence[Mask], grid: Grid, bone: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
     """Other mineral on a working grid with ``UNSURE_MM`` round it, without what is bone."""
+    found = near_any(maps, grid, UNSURE_MM)
+    return None if found is None else found & ~bone
+
+
+def near_any(maps: Sequence[Mask], grid: Grid, reach_mm: float) -> NDArray[np.bool_] | None:
+    """Voxels of a grid in or up to ``reach_mm`` from what label maps hold; None: they hold nothing.
+
+    Args:
+        maps: Label maps, on grids of their own.
+        grid: Where it is asked.
+        reach_mm: How far round them.
+    """
     from scipy.ndimage import distance_transform_edt
 
     free = np.ones(grid.size_zyx, dtype=bool)
@@ -113,9 +125,8 @@ def _unsure(maps: Sequence[Mask], grid: Grid, bone: NDArray[np.bool_]) -> NDArra
         free[tuple(there.T)] = False
     if free.all():
         return None
-    near = distance_transform_edt(free, sampling=grid.spacing_zyx_mm) <= UNSURE_MM
-    unsure: NDArray[np.bool_] = near & ~bone
-    return unsure
+    near: NDArray[np.bool_] = distance_transform_edt(free, sampling=grid.spacing_zyx_mm) <= reach_mm
+    return near
 
 
 def resample(image: sitk.Image, grid: Grid, outside: float) -> sitk.Image:

@@ -42,6 +42,46 @@ class SerialSettings(Section):
         ge=0,
         le=1,
     )
+    min_lesion_correlation: float = threshold(
+        0.6,
+        unit="correlation coefficient",
+        meaning="Between bones that moved on their own a lesion is laid by its own image only "
+        "where it then correlates this well with the other exam.",
+        source="engineering choice; 0.8-0.99 measured in simulation where it was laid rightly",
+        status="default",
+        gt=0,
+        le=1,
+    )
+    min_outline_correlation: float = threshold(
+        0.7,
+        unit="correlation coefficient",
+        meaning="Where its image tells nothing, by the outlines of both exams only where the "
+        "distances to their surfaces correlate this well.",
+        source="engineering choice",
+        status="default",
+        gt=0,
+        le=1,
+    )
+    min_lesion_lead: float = threshold(
+        0.1,
+        unit="correlation coefficient",
+        meaning="And only where it correlates better by this than at any other place on the way "
+        "between the bones' motions.",
+        source="engineering choice",
+        status="default",
+        ge=0,
+        le=1,
+    )
+    min_lesion_gain: float = threshold(
+        0.03,
+        unit="correlation coefficient",
+        meaning="The place by bones and tissue is kept where the lesion's best one correlates no "
+        "better by this.",
+        source="engineering choice",
+        status="default",
+        ge=0,
+        le=1,
+    )
     seed: int = threshold(
         20260101,
         unit="",
@@ -106,6 +146,16 @@ class SerialSettings(Section):
         "same direction.",
         source="measured in simulation: benchmarks/repeatability.py; twice the growth that was "
         "read of bodies that only became denser",
+        status="default",
+        gt=0,
+    )
+    growth_in_images: float = threshold(
+        0.4,
+        unit="fraction",
+        meaning="Where the images show at least this much of a growth, dense at the later exam "
+        "alone, the intervals of the outlines do not widen the repeatability coefficients.",
+        source="between 0.12 at most for unchanged lesions that were drawn larger and 0.5 at least "
+        "for such that grew by 30 %, in simulation (tuning)",
         status="default",
         gt=0,
     )

@@ -1,5 +1,7 @@
 """A change of size that only the outlines show: planted scans, outlines cut by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from hoimg.image import CTVolume, Mask
 from hoimg.results import Acquisition, Observation
 from hoimg.serial import ExamLesions, Registration, track
 from hoimg.serial.align import rigid
+from hoimg.settings import SerialSettings
 
 SIZE, SPACING = (40, 50, 50), (1.5, 1.0, 1.0)
 MIDDLE, RADIUS = (25.0, 25.0, 30.0), 9.0
@@ -27,20 +30,37 @@ def away(grid, matrix):
     )
 
 
-def exam(k, *, body_mm, keeps=lambda x: x > -np.inf, hu=600.0, matrix=STILL, seed=0):
-    """A ball of ``body_mm`` in the scan; the outline holds the part of it that ``keeps`` says."""
+def exam(
+    k,
+    *,
+    body_mm,
+    keeps=lambda x: x > -np.inf,
+    hu=600.0,
+    matrix=STILL,
+    seed=0,
+    outline_mm=None,
+    spread=None,
+):
+    """A ball of ``body_mm`` in the scan; the outline holds the part of it that ``keeps`` says.
+
+    Or of another ball, ``outline_mm``. ``spread``: half-width of the intervals' logarithms.
+    """
     grid = Grid(SIZE, SPACING, (0.0, 0.0, 0.0))
     mm, x = away(grid, matrix)
     body = np.clip(body_mm - mm + 0.5, 0, 1)
     scan = 50 + (hu - 50) * body + np.random.default_rng(seed + k).normal(0, 15, SIZE)
-    outline = (mm <= body_mm) & keeps(x)
+    outline = (mm <= (outline_mm or body_mm)) & keeps(x)
     volume = float(outline.sum()) * grid.voxel_volume_mm3
+    mass = volume * (hu - 50)
+    ci = None if spread is None else np.exp([-spread, spread])
     seen = Observation(
         exam_id=f"e{k}",
         status="measured",
         label=1,
         volume_mm3=volume,
-        mineral_mass_hu_mm3=volume * (hu - 50),
+        volume_ci95_mm3=None if ci is None else tuple(volume * ci),
+        mineral_mass_hu_mm3=mass,
+        mineral_mass_ci95_hu_mm3=None if ci is None else tuple(mass * ci),
         mean_hu=hu,
         background_hu=50.0,
         touches_fov=False,
@@ -55,9 +75,9 @@ def exam(k, *, body_mm, keeps=lambda x: x > -np.inf, hu=600.0, matrix=STILL, see
     )
 
 
-def change(first, second, matrix=STILL):
+def change(first, second, matrix=STILL, settings=None):
     placed = {("e0", "e1"): Registration(matrix, True, 0.95, 0.3)}
-    (found,) = track([first, second], placed, patient_key="key")
+    (found,) = track([first, second], placed, settings, patient_key="key")
     (only,) = found.changes
     return only
 
@@ -111,9 +131,94 @@ def test_a_small_part_that_an_outline_missed_does_not_speak_for_the_rest():
     assert (found.category, found.comparable) == ("enlarging", True)
 
 
-def test_without_the_scans_nobody_can_tell():
-    from dataclasses import replace
+WIDE = 0.8
+"""By such intervals two alike lesions may differ by exp(0.8 sqrt(2 - 2 * 0.9)) - 1 = 43 %."""
 
+
+@pytest.mark.parametrize("hu", [600.0, 190.0])
+@pytest.mark.parametrize("matrix", [STILL, MOVED])
+def test_growth_that_the_images_show_is_called_whatever_the_outlines_intervals(matrix, hu):
+    first = exam(0, body_mm=10.0, hu=hu, spread=WIDE)
+    found = change(first, exam(1, body_mm=10.9, hu=hu, spread=WIDE, matrix=matrix), matrix)
+    assert found.volume_change_pct == pytest.approx(29.5, abs=2)  # 1.09³
+    assert (found.category, found.comparable) == ("enlarging", True)
+    assert "growth_in_images" in found.flags
+    assert "volume_rc_from_intervals" not in found.flags
+    assert (found.volume_rc_pct, found.mass_rc_pct) == (25.0, 10.0)
+
+
+@pytest.mark.parametrize("matrix", [STILL, MOVED])
+def test_short_of_the_volumes_rc_the_mass_has_to_grow_too(matrix):
+    first = exam(0, body_mm=10.0, spread=WIDE)
+    second = exam(1, body_mm=10.7, spread=WIDE, matrix=matrix)
+    found = change(first, second, matrix)
+    assert 20 < found.volume_change_pct < 25  # 1.07³ = 1.225
+    assert found.category == "enlarging"
+    assert {"by_volume_and_mass", "growth_in_images"} <= set(found.flags)
+    seen = second.observations[1]
+    masses = [first.observations[1].mineral_mass_hu_mm3 * k for k in (1.0999, 1.1001)]
+    found = [
+        change(
+            first,
+            replace(
+                second, observations={1: seen.model_copy(update={"mineral_mass_hu_mm3": mass})}
+            ),
+            matrix,
+        ).category
+        for mass in masses
+    ]
+    assert found == ["no_detectable_change", "enlarging"]
+
+
+NOT_GROWN = {
+    "the outline alone": ({"outline_mm": 10.0}, {}),
+    "denser, and drawn larger for it": ({"outline_mm": 10.0, "hu": 300.0}, {}),
+    "shrunk": ({"body_mm": 11.7, "outline_mm": 10.0}, {}),
+}
+
+
+@pytest.mark.parametrize("case", NOT_GROWN)
+@pytest.mark.parametrize("matrix", [STILL, MOVED])
+def test_what_only_the_outline_gained_is_held_to_its_intervals(case, matrix):
+    before, after = ({"body_mm": 10.9, "spread": WIDE} | given for given in NOT_GROWN[case])
+    found = change(exam(0, **before), exam(1, **after, matrix=matrix), matrix)
+    assert found.volume_change_pct == pytest.approx(29.5, abs=2)
+    assert (found.category, found.comparable) == ("no_detectable_change", True)
+    assert "volume_rc_from_intervals" in found.flags
+
+
+def test_a_lesion_that_is_laid_aside_did_not_grow():
+    """Placed 3 mm off: one side seems gained, the other lost."""
+    aside = np.eye(4)
+    aside[0, 3] = 3.0
+    first = exam(0, body_mm=10.9, outline_mm=10.0, spread=WIDE)
+    assert change(first, exam(1, body_mm=10.9, spread=WIDE), aside).category == (
+        "no_detectable_change"
+    )
+
+
+def test_a_fall_stays_held_to_the_intervals():
+    """Called regressing it would lift the guard of a label; growth never does."""
+    first = exam(0, body_mm=10.9, spread=WIDE)
+    found = change(first, exam(1, body_mm=9.6, spread=WIDE))
+    assert found.volume_change_pct < -25
+    assert found.category == "no_detectable_change"
+    assert found.volume_rc_pct > 40
+
+
+def test_how_much_of_a_growth_has_to_be_seen_is_a_setting():
+    pair = exam(0, body_mm=10.0, spread=WIDE), exam(1, body_mm=10.9, spread=WIDE)
+    assert change(*pair, settings=SerialSettings(growth_in_images=2.0)).category == (
+        "no_detectable_change"
+    )
+
+
+def test_growth_is_not_seen_without_the_scans():
+    first = replace(exam(0, body_mm=10.0, spread=WIDE), volume=None)
+    assert change(first, exam(1, body_mm=10.9, spread=WIDE)).category == "no_detectable_change"
+
+
+def test_without_the_scans_nobody_can_tell():
     first = replace(exam(0, body_mm=RADIUS), volume=None)
     found = change(first, exam(1, body_mm=RADIUS, keeps=left_half))
     assert (found.category, found.comparable) == ("shrinking", True)

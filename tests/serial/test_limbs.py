@@ -165,6 +165,32 @@ def test_tissue_beside_a_bent_limb_goes_where_the_images_show_it():
     assert np.median(off) < 2.5
 
 
+def test_a_lesion_between_the_bones_goes_where_its_own_image_shows_it():
+    """It stays with the trunk; the femur, as near, turns; the flesh is even and tells nothing."""
+    centre, limb = np.array([19.0, 13.0, -31.0]), turn((0, -25, 0))
+
+    def lump(p):
+        return np.linalg.norm((p - centre) / (9, 6, 7), axis=1) < 1
+
+    def soft(p):
+        return np.where(lump(p), 450.0, 50.0)
+
+    scans = scan(seed=2, soft=soft), scan(BODY, limb, seed=1, soft=soft)
+    points = still()[0].grid.to_lps_mm(np.indices(SIZE).reshape(3, -1).T)
+    masks = [
+        Mask(lump(p).reshape(SIZE).astype(np.uint8), still()[1].grid)
+        for p in (points, apply(np.linalg.inv(BODY), points))
+    ]
+    found = register(*scans[0], *scans[1], lesions=(masks[0], masks[1]))
+    own = points[lump(points)]
+    off, half_way = (
+        np.linalg.norm(way.carry_body(own) - apply(BODY, own), axis=1)
+        for way in (found, replace(found, bodies=()))
+    )
+    assert half_way.max() > 5
+    assert off.max() < 2
+
+
 def test_what_moved_as_one_body_is_one_part():
     found = register(*still(), *scan(BODY, seed=2))
     assert found.accepted

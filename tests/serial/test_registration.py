@@ -103,6 +103,43 @@ def test_known_movements_are_found(fixed, targets, turn, shift, options):
     assert found.residual_mm < 1.0
 
 
+def nailed(volume, bone, matrix=None):
+    """The same scan with a plate and rods through the bones, which bloom; bone mask, metal."""
+    moved = np.eye(4) if matrix is None else matrix
+    points = volume.grid.to_lps_mm(np.indices(volume.hu.shape).reshape(3, -1).T)
+    x, y, z = ((points - moved[:3, 3]) @ moved[:3, :3]).T
+    rods = np.min([np.hypot(y - a, z - b) for a, b in ((0, 2), (8, 24), (-4, -26))], axis=0) < 3.5
+    metal = ((np.abs(x) < 52) & rods).reshape(volume.hu.shape)
+    bloomed = volume.hu + 9000 * gaussian_filter(metal.astype(np.float32), 1.0)
+    hu = np.minimum(bloomed, 3071).astype(np.int16)
+    return CTVolume(hu, volume.grid), Mask(bone.array & ~metal, bone.grid), Mask(metal, bone.grid)
+
+
+@pytest.mark.parametrize("at", ["fixed", "moving"])
+def test_metal_put_in_between_exams_does_not_make_the_bones_unlike(fixed, targets, at):
+    truth = movement((4, -3, 6), (9, -12, 7))
+    moving = scan(truth, seed=5)
+    none = [Mask(np.zeros_like(bone.array), bone.grid) for _, bone in (fixed, moving)]
+    if at == "fixed":
+        *one, metal = nailed(*fixed)
+        pair, told = (*one, *moving), (metal, none[1])
+    else:
+        *two, metal = nailed(*moving, truth)
+        pair, told = (*fixed, *two), (none[0], metal)
+    assert register(*pair).reason == "bones_unlike"
+    found = register(*pair, metal=told)
+    assert found.reason is None
+    assert error_mm(found, truth, targets).max() <= 1.0
+
+
+@pytest.mark.parametrize("options", [{"flip": True}, {"scale": 0.88}], ids=["mirrored", "another"])
+def test_a_stranger_with_metal_is_still_refused(fixed, options):
+    *one, metal = nailed(*fixed)
+    other = scan(**options)
+    told = metal, Mask(np.zeros_like(other[1].array), other[1].grid)
+    assert not register(*one, *other, metal=told).accepted
+
+
 @pytest.mark.parametrize(
     "options",
     [{"flip": True}, {"scale": 0.88}, {"middle": (0, 0, 400)}],
