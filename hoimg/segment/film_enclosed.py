@@ -33,6 +33,11 @@ BRIGHTER = 0.15
 REWARDS = (0.06, 0.1, 0.16, 0.25, 0.4)
 """What such a pixel is worth against a pixel of outline without any edge: from large places with
 poor edges to small ones."""
+BESIDE_MM = 1.5, 5.0
+"""How far beside a place it is looked at how uneven its surroundings are."""
+UNEVEN_COST = 0.4
+"""What each standard deviation (of 25 mm) of unevenness takes from how closed a place counts;
+simulated films, tuning seeds: 0.3 to 0.7 do nearly the same."""
 ALIKE = 0.3
 """Two places that share this part of the smaller one are one."""
 
@@ -44,10 +49,17 @@ class Enclosed:
     Attributes:
         region: Bool ``[y, x]``, holes filled.
         closed: How steep and how closed its outline is: 1 a steep edge all round, 0 none.
+        uneven: Spread of the evened film beside it.
     """
 
     region: Bools
     closed: float
+    uneven: float
+
+    @property
+    def score(self) -> float:
+        """How clear it is, 0 to 1: bowel and bone have edges everywhere."""
+        return max(self.closed - UNEVEN_COST * self.uneven, 0.0)
 
 
 def enclosed(
@@ -69,7 +81,7 @@ def enclosed(
         tolerance_mm: How exactly the other is laid: an edge so near it is the same.
 
     Returns:
-        The best closed first; of places that overlap, the better one.
+        The clearest first; of places that overlap, the better closed one.
     """
     from scipy import ndimage
 
@@ -88,8 +100,18 @@ def enclosed(
         for number in range(1, count + 1):
             region = pieces == number
             cost, _ = mean_cost(costs, region)
-            found.append(Enclosed(region, float(np.clip(NO_EDGE - cost, 0, 1))))
-    return _best(found)
+            closed = float(np.clip(NO_EDGE - cost, 0, 1))
+            found.append(Enclosed(region, closed, _uneven(even, region, body[0], step_mm)))
+    return sorted(_best(found), key=lambda one: -one.score)
+
+
+def _uneven(even: Floats, region: Bools, body: Bools, step_mm: float) -> float:
+    """Spread of the values beside a place; 0 where there are none."""
+    from scipy import ndimage
+
+    away = ndimage.distance_transform_edt(~region) * step_mm
+    beside = even[body & (away > BESIDE_MM[0]) & (away <= BESIDE_MM[1])]
+    return float(beside.std()) if beside.size else 0.0
 
 
 def _own_edges(

@@ -1,7 +1,7 @@
 """Where a lesion may be on a film of both sides: what one side has and the other has not.
 
 Suggestions are for a reader to confirm, never findings. The film is laid on its own mirror image;
-what edges enclose that the other side has not, is offered, the best closed first
+what edges enclose that the other side has not, is offered, the clearest first
 (:mod:`hoimg.segment.film_enclosed`). Metal, writing, and the edges of body and film are left out.
 What is alike on both sides is not seen at all.
 """
@@ -39,7 +39,7 @@ class FilmSuggestion:
             :func:`hoimg.segment.film_outline.outline_in_region` once it is confirmed.
         center_yx: Its middle, film pixels.
         score: How steep and how closed the edge is that runs round it and that the other side, or
-            the other film, has not: 0 to 1.
+            the other film, has not, less how uneven its surroundings are: 0 to 1.
     """
 
     region_yx: Bools
@@ -52,7 +52,7 @@ class FilmSuggestions:
     """What is suggested on a film.
 
     Attributes:
-        found: The best closed first.
+        found: The clearest first.
         agreement: Correlation of the film with its mirror image where both have body, -1 to 1.
         reason: ``sides_unlike`` (``films_unlike``) where they do not match well enough to be
             compared; None.
@@ -104,9 +104,9 @@ def set_against(
     )
     least = settings.suggest_min_area_mm2 / small.step_mm**2
     found = [
-        placed_on_film(film, small, place.region, place.closed)
+        placed_on_film(film, small, place.region, place.score)
         for place in places
-        if place.region.sum() >= least and place.closed >= settings.suggest_min_score
+        if place.region.sum() >= least and place.score >= settings.suggest_min_score
     ]
     return FilmSuggestions(tuple(found[: settings.suggest_most]), other.agreement, None)
 

@@ -337,9 +337,10 @@ class FilmSettings(Section):
         ge=0,
     )
     suggest_min_score: float = threshold(
-        0.55,
+        0.3,
         unit="0 to 1",
-        meaning="A place whose outline lies on poorer or fewer edges of its own is not suggested.",
+        meaning="A place whose outline lies on poorer or fewer edges of its own, or in more uneven "
+        "surroundings, is not suggested.",
         source="simulated films, tuning seeds",
         status="default",
         ge=0,

@@ -73,11 +73,23 @@ def test_places_that_cannot_be_compared_are_left_out():
     assert found(one, picture(seed=2), ~WHOLE) == []
 
 
+def test_of_two_alike_the_one_in_even_surroundings_comes_first():
+    one, other = picture((25, 60, 8.0, 0.5), (65, 60, 8.0, 0.5)), picture(seed=2)
+    # Stripes that both pictures have, so that their edges are of neither alone.
+    stripes = 0.2 * np.sin(np.indices(SHAPE)[1] * STEP * 2 * np.pi / 8)
+    one[45:], other[45:] = one[45:] + stripes[45:], other[45:] + stripes[45:]
+    first, second = clear(found(one, other))
+    assert (first.region[25, 60], second.region[65, 60]) == (True, True)
+    assert first.uneven < 0.1 < second.uneven
+    assert first.score > second.score
+    assert Enclosed(WHOLE, 0.1, 0.5).score == 0.0
+
+
 def test_of_places_that_overlap_the_better_closed_one_is_kept():
     def place(first, last, closed):
         region = np.zeros((1, 30), bool)
         region[0, first:last] = True
-        return Enclosed(region, closed)
+        return Enclosed(region, closed, 0.0)
 
     # 10 pixels each: 3 in common are one place, 2 are two.
     wide, beside, apart = place(0, 10, 0.7), place(7, 17, 0.8), place(15, 25, 0.6)
