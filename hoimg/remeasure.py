@@ -20,6 +20,7 @@ from hoimg.films.analysis import NO_REGION, FilmAnalysis
 from hoimg.films.decided import decisions_by_film, film_decided, with_confirmed, with_films_told
 from hoimg.films.follow import film_lesions
 from hoimg.films.hips import NO_LANDMARKS, HipsOfFilm, hips_of_films
+from hoimg.films.tie import tells_of
 from hoimg.follow import Course, Step, each, followed, hips_of
 from hoimg.hip_marks import place_marks
 from hoimg.image import CTVolume, Mask
@@ -306,7 +307,12 @@ def remeasured_film(
     here, _ = split_by_film(saved.edits.regions, [analysis.exam])
     confirmed = {r.box for r in here if r.time is not None}
     new = [f for f in analysis.findings if f not in before.findings]
-    known = [f for f in before.findings if not analysis.regions or f.code != NO_REGION]
+    done = [s for s in before.suggestions if tuple(map(float, s.box)) in confirmed]
+    known = [
+        f
+        for f in before.findings
+        if not (analysis.regions and f.code == NO_REGION) and not any(tells_of(f, s) for s in done)
+    ]
     findings = [*known, *new]
     if [f for f in findings if f.code == NO_LANDMARKS] != list(hips.findings):
         findings = [*(f for f in findings if f.code != NO_LANDMARKS), *hips.findings]
@@ -315,9 +321,7 @@ def remeasured_film(
             "findings": [*findings, *_told(changed, names)],
             "outlines": analysis.outlines,
             "hips": list(hips.hips),
-            "suggestions": [
-                s for s in before.suggestions if tuple(map(float, s.box)) not in confirmed
-            ],
+            "suggestions": [s for s in before.suggestions if s not in done],
         }
     )
 

@@ -64,7 +64,9 @@ class Suggestion(ResultModel):
         default=None, description="That other film; null for the other side of the same."
     )
     score: float | None = Field(
-        default=None, description="By how many spreads of its neighbourhood it stands out."
+        default=None,
+        description="How steep and closed the edge round it is that the other has not, less how "
+        "uneven its surroundings are: 0 to 1.",
     )
     roi: str = Field(description="What --roi takes to have it outlined and measured.")
 

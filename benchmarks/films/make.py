@@ -8,12 +8,15 @@ and on ``recipe.toml`` alone. Cases that are already there are left as they are.
 from __future__ import annotations
 
 import argparse
+import json
+import shutil
 import sys
 import time
 import tomllib
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +33,8 @@ from hoimg.simulate.plant import LesionModel, build_lesion
 from hoimg.simulate.resample import rigid_matrix
 
 RECIPE = tomllib.loads((Path(__file__).resolve().parent / "recipe.toml").read_text())
+PAIRS = ("unchanged", "grown", "projection", "grown_seen")
+DRAWS = 40
 PAIR_BODIES = ("hip", "thigh", "elbow", "hip", "knees")
 WHERE = ("free", "near", "attached")
 INTERVAL_DAYS = 120
@@ -70,8 +75,7 @@ def main() -> int:
         if (folder / "case.json").exists():
             continue
         start = time.perf_counter()
-        case = plan_case(job)
-        write_film_case(case, folder)
+        case = write_case(job, folder)
         films = sum(len(e.films) for e in case.exams)
         seconds = time.perf_counter() - start
         print(f"{number}/{len(jobs)} {job.name}: {films} film(s), {seconds:.0f} s", flush=True)
@@ -81,10 +85,10 @@ def main() -> int:
 def plan_jobs(name: str) -> list[Job]:
     """All cases of a set, families taking turns."""
     seed = int(RECIPE["sets"][name])
+    # Nobody of the tuning set is in the reporting set; families share their people.
+    people = seed // 1000 * 100
     columns = []
     for family, table in RECIPE["family"].items():
-        # Nobody of the tuning set is in the reporting set; families share their people.
-        people = seed // 1000 * 100
         columns.append(
             [Job(seed + n, family, n, people + n % table["persons"]) for n in range(table[name])]
         )
@@ -92,14 +96,31 @@ def plan_jobs(name: str) -> list[Job]:
     return [job for row in zip_longest(*columns) for job in row if job is not None]
 
 
-def plan_case(job: Job) -> FilmCase:
-    """Body, lesions and films of a case."""
-    rng = np.random.default_rng([job.seed, 95])
+def write_case(job: Job, folder: Path) -> FilmCase:
+    """Make and write a case; where the recipe asks for a contrast, the first draw that has it."""
+    least = RECIPE["family"][job.family].get("least_cnr", -np.inf)
+    for draw in range(DRAWS):
+        case = plan_case(job, draw)
+        made = json.loads(write_film_case(case, folder).read_text(encoding="utf-8"))
+        if all(_shown(seen, least) for one in made["lesions"] for seen in one["observations"]):
+            return case
+        shutil.rmtree(folder)
+    raise RuntimeError(f"{job.name}: no lesion of contrast to noise {least:g} in {DRAWS} draws")
+
+
+def _shown(seen: dict[str, Any], least: float) -> bool:
+    """Whether a lesion stands out by that much, whole on the film; where nothing is asked, yes."""
+    return least == -np.inf or (seen["in_field"] >= 0.999 and (seen["cnr"] or 0.0) >= least)
+
+
+def plan_case(job: Job, draw: int = 0) -> FilmCase:
+    """Body, lesions and films of a case; every draw of a case is another one."""
+    rng = np.random.default_rng([job.seed, 95, draw] if draw else [job.seed, 95])
     if job.family == "graded":
         return _graded(job, rng)
     if job.family == "trait":
         return _trait(job, rng)
-    if job.family in ("unchanged", "grown", "projection"):
+    if job.family in PAIRS:
         return _pair(job, rng)
     body = source(job.family, job.person)
     limb = job.family in ("thigh", "elbow")
@@ -215,11 +236,12 @@ def _pair(job: Job, rng: np.random.Generator) -> FilmCase:
     """Two dates."""
     name = PAIR_BODIES[job.number % len(PAIR_BODIES)]
     body = source(name, job.person)
-    first = _lesions(job, body, rng, 1)[0]
+    faintest = float(RECIPE["family"][job.family].get("faintest", 0.0))
+    first = _lesions(job, body, rng, 1, faintest=faintest)[0]
     model = first.models[0]
     assert model is not None
     second: LesionModel = model
-    if job.family == "grown":
+    if job.family in ("grown", "grown_seen"):
         # The form enlarged: the shadow's area by 1.4.
         spec = replace(model.spec, volume_mm3=model.volume_mm3 * 1.4**1.5)
         second = build_lesion(spec, body.site.native_bone)

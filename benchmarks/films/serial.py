@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Score serial films on a made set: ``serial.py FOLDER -o OUT`` writes ``table.md``.
 
-Families unchanged, grown and projection: each lesion gets the region that a reader might draw, on
-both films, or with ``--first-only`` on the earlier one alone, from where hoimg carries it over
-(``carried_regions_count``).
+Families unchanged, grown, grown_seen and projection: each lesion gets the region that a reader
+might draw, on both films, or with ``--first-only`` on the earlier one alone, from where hoimg
+carries it over (``carried_regions_count``).
 There is a file of facts for each case; it is not made again when it is there.
 """
 
@@ -30,7 +30,7 @@ from hoimg.films.series import changes_on_films
 from hoimg.films.tie import CARRIED, key_of, tied_films
 from hoimg.settings import FilmSettings, Settings
 
-FAMILIES = ("unchanged", "grown", "projection")
+FAMILIES = ("unchanged", "grown", "grown_seen", "projection")
 LEAST_CNR = 3.0
 Facts = dict[str, Any]
 

@@ -137,6 +137,11 @@ def _suggestion(
     )
 
 
+def tells_of(told: Finding, place: Suggestion) -> bool:
+    """Whether a finding is what was said of a suggested place: its words are those of the place."""
+    return told.code == SUGGESTED and f"--roi {place.roi} " in (told.fix or "")
+
+
 def _renamed(film: FilmAnalysis, old: str, new: str) -> FilmAnalysis:
     regions = [replace(r, ties=new) if key_of(film, r) == old else r for r in film.regions]
     return replace(film, regions=tuple(regions))

@@ -208,7 +208,7 @@ def _settled(choice: _Choice, work: Working) -> Bools:
     within = ndimage.distance_transform_edt(choice.inside) * spacing
     beyond = ndimage.distance_transform_edt(~choice.inside) * spacing
     allowed = (beyond <= SETTLE_MM) & work.region & work.valid
-    costs = link_costs((down / most, right / most), SETTLED_COST)
+    costs = link_costs((down / most, right / most), SETTLED_COST, even=True)
     perfect = FLOOR + math.exp(-1 / SETTLED_COST)
     reward = np.full(within.shape, perfect * spacing / SETTLED_RADIUS_MM)
     # The core has to stay inside.

@@ -1,9 +1,9 @@
 """Where a lesion may be on a film of both sides: what one side has and the other has not.
 
 Suggestions are for a reader to confirm, never findings. The film is laid on its own mirror image;
-what stands out against the brightest that the other side has close by, at several sizes, is
-offered, the clearest first. Metal, writing, and the edges of body and film are left out. What is
-alike on both sides is not seen at all.
+what edges enclose that the other side has not, is offered, the clearest first
+(:mod:`hoimg.segment.film_enclosed`). Metal, writing, and the edges of body and film are left out.
+What is alike on both sides is not seen at all.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.image import Radiograph
+from hoimg.segment.film_enclosed import enclosed
 from hoimg.segment.film_even import EvenFilm, disc, even_film, made_even
 from hoimg.segment.film_mirror import LaidFilm, mirrored_film
 from hoimg.settings.film import FilmSettings
@@ -21,15 +22,11 @@ from hoimg.settings.film import FilmSettings
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
-STEP_MM = 2.0
+STEP_MM = 1.35
 EVEN_MM = 25.0
 """Neighbourhood against which both sides are made even: broader than a lesion."""
-SIZES_MM = (5.0, 8.0)
-"""Standard deviations of the blurs at which a difference is looked at."""
 EDGE_MM = 8.0
 """Nearer to the edge of the body, of the film or of the open field nothing is suggested."""
-SPREAD_MM = 30.0
-"""Neighbourhood of which the spread is taken: bowel differs more from side to side than a thigh."""
 METAL_RANK, METAL_STEP = 0.995, 0.25
 
 
@@ -41,8 +38,8 @@ class FilmSuggestion:
         region_yx: Where it stands out, on the film's pixels, with a margin: a region for
             :func:`hoimg.segment.film_outline.outline_in_region` once it is confirmed.
         center_yx: Its middle, film pixels.
-        score: By how many spreads of its neighbourhood it stands out against the other side, or
-            the other film.
+        score: How steep and how closed the edge is that runs round it and that the other side, or
+            the other film, has not, less how uneven its surroundings are: 0 to 1.
     """
 
     region_yx: Bools
@@ -97,80 +94,21 @@ def set_against(
         settings: Least score, number and size of suggestions.
     """
     usable = usable_part(small, film) & other.body
-    field = standing_out(even, other.values, usable, small.step_mm, settings)
+    places = enclosed(
+        even,
+        other.values,
+        (small.body, other.body),
+        usable,
+        small.step_mm,
+        settings.suggest_tolerance_mm,
+    )
+    least = settings.suggest_min_area_mm2 / small.step_mm**2
     found = [
-        placed_on_film(film, small, region, score)
-        for region, score in peaks(field, usable, small.step_mm, settings)
+        placed_on_film(film, small, place.region, place.score)
+        for place in places
+        if place.region.sum() >= least and place.score >= settings.suggest_min_score
     ]
-    return FilmSuggestions(tuple(found), other.agreement, None)
-
-
-def standing_out(
-    even: Floats, other: Floats, usable: Bools, step_mm: float, settings: FilmSettings
-) -> Floats:
-    """How far a place stands out against the other side, in spreads of its neighbourhood.
-
-    Args:
-        even: The film, made even.
-        other: Its mirror image, laid on it.
-        usable: Where both can be compared.
-        step_mm: Pixel size.
-        settings: How exactly the sides match.
-    """
-    from scipy import ndimage
-
-    if not usable.any():
-        return np.full(even.shape, -np.inf, np.float32)
-    # Against the brightest close by: an edge of bone that does not match exactly is no lesion.
-    reach = disc(settings.suggest_tolerance_mm / step_mm)
-    over = np.maximum(even - ndimage.grey_dilation(other, footprint=reach), -1.0)
-    best = np.full(even.shape, -np.inf, np.float32)
-    for size in SIZES_MM:
-        smooth = _blurred(over, usable, size / step_mm)
-        middle = float(np.median(smooth[usable]))
-        usual = 1.4826 * float(np.median(np.abs(smooth[usable] - middle)))
-        # What stands out most must not hide itself: it counts by four usual spreads at most.
-        squared = np.minimum((smooth - middle) ** 2, np.float32((4 * usual) ** 2 + 1e-9))
-        spread = np.sqrt(_blurred(squared, usable, SPREAD_MM / step_mm))
-        np.maximum(best, (smooth - middle) / np.maximum(spread, 1e-6), out=best)
-    return np.where(usable, best, np.float32(-np.inf))
-
-
-def peaks(
-    field: Floats, usable: Bools, step_mm: float, settings: FilmSettings
-) -> list[tuple[Bools, float]]:
-    """The clearest places, each with what belongs to it.
-
-    Args:
-        field: Of :func:`standing_out`.
-        usable: Where it counts.
-        step_mm: Pixel size.
-        settings: Least score, number, smallest area.
-    """
-    from scipy import ndimage
-
-    left = np.where(usable, field, -np.inf)
-    found: list[tuple[Bools, float]] = []
-    while len(found) < settings.suggest_most:
-        place = np.unravel_index(int(left.argmax()), left.shape)
-        score = float(left[place])
-        if score < settings.suggest_min_score:
-            break
-        pieces, _ = ndimage.label(left > 0.5 * score)
-        region = np.asarray(pieces == pieces[place])
-        left[ndimage.binary_dilation(region, disc(6.0 / step_mm))] = -np.inf
-        if float(region.sum()) * step_mm**2 >= settings.suggest_min_area_mm2:
-            found.append((region, score))
-    return found
-
-
-def _blurred(values: Floats, usable: Bools, sigma: float) -> Floats:
-    """Gaussian mean of the usable pixels."""
-    from scipy import ndimage
-
-    share = ndimage.gaussian_filter(usable.astype(np.float32), sigma)
-    total = ndimage.gaussian_filter(np.where(usable, values, np.float32(0)), sigma)
-    return np.asarray(total / np.maximum(share, np.float32(1e-3)))
+    return FilmSuggestions(tuple(found[: settings.suggest_most]), other.agreement, None)
 
 
 def usable_part(small: EvenFilm, film: Radiograph) -> Bools:

@@ -328,20 +328,23 @@ class FilmSettings(Section):
         status="default",
     )
     suggest_tolerance_mm: float = threshold(
-        2.0,
+        3.0,
         unit="mm",
-        meaning="How exactly the two sides match: a place is held against the brightest so near.",
+        meaning="How exactly the two sides match: an edge that the other side has so near is "
+        "the same.",
         source="simulated films, tuning seeds",
         status="default",
         ge=0,
     )
     suggest_min_score: float = threshold(
-        3.0,
-        unit="spreads of the neighbourhood",
-        meaning="What stands out less against the other side is not suggested.",
+        0.3,
+        unit="0 to 1",
+        meaning="A place whose outline lies on poorer or fewer edges of its own, or in more uneven "
+        "surroundings, is not suggested.",
         source="simulated films, tuning seeds",
         status="default",
-        gt=0,
+        ge=0,
+        le=1,
     )
     suggest_min_area_mm2: float = threshold(
         40.0,

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
 from film_objects import film_dataset
-from film_scene import MOVED, analysed, film
+from film_reports import made, report_of
+from film_scene import MOVED, STEP, analysed, film
 
 import hoimg
+from hoimg.cli.main import run
 from hoimg.dicom import Exam
 from hoimg.films.follow import film_lesions
 from hoimg.films.series import changes_on_films
-from hoimg.films.tie import CARRIED, SUGGESTED, key_of, tied_films
+from hoimg.films.tie import CARRIED, SUGGESTED, key_of, tells_of, tied_films
 from hoimg.follow import Course
+from hoimg.report.saved import read_saved
+from hoimg.results import Finding, Suggestion
+from hoimg.review.decisions import Asked, added
+from hoimg.review.places import Places
 from hoimg.settings import FilmSettings, Settings
 
 S = Settings()
@@ -52,6 +60,46 @@ def test_where_no_region_was_given_a_place_is_suggested_and_nothing_called(
     for margin in (rows.min() - y0, y1 - rows.max(), columns.min() - x0, x1 - columns.max()):
         assert 15 <= margin <= 30
     assert tied[0 if first else 1] is films[0 if first else 1]
+
+
+def test_a_finding_is_told_of_its_own_place_alone() -> None:
+    told = Finding(code=SUGGESTED, level="info", message="", fix="give --roi 4=e1:box:1,2,3,44 (or")
+    for roi, expected in (
+        ("4=e1:box:1,2,3,44", True),
+        ("4=e1:box:1,2,3,4", False),
+        ("e1:box:1,2,3,44", False),
+    ):
+        place = Suggestion(box=(1, 2, 3, 44), source="other_side", roi=roi)
+        assert tells_of(told, place) is expected
+    assert not tells_of(told.model_copy(update={"code": "no_region_given"}), place)
+
+
+def test_a_place_that_a_reader_confirmed_is_told_of_no_more(tmp_path: Path) -> None:
+    for k, (move, day) in enumerate(((None, "20240110"), (MOVED, "20240601"))):
+        pixels, shadow = film(move, noise=1 + k)
+        low, high = float(pixels.pixels.min()), float(pixels.pixels.max())
+        stored = np.rint(200 + 3500 * (pixels.pixels - low) / (high - low)).astype(np.uint16)
+        film_dataset(
+            tmp_path / "in" / f"{k}", stored, sop=f"1.2.3.{k}", day=day,
+            ImagerPixelSpacing=[str(STEP)] * 2,
+        )  # fmt: skip
+        if not k:
+            rows, columns = np.nonzero(shadow)
+            corners = columns.min() - 20, rows.min() - 20, columns.max() + 21, rows.max() + 21
+            box = "box:" + ",".join(str(v) for v in corners)
+    later = made(tmp_path, "--roi", f"1=1.2.3.0:{box}")["exams"][1]
+    saved = read_saved(tmp_path / "out")
+    asked = Asked(kind="confirm", exam_id=later["exam_id"], number=0)
+    edits = added(saved.edits, asked, saved, Places(), "R.", datetime(2025, 3, 4, tzinfo=UTC))
+    (tmp_path / "out" / "edits.json").write_text(edits.text())
+    words = [str(tmp_path / "out"), str(tmp_path / "in"), "-o", str(tmp_path / "again")]
+    assert run(["-q", "measure", *words]) == 0
+    after = report_of(tmp_path / "again")["exams"][1]
+    gone = {SUGGESTED, "no_region_given"}
+    assert gone <= {f["code"] for f in later["findings"]}
+    assert gone.isdisjoint(f["code"] for f in after["findings"])
+    assert all(f in after["findings"] for f in later["findings"] if f["code"] not in gone)
+    assert (len(later["suggestions"]), after["suggestions"]) == (1, [])
 
 
 @pytest.mark.parametrize("first", [True, False])

@@ -72,6 +72,33 @@ def test_a_fall_outwards_is_cheap_and_a_rise_is_dearer_than_nothing():
     assert bad > 1.3
 
 
+@pytest.mark.parametrize("even", [False, True])
+def test_an_even_cost_does_not_ask_which_way_an_edge_runs(even):
+    # A straight edge falling along a normal at every angle: a unit of it against 22.5 degrees on.
+    y, x = np.indices((41, 41)) - 20.0
+    costs = []
+    for degrees in (0.0, 22.5, 45.0, 67.5, 90.0):
+        ny, nx = np.sin(np.radians(degrees)), np.cos(np.radians(degrees))
+        fall = (np.full(y.shape, -ny), np.full(y.shape, -nx))
+        costs.append(mean_cost(link_costs(fall, 0.3, even=even), y * ny + x * nx < 0.3)[0])
+    # All of a fall of 1 at a scale of 0.3: FLOOR + exp(-1 / 0.3); its part along a link is less.
+    whole = FLOOR + np.exp(-1 / 0.3)
+    if even:
+        assert costs == pytest.approx([whole] * 5)
+    else:
+        assert max(costs) > 1.3 * min(costs)
+
+
+def test_an_even_cost_knows_the_sides_of_an_edge_and_nothing_of_its_course():
+    flat, rise = np.zeros((5, 5)), np.ones((5, 5))
+    along = link_costs((flat, rise), 0.3, even=True)
+    steep, none = np.exp(-1 / 0.3), 1.0
+    for offset, expected in (((0, -1), steep), ((1, 0), none), ((0, 1), none + 0.5 * (1 - steep))):
+        number = OFFSETS.index(offset)
+        unit = np.pi / 8 / np.hypot(*offset)
+        assert along[number, 2, 2] == pytest.approx(unit * (FLOOR + expected))
+
+
 @settings(max_examples=20, deadline=None)
 @given(a=st.floats(-3, 3), b=st.floats(-3, 3), c=st.floats(-0.1, 0.1))
 def test_a_harmonic_background_is_filled_as_it_was(a, b, c):
