@@ -66,10 +66,10 @@ def _svg(lanes: list[LesionCourse]) -> Markup:
     day: float = first - first % step
     while day <= first + span:
         if day >= first:
-            for y in (TOP - 10, height + 16):
+            for at in (TOP - 10, height + 16):
                 parts.append(
                     Markup('<text class="tick" x="{:.1f}" y="{}" text-anchor="middle">{}</text>')
-                    .format(x_of(day), y, tick_text(day, step))
+                    .format(x_of(day), at, tick_text(day, step))
                 )  # fmt: skip
             parts.append(
                 Markup('<path class="grid" d="M{:.1f} {}V{}"/>').format(
