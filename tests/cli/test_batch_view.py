@@ -36,7 +36,8 @@ def test_lines_of_a_log_tell_rate_time_failures_and_memory(clock):
         show(progress)  # and again
     (line,) = stream.getvalue().splitlines()
     # 32 ended, 2 of them not in this run's time: 30 a minute; 168 are left.
-    said = "hoimg: 32/200 patients, 30.0/min, 6 min left, 40 done before, 5 failed (no_dicom 4, over_time 1)"
+    said = "hoimg: 32/200 patients, 30.0/min, 6 min left, 40 done before, "
+    said += "5 failed (no_dicom 4, over_time 1)"
     assert re.fullmatch(rf"{re.escape(said)}, [0-9.]+ [MG]B now, at most 1.2 GB a patient", line)
 
 
