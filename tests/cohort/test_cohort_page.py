@@ -19,6 +19,7 @@ from synthetic_cohort import key_of, patient_row, put, report_of, write_cohort_o
 from hoimg.archive.tables import PATIENTS, rows_of
 from hoimg.cli.main import run
 from hoimg.cohort.page import write_cohort
+from hoimg.errors import UsageError
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -266,3 +267,21 @@ def test_by_hoimg_query(thousand, tmp_path, capsys):
     assert (out / "cohort.html").read_bytes() == before
     assert run(["query", str(tmp_path), "cohort"]) == 2
     assert "hoimg batch" in capsys.readouterr().err
+
+
+def test_too_many_patients_are_refused_and_pictures_have_a_budget(tmp_path, monkeypatch):
+    from hoimg.cohort import page, read
+
+    write_cohort_of(tmp_path, 4)
+    for number in range(4):
+        folder = tmp_path / "patients" / key_of(number)
+        folder.mkdir(parents=True)
+        (folder / "report.html").touch()
+    monkeypatch.setattr(page, "thumbnail", lambda _file: "data:image/jpeg;base64," + "A" * 77)
+    monkeypatch.setattr(page, "PICTURES_BYTES", 200)
+    monkeypatch.setattr(read, "MOST_PATIENTS", 4)
+    # 100 bytes each: what is left is 200, 100, none.
+    assert write_cohort(tmp_path).read_text().count("<img ") == 2
+    monkeypatch.setattr(read, "MOST_PATIENTS", 3)
+    with pytest.raises(UsageError, match="4 patients are too many"):
+        write_cohort(tmp_path)
