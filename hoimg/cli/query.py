@@ -51,6 +51,8 @@ def query(
       hoimg query results/ cohort
     """
     if question == "cohort":
+        if since is not None or form != "table":
+            raise UsageError("--since-day and --format do not go with cohort, which is a page")
         _page(folder, console_of(ctx))
         return
     from hoimg.archive.database import DATABASE, Database

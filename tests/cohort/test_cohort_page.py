@@ -265,6 +265,8 @@ def test_by_hoimg_query(thousand, tmp_path, capsys):
     assert run(["query", str(out), "cohort"]) == 0
     assert capsys.readouterr().out.strip() == str(out / "cohort.html")
     assert (out / "cohort.html").read_bytes() == before
+    for more in (["--since-day", "3"], ["--format", "csv"]):
+        assert run(["query", str(out), "cohort", *more]) == 2
     assert run(["query", str(tmp_path), "cohort"]) == 2
     assert "hoimg batch" in capsys.readouterr().err
 
