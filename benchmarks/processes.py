@@ -6,8 +6,11 @@ import os
 import statistics
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,16 @@ class Cost:
     cpu_s: float
     peak_bytes: int
     said: str
+
+
+def apart(function: Callable[..., Any], *given: Any, **named: Any) -> Any:
+    """Call something large in a process of its own.
+
+    The kernel counts what its parent held when a process was started as that process's own peak,
+    so that who measures has to stay small.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(function, *given, **named).result()
 
 
 def cost_of(words: Sequence[str]) -> Cost:

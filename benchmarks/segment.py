@@ -20,7 +20,7 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from processes import Cost, cost_of, median
+from processes import Cost, apart, cost_of, median
 from trunk import make_series
 
 MOST_TIMES, MOST_BYTES = 5.0, 1.6e9
@@ -49,7 +49,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         series = (args.folder or Path(temporary)) / "series"
         if not series.exists():
-            make_series(args.data / "example_ct.nii.gz", series)
+            apart(make_series, args.data / "example_ct.nii.gz", series)
         costs: dict[str, list[Cost]] = {"script": [], "hoimg": []}
         for _ in range(args.repeats):
             for name, program in (("script", [str(NAIVE)]), ("hoimg", ["-c", HOIMG])):

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from processes import Cost, cost_of, median
+from processes import Cost, apart, cost_of, median
 from tables import renew
 from trunk import make_series, muscle_places
 
@@ -59,8 +59,10 @@ def main() -> int:
 
 def exam(source: Path, room: Path, runs: int) -> tuple[str, bool]:
     """The one exam, by both, in turns."""
-    places = muscle_places(source, 4)
-    make_series(source, room / "scans", bodies=list(zip(places, (14, 18, 12, 16), strict=True)))
+    places = apart(muscle_places, source, 4)
+    apart(
+        make_series, source, room / "scans", bodies=list(zip(places, (14, 18, 12, 16), strict=True))
+    )
     naive, hoimg = [], []
     for _ in range(runs):
         naive.append(_naive(room))
@@ -84,18 +86,20 @@ def by_slices(source: Path, room: Path, runs: int) -> tuple[str, bool]:
     rows = []
     for count in SLICES:
         folder = room / str(count)
-        make_series(source, folder / "scans", slices=count)
+        apart(make_series, source, folder / "scans", slices=count)
         rows.append((count, *_both(folder, runs)))
     return _table("slices", rows), True
 
 
 def by_lesions(source: Path, room: Path, runs: int) -> tuple[str, bool]:
     """The trunk of 400 slices with more and more balls."""
-    places = muscle_places(source, max(LESIONS), APART_MM)
+    places = apart(muscle_places, source, max(LESIONS), APART_MM)
     rows = []
     for count in LESIONS:
         folder = room / str(count)
-        make_series(source, folder / "scans", bodies=[(p, PLANTED_MM) for p in places[:count]])
+        apart(
+            make_series, source, folder / "scans", bodies=[(p, PLANTED_MM) for p in places[:count]]
+        )
         rows.append((count, *_both(folder, runs)))
     return _table("lesions", rows), True
 
