@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from processes import apart
 from trunk import make_series, muscle_places
 
 EXAMS = ((0, 0.0, (0.0, 0.0, 0.0)), (95, 3.0, (6.0, -4.0, 5.0)), (190, -2.0, (-5.0, 3.0, -8.0)))
@@ -42,7 +43,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         exams = args.folder or Path(temporary) / "exams"
         if not exams.exists():
-            make_exams(args.data / "example_ct.nii.gz", exams)
+            apart(make_exams, args.data / "example_ct.nii.gz", exams)
         seconds = []
         for n in range(args.repeats):
             out = Path(temporary) / f"report{n}"
