@@ -21,10 +21,9 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from trunk import make_series
+from processes import apart
+from trunk import make_series, muscle_places
 
 EXAMS = ((0, 0.0, (0.0, 0.0, 0.0)), (95, 3.0, (6.0, -4.0, 5.0)), (190, -2.0, (-5.0, 3.0, -8.0)))
 """Day, turn in degrees and shift in mm."""
@@ -44,7 +43,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         exams = args.folder or Path(temporary) / "exams"
         if not exams.exists():
-            make_exams(args.data / "example_ct.nii.gz", exams)
+            apart(make_exams, args.data / "example_ct.nii.gz", exams)
         seconds = []
         for n in range(args.repeats):
             out = Path(temporary) / f"report{n}"
@@ -65,7 +64,7 @@ def main() -> int:
 
 def make_exams(source: Path, folder: Path) -> None:
     """Write the three exams, one folder each."""
-    places = _muscle(source, len(DIAMETERS_MM))
+    places = muscle_places(source, len(DIAMETERS_MM))
     for n, (day, turn, shift) in enumerate(EXAMS):
         sizes = [d * (GROWTH**n if k == 0 else 1.0) for k, d in enumerate(DIAMETERS_MM)]
         make_series(
@@ -77,25 +76,6 @@ def make_exams(source: Path, folder: Path) -> None:
             shift_mm=shift,
             bodies=list(zip(places, sizes, strict=True)),
         )
-
-
-def _muscle(source: Path, count: int) -> list[tuple[float, float, float]]:
-    """Places deep in soft tissue, LPS mm, at least 50 mm apart, the deepest first."""
-    import SimpleITK as sitk
-    from scipy.ndimage import distance_transform_edt
-
-    image = sitk.ReadImage(str(source))
-    hu = sitk.GetArrayFromImage(image)
-    depth = distance_transform_edt((hu > 0) & (hu < 120), sampling=image.GetSpacing()[::-1])
-    found: list[tuple[float, float, float]] = []
-    for flat in np.argsort(-depth, axis=None, kind="stable"):
-        z, y, x = (int(v) for v in np.unravel_index(flat, depth.shape))
-        point = image.TransformIndexToPhysicalPoint((x, y, z))
-        if all(np.linalg.norm(np.subtract(point, other)) >= 50 for other in found):
-            found.append(point)
-        if len(found) == count:
-            break
-    return found
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""A whole trunk of 512 x 512 x 400 voxels, for benchmarks of time and memory.
+"""A whole trunk of 512 x 512 x 400 voxels, or a shorter or longer one, for benchmarks.
 
 The pixels are TotalSegmentator's sample CT (``example_ct.nii.gz``) resampled over the same patient
-with noise of our own, so that there is a whole trunk to segment.
+with noise of our own, so that there is a whole trunk to segment. A longer one goes on with the
+trunk mirrored, slice by slice as thick as before.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ def make_series(
     turn_deg: float = 0.0,
     shift_mm: tuple[float, float, float] = (0.0, 0.0, 0.0),
     bodies: Sequence[tuple[tuple[float, float, float], float]] = (),
+    slices: int = SIZE_XYZ[2],
 ) -> None:
     """Write the trunk as a DICOM series.
 
@@ -37,6 +39,7 @@ def make_series(
         turn_deg: Turn of the patient about the long axis through the volume's middle.
         shift_mm: Shift of the patient, LPS.
         bodies: Balls of mineral to plant: centre (LPS mm in the unmoved patient) and diameter, mm.
+        slices: How many; the thickness stays that of 400 over the whole trunk.
     """
     import SimpleITK as sitk
 
@@ -48,11 +51,15 @@ def make_series(
         n * s / m for n, s, m in zip(image.GetSize(), image.GetSpacing(), SIZE_XYZ, strict=True)
     ]
     middle = image.TransformContinuousIndexToPhysicalPoint([(n - 1) / 2 for n in image.GetSize()])
+    size = (*SIZE_XYZ[:2], slices)
+    if slices > SIZE_XYZ[2]:
+        more = round(image.GetSize()[2] * (slices / SIZE_XYZ[2] - 1)) + 1
+        image = sitk.MirrorPad(image, (0, 0, 0), (0, 0, more))
     # A resampling transform leads from the moved patient back to the source.
     moved = sitk.Euler3DTransform(middle, 0.0, 0.0, np.radians(turn_deg), shift_mm)
     fine = sitk.Resample(
         image,
-        SIZE_XYZ,
+        size,
         moved.GetInverse(),
         sitk.sitkLinear,
         image.TransformContinuousIndexToPhysicalPoint(
@@ -74,6 +81,26 @@ def make_series(
         [SeriesSpec(CTVolume(hu, grid))], day, seed=str(seed), localizer=False, compression="none"
     )
     write_study(spec, folder)
+
+
+def muscle_places(
+    source: Path, count: int, apart_mm: float = 50.0
+) -> list[tuple[float, float, float]]:
+    """Places deep in soft tissue, LPS mm, so far apart at least, the deepest first."""
+    import SimpleITK as sitk
+    from scipy.ndimage import distance_transform_edt
+
+    image = sitk.ReadImage(str(source))
+    hu, spacing = sitk.GetArrayFromImage(image), image.GetSpacing()[::-1]
+    depth = distance_transform_edt((hu > 0) & (hu < 120), sampling=spacing)
+    axes = [np.arange(n) * s for n, s in zip(depth.shape, spacing, strict=True)]
+    found = []
+    while len(found) < count and depth.any():
+        at = np.unravel_index(int(np.argmax(depth)), depth.shape)
+        found.append(image.TransformIndexToPhysicalPoint([int(k) for k in at[::-1]]))
+        z, y, x = ((axis - axis[k]) ** 2 for axis, k in zip(axes, at, strict=True))
+        depth[z[:, None, None] + y[:, None] + x < apart_mm**2] = 0
+    return found
 
 
 def _plant(

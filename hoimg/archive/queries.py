@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Select, func, literal, select
+from sqlalchemy import Select, func, literal, or_, select
 
 from hoimg.archive.database import Database
 from hoimg.archive.tables import (
     CHANGES,
+    EXAMS,
     FINDINGS,
     LESIONS,
     OBSERVATIONS,
@@ -30,7 +31,7 @@ def changed(day: int | None) -> Select[Any]:
     c = CHANGES.c
     found = select(
         c.patient_key, c.lesion_id, c.category, c.from_exam, c.to_exam, c.from_day, c.to_day,
-        c.volume_change_pct, c.volume_rc_pct,
+        c.volume_change_pct, c.volume_rc_pct, c.area_change_pct, c.area_rc_pct,
     ).where(c.category.in_(GROWING))  # fmt: skip
     if day is not None:
         found = found.where(c.to_day >= day)
@@ -54,26 +55,37 @@ def mature(day: int | None) -> Select[Any]:
 
 
 def not_evaluable(day: int | None) -> Select[Any]:
-    """What could not be judged, and why: exams not read, lesions not measured, labels left open.
+    """What could not be judged, and why: patients, exams, measurements, labels left open.
 
     Args:
-        day: Only measurements at exams from this day on; None for all. Exams that could not be
-            read and labels are always told.
+        day: Only what speaks of an exam from this day on; None for all. Patients without a report,
+            and labels that speak of no exam, are always told.
     """
-    o, le, f = OBSERVATIONS.c, LESIONS.c, FINDINGS.c
-    measured = select(
-        literal("measurement").label("what"), o.patient_key, o.lesion_id, o.exam_id,
-        o.flags.label("why"),
-    ).where(o.status == "not_measurable")  # fmt: skip
-    if day is not None:
-        measured = measured.where(o.day >= day)
-    labels = select(
-        literal("label"), le.patient_key, le.lesion_id, le.maturity_exam_id, le.maturity_reasons
-    ).where(le.maturity_label == "indeterminate")
-    exams = select(literal("exam"), f.patient_key, literal(None), f.exam_id, f.code).where(
-        f.level == "error", f.exam_id.is_not(None)
+    p, e, o, le, f = PATIENTS.c, EXAMS.c, OBSERVATIONS.c, LESIONS.c, FINDINGS.c
+    patients = select(
+        literal("patient").label("what"), p.patient_key, literal(None).label("lesion_id"),
+        literal(None).label("exam_id"), p.code.label("why"),
+    ).where(p.status != "done")  # fmt: skip
+    exams = (
+        select(literal("exam"), f.patient_key, literal(None), f.exam_id, f.code)
+        .join(EXAMS, (e.patient_key == f.patient_key) & (e.exam_id == f.exam_id))
+        .where(f.level == "error")
     )
-    together = measured.union_all(labels, exams).subquery()
+    measured = select(
+        literal("measurement"), o.patient_key, o.lesion_id, o.exam_id, o.flags
+    ).where(o.status == "not_measurable")  # fmt: skip
+    labels = (
+        select(
+            literal("label"), le.patient_key, le.lesion_id, le.maturity_exam_id, le.maturity_reasons
+        )
+        .outerjoin(EXAMS, (e.patient_key == le.patient_key) & (e.exam_id == le.maturity_exam_id))
+        .where(le.maturity_label == "indeterminate")
+    )
+    if day is not None:
+        exams = exams.where(e.days_from_baseline >= day)
+        measured = measured.where(o.day >= day)
+        labels = labels.where(or_(e.exam_id.is_(None), e.days_from_baseline >= day))
+    together = patients.union_all(exams, measured, labels).subquery()
     t = together.c
     return select(together).order_by(t.patient_key, t.what, t.lesion_id, t.exam_id)
 
@@ -116,6 +128,6 @@ def ask(database: Database, question: str, day: int | None = None) -> tuple[list
     names = [column.name for column in statement.selected_columns]
     rows = database.ask(statement)
     for row in rows:
-        if question == "not-evaluable" and row["what"] != "exam":
+        if question == "not-evaluable" and row["what"] in ("measurement", "label"):
             row["why"] = reasons(row["why"])
     return names, rows

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from hoimg.cli.console import Console
 
 if TYPE_CHECKING:
+    from rich.console import Group
+
     from hoimg.archive.run import Progress
 
 EVERY_S = 10.0
@@ -29,12 +31,12 @@ def watching(console: Console) -> Iterator[Callable[[Progress], None]]:
 
         view = _View()
         with Live(
-            Text("starting"),
+            Text("starting the cluster"),
             console=RichConsole(file=console.stream),
             refresh_per_second=2,
             transient=True,
         ) as live:
-            yield lambda progress: live.update(Text(view.line(progress)))
+            yield lambda progress: live.update(view.panel(progress))
     else:
         yield _lines(console)
 
@@ -61,23 +63,53 @@ class _View:
         self._looked = float("-inf")
 
     def line(self, progress: Progress) -> str:
-        """E.g. ``12/200 patients, 3.1/min, 61 min left, 2 failed (no_dicom 2), 812 MB``."""
+        """E.g. ``12/200 patients, 3.1/min, 61 min left, 2 failed (no_dicom 2), 812 MB now``."""
+        return ", ".join(
+            [*self._done(progress), *self._failed(progress), *self._memory_words(progress)]
+        )
+
+    def panel(self, progress: Progress) -> Group:
+        """The same for a terminal: a bar and up to three lines, cut where the terminal ends."""
+        from rich.console import Group
+        from rich.padding import Padding
+        from rich.progress_bar import ProgressBar
+        from rich.text import Text
+
+        lines = [self._done(progress), self._failed(progress), self._memory_words(progress)]
+        return Group(
+            Padding(
+                ProgressBar(progress.planned or 1, progress.ended, width=60), 0
+            ),  # ends the line
+            *(
+                Text(", ".join(words), no_wrap=True, overflow="ellipsis")
+                for words in filter(None, lines)
+            ),
+        )
+
+    def _done(self, progress: Progress) -> list[str]:
         words = [f"{progress.ended}/{progress.planned} patients"]
+        made = progress.ended - progress.adopted
+        seconds = time.monotonic() - self.begun
+        if made > 0 and seconds > 0:
+            rate = made / seconds
+            words.append(_rate(rate))
+            words.append(f"{_time((progress.planned - progress.ended) / rate)} left")
         if progress.kept:
             words.append(f"{progress.kept} done before")
-        made = progress.ended - progress.adopted
-        minutes = (time.monotonic() - self.begun) / 60
-        if made > 0 and minutes > 0:
-            rate = made / minutes
-            words.append(f"{rate:.1f}/min")
-            left = (progress.planned - progress.ended) / rate
-            words.append(f"{left:.0f} min left" if left >= 1.5 else f"{60 * left:.0f} s left")
-        if progress.failures:
-            codes = ", ".join(f"{code} {n}" for code, n in progress.failures.most_common(3))
-            words.append(f"{progress.failures.total()} failed ({codes})")
-        most = f", at most {progress.peak_mb:.0f} MB a patient" if progress.peak_mb else ""
-        words.append(f"{self._used():.0f} MB now{most}")
-        return ", ".join(words)
+        return words
+
+    def _failed(self, progress: Progress) -> list[str]:
+        if not progress.failures:
+            return []
+        codes = ", ".join(f"{code} {n}" for code, n in progress.failures.most_common(3))
+        more = ", …" if len(progress.failures) > 3 else ""
+        return [f"{progress.failures.total()} failed ({codes}{more})"]
+
+    def _memory_words(self, progress: Progress) -> list[str]:
+        words = [f"{_size(self._used())} now"]
+        if progress.peak_mb:
+            words.append(f"at most {_size(progress.peak_mb)} a patient")
+        return words
 
     def _used(self) -> float:
         """Memory of this process and all below it, MB; an existing cluster's is not seen."""
@@ -89,3 +121,23 @@ class _View:
         if now - self._looked >= MEMORY_EVERY_S:
             self._looked, self._memory = now, memory_of(os.getpid()) / 1e6
         return self._memory
+
+
+def _rate(each_s: float) -> str:
+    """Patients a minute, or an hour where that is less than one."""
+    return f"{60 * each_s:.1f}/min" if each_s >= 1 / 60 else f"{3600 * each_s:.1f}/h"
+
+
+def _time(seconds: float) -> str:
+    """The two largest units: ``45 s``, ``12 min``, ``3 h 20 min``, ``2 d 5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, rest = divmod(minutes, 60)
+    return f"{hours} h {rest} min" if hours < 24 else f"{hours // 24} d {hours % 24} h"
+
+
+def _size(megabytes: float) -> str:
+    return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{megabytes / 1000:.1f} GB"

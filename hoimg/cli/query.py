@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from hoimg.cli.console import Console, console_of
+from hoimg.errors import UsageError
+
 if TYPE_CHECKING:
     from hoimg.archive.tables import Row
 
 
 def query(
+    ctx: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that hoimg batch wrote.")],
     question: Annotated[
-        Literal["changed", "mature", "not-evaluable", "failures", "failed"],
+        Literal["changed", "mature", "not-evaluable", "failures", "failed", "cohort"],
         typer.Argument(
             help="changed: new or enlarging lesions; mature: labelled mature, since when; "
             "not-evaluable: what could not be judged and why; failures: counted by reason; failed: "
-            "one by one."
+            "one by one; cohort: everybody on a page, DIR/cohort.html."
         ),
     ],
     since: Annotated[
@@ -44,7 +48,13 @@ def query(
       hoimg query results/ changed --since-day 180
       hoimg query results/ not-evaluable --format csv > open.csv
       hoimg query results/ failures
+      hoimg query results/ cohort
     """
+    if question == "cohort":
+        if since is not None or form != "table":
+            raise UsageError("--since-day and --format do not go with cohort, which is a page")
+        _page(folder, console_of(ctx))
+        return
     from hoimg.archive.database import DATABASE, Database
     from hoimg.archive.queries import ask
 
@@ -58,6 +68,18 @@ def query(
         _csv(names, rows)
     else:
         _table(names, rows)
+
+
+def _page(folder: Path, console: Console) -> None:
+    """Write the cohort page and say where it is."""
+    from hoimg.cohort.page import write_cohort
+
+    with console.progress("Looking into reports") as step:
+        try:
+            page = write_cohort(folder, lambda done, total: step(f"{done} of {total}"))
+        except OSError as error:
+            raise UsageError(f"{folder}: cannot be written ({error.strerror})") from error
+    typer.echo(str(page))
 
 
 def _csv(names: list[str], rows: list[Row]) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hoimg.dicom.findings import finding
+from hoimg.dicom.peaks import peaks_of
 from hoimg.dicom.pixel_sample import LOW, PADDING_HU, SPIKE, Sample, bin_of, spikes
 from hoimg.results import Finding
 from hoimg.settings import IntakeSettings
@@ -47,6 +48,8 @@ MODE_HALF_WIDTH_HU = 40
 """A peak's share is what lies this close to it."""
 MIN_MODE_SHARE = 0.005
 """Peaks with a smaller share of the voxels are not looked at."""
+MIN_PROMINENCE = 1e-4
+"""Share of the voxels in one HU by which a peak has to stand out."""
 MAX_AIR_WIDTH_HU = 110.0
 """Full width at half maximum of the peak of plain air; that of lungs is wider."""
 MAX_AIR_OFFSET_HU = 100.0
@@ -120,7 +123,6 @@ def check_range(sample: Sample, settings: IntakeSettings) -> Iterator[Finding]:
 def find_modes(sample: Sample) -> list[Mode]:
     """Peaks of the histogram, lowest first, without the spike of padding at its floor."""
     from scipy.ndimage import gaussian_filter1d
-    from scipy.signal import find_peaks, peak_widths
 
     counts = sample.counts.astype(float)
     if sample.floor_share:
@@ -131,15 +133,13 @@ def find_modes(sample: Sample) -> list[Mode]:
     if total == 0:
         return []
     smooth = gaussian_filter1d(counts / total, SMOOTH_HU, mode="constant")
-    peaks, _ = find_peaks(smooth, prominence=1e-4)
-    widths = peak_widths(smooth, peaks, rel_height=0.5)[0] if len(peaks) else []
     sums = np.concatenate([[0.0], np.cumsum(counts / total)])
     found = []
-    for peak, width in zip(peaks, widths, strict=True):
+    for peak, width in peaks_of(smooth, MIN_PROMINENCE):
         low, high = max(peak - MODE_HALF_WIDTH_HU, 0), peak + MODE_HALF_WIDTH_HU + 1
         share = float(sums[min(high, len(counts))] - sums[low])
         if share >= MIN_MODE_SHARE:
-            found.append(Mode(float(peak + LOW), share, float(width)))
+            found.append(Mode(float(peak + LOW), share, width))
     return found
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hoimg.report import scripted, words
 from hoimg.report.excluded_view import excluded_view
@@ -16,14 +14,9 @@ from hoimg.report.lesion_view import PictureMaker, lesion_view
 from hoimg.report.over_time_view import context_lines, timing_view, totals_view
 from hoimg.report.reader_view import lesion_reader, reader_rows
 from hoimg.report.reasons import reason_text
+from hoimg.report.templating import environment
 from hoimg.report.viewer_view import viewers
 from hoimg.results import Calibration, Exam, ExamImages, FilmImages, Links, Report
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
-LONGEST_TEXT, LONGEST_WORD = 1500, 200
-"""Characters of a text from the data, and of a run without spaces in it, that the page shows."""
 
 _LEVEL_ORDER = ("error", "warning", "info")
 
@@ -71,7 +64,7 @@ def page_html(
         A whole HTML document. Every text of the report is escaped.
     """
     given = context(report, images, settings_toml, films, links)
-    return _environment().get_template("report.html.j2").render(given)
+    return environment("hoimg.report").get_template("report.html.j2").render(given)
 
 
 def context(
@@ -159,33 +152,6 @@ def answer(report: Report) -> str:
     ]
     lesions = words.count(len(report.lesions), "lesion")
     return f"{lesions} in {exams}: {words.join(parts)} on imaging"
-
-
-@cache
-def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    return Environment(
-        loader=PackageLoader("hoimg.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_shortened,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def _shortened(value: Any) -> Any:
-    """A text that no reader reads to its end is cut; report.json holds it whole.
-
-    A header may hold kilobytes without a space, which would push the page's sides apart.
-    """
-    # What the code made itself is marked safe (Markup), or a picture.
-    if type(value) is not str or value.startswith("data:image/"):
-        return value
-    if len(value) > LONGEST_TEXT:
-        value = value[: LONGEST_TEXT - 1] + "…"
-    return re.sub(rf"(\S{{{LONGEST_WORD - 1}}})\S+", r"\1…", value)
 
 
 def _brief(report: Report) -> str:

@@ -49,7 +49,7 @@ def add_pdf(folder: Path) -> Path:
     target = folder / PDF
     if target.exists() and files.sha256(target) != written_files(folder).get(PDF):
         raise UsageError(f"{target}: was not written by hoimg; move it away or give another folder")
-    program = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    program = find_browser()
     if program is None:
         raise PdfNotMade(
             f"{target}: not made, since no Chromium, Chrome or Edge was found on the PATH; the "
@@ -62,6 +62,11 @@ def add_pdf(folder: Path) -> Path:
         made.replace(target)
     _enter(folder, target)
     return target
+
+
+def find_browser() -> str | None:
+    """Path of the first of :data:`BROWSERS` that is on the PATH."""
+    return next((found for name in BROWSERS if (found := shutil.which(name))), None)
 
 
 def _print(program: str, page: Path, target: Path, profile: Path) -> None:

@@ -26,14 +26,19 @@ def style() -> str:
 
 
 def policy(with_script: bool) -> str:
-    """The Content-Security-Policy of the page.
+    """The Content-Security-Policy of the report's page."""
+    return policy_of(style(), script() if with_script else "")
+
+
+def policy_of(style: str, script: str = "") -> str:
+    """The Content-Security-Policy of a page with these texts, and no script without one.
 
     Nothing may be fetched, sent, framed or run; pictures are data in the page; of scripts and
     styles only those whose very text is hashed here. A file that was tampered with stands still.
     """
-    parts = ["default-src 'none'", "img-src data:", f"style-src '{_digest(style())}'"]
-    if with_script:
-        parts.append(f"script-src '{_digest(script())}'")
+    parts = ["default-src 'none'", "img-src data:", f"style-src '{_digest(style)}'"]
+    if script:
+        parts.append(f"script-src '{_digest(script)}'")
     return "; ".join([*parts, "base-uri 'none'", "form-action 'none'"])
 
 

@@ -98,6 +98,7 @@ def segment_exam(
     keep_freed_memory()
     settings = settings or SegmentSettings()
     scene = look(volume, settings, kvp=kvp, contrast=bool(contrast))
+    give_back_freed_memory()
     working, body, metal, streaks = scene.working, scene.body, scene.metal, scene.streaks
     lumen, wall, dense, parted = scene.lumen, scene.wall, scene.dense, scene.parted
     spacing = working.spacing_zyx_mm
@@ -233,6 +234,7 @@ def segment_exam(
             )
     found = Found([], [], [])
     if lesions is None:
+        give_back_freed_memory()  # the search makes the peak of a whole run
         found = search(
             survey(
                 scene,

@@ -23,6 +23,7 @@ from hoimg.archive.run import run_batch
 from hoimg.archive.tables import PATIENTS, rows_of
 from hoimg.cli.main import run
 from hoimg.errors import HoimgError, UsageError
+from hoimg.results import Finding
 
 KEYS = ("p0000a", "p0000b")
 
@@ -145,7 +146,30 @@ def test_what_could_not_be_judged_and_why(results, capsys):
         ("label", "L2", None, "not_measured"),
         ("measurement", "L2", "day0000", "near_metal; small"),
     ]
-    assert len(found) == 4
+    assert [(r["what"], r["patient_key"], r["why"]) for r in found[4:]] == [
+        ("patient", "p1", "no_dicom"),
+        ("patient", "p2", "over_time"),
+        ("patient", "p3", "no_dicom"),
+    ]
+    for day, kinds in ((0, {"label", "measurement", "patient"}), (1, {"label", "patient"})):
+        found = asked(capsys, str(results), "not-evaluable", "--since-day", str(day))
+        assert {r["what"] for r in found} == kinds
+
+
+def test_exams_and_labels_of_a_day_on(tmp_path, capsys):
+    report = report_of("p0000a")
+    error = Finding(code="no_pixels", level="error", message="None.")
+    first, last = report.exams
+    open_one = report.lesions[1]
+    rated = open_one.maturity.model_copy(update={"exam_id": first.exam_id})
+    with Database(tmp_path / DATABASE) as database:
+        exams = [first.model_copy(update={"findings": [error]}), last]
+        lesions = [open_one.model_copy(update={"maturity": rated})]
+        changed = report.model_copy(update={"exams": exams, "lesions": lesions})
+        database.put("p0000a", rows_of(changed))
+    for day, kinds in ((0, ["exam", "label", "measurement"]), (1, [])):
+        found = asked(capsys, str(tmp_path), "not-evaluable", "--since-day", str(day))
+        assert [r["what"] for r in found] == kinds
 
 
 def test_failures_by_reason_as_table_csv_and_json(results, capsys):
