@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
@@ -119,7 +120,9 @@ def files(out: Path) -> dict[str, str]:
 
 def key_of(path: Path) -> str:
     """The key that stands for a file's patient, computed from the documented formula."""
-    import hmac
+    return key_of_id(str(pydicom.dcmread(path, stop_before_pixels=True).PatientID))
 
-    who = str(pydicom.dcmread(path, stop_before_pixels=True).PatientID)
-    return "p" + hmac.new(b"hoimg", f"id:{who}".encode(), "sha256").hexdigest()[:12]
+
+def key_of_id(patient_id: str) -> str:
+    """The key that stands for a PatientID without an issuer."""
+    return "p" + hmac.new(b"hoimg", f"id:{patient_id}".encode(), "sha256").hexdigest()[:12]
