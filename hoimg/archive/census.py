@@ -163,7 +163,7 @@ def census_of_root(
 
 
 def _says_images(path: Path) -> bool:
-    """Whether its name says so: a text file beside the patients' folders is nobody that was lost."""
+    """Whether its name says so; a text file beside the patients' folders is nobody lost."""
     return path.name.lower().endswith(_SAYS_IMAGES)
 
 

@@ -47,17 +47,22 @@ def main() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     task = Task(**json.load(sys.stdin))
     _die_first()
-    outcome = attempt(task)
-    try:
-        write_whole(Path(task.folder) / OUTCOME, outcome_text(outcome).encode())
-    except OSError as error:
-        outcome = _of_system(task, error)
+    outcome = do(task)
     with os.fdopen(answer, "w") as stream:
         stream.write(outcome_text(outcome))
 
 
-def attempt(task: Task) -> Outcome:
-    """Analyse the patient and write the report; every error becomes an outcome."""
+def do(task: Task) -> Outcome:
+    """Analyse the patient, write the report and last the outcome; every error becomes one."""
+    outcome = _attempt(task)
+    try:
+        write_whole(Path(task.folder) / OUTCOME, outcome_text(outcome).encode())
+    except OSError as error:
+        outcome = _of_system(task, error)
+    return outcome
+
+
+def _attempt(task: Task) -> Outcome:
     if task.software != SOFTWARE:
         said = f"The worker has {SOFTWARE}, not {task.software}; install the same on both."
         return failed(task, "worker_other_version", said, fatal=True)

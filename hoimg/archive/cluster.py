@@ -121,7 +121,7 @@ class Cluster:
         tasks: Iterable[Task],
         limits: BatchSettings,
         again: Callable[[Task], Task],
-        tick: Callable[[int], None],
+        tick: Callable[[], None],
     ) -> Iterator[Outcome]:
         """Run the tasks; give each outcome when it is there, in any order.
 
@@ -129,7 +129,7 @@ class Cluster:
             tasks: Taken one by one as there is room.
             limits: Of one patient; ``tries`` says how often what may pass is tried.
             again: Gives the task with another folder, as the one before may still be written to.
-            tick: Called a few times a second with the number of tasks out.
+            tick: Called a few times a second.
 
         Raises:
             ClusterLost: the scheduler is gone.
@@ -149,7 +149,7 @@ class Cluster:
                 room -= 1
             if not out:
                 return
-            tick(len(out))
+            tick()
             for future in self._ready(client, list(out)):
                 task, attempt = out.pop(future)
                 outcome = replace(self._outcome(future, task), attempts=attempt)

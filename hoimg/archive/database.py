@@ -6,7 +6,7 @@ read while it is written; it has to lie on a disk of the machine that writes it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -66,7 +66,8 @@ class Database:
                 version = connection.execute(text("PRAGMA user_version")).scalar_one()
                 if version not in (0, VERSION) or (read_only and version == 0):
                     raise UsageError(
-                        f"{path}: holds no tables of this version of hoimg; name another folder"
+                        f"{path}: its tables are not those of this version of hoimg; ask it with "
+                        "the version that made it, or run hoimg batch into a new folder"
                     )
                 if not read_only and version == 0:
                     METADATA.create_all(connection)
@@ -132,6 +133,12 @@ class Database:
                 connection.execute(delete(table).where(table.c.patient_key.startswith(prefix)))
             for key, rows in all_rows.items():
                 _put(connection, key, rows)
+
+    def forget(self, keys: Collection[str]) -> None:
+        """Remove all rows of patients."""
+        with self._writing() as connection:
+            for key in keys:
+                _put(connection, key, {})
 
     def rows(self, table: Table) -> Iterator[Row]:
         """All rows of a table in the order of its key."""

@@ -9,9 +9,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 import hoimg
-from hoimg.archive.census import Case
 from hoimg.dicom.clean import patient_key
-from hoimg.settings import Settings
 
 SOFTWARE = f"hoimg {hoimg.__version__}"
 OUTCOME = "outcome.json"
@@ -117,9 +115,9 @@ def read_outcome(text: str) -> Outcome:
     return replace(made, findings=tuple(made.findings))
 
 
-def fingerprint(case: Case, settings: Settings) -> str:
+def fingerprint(key: str, input_sha256: str, config_sha256: str, software: str = SOFTWARE) -> str:
     """Hash of all that a patient's report depends on: files, settings, and the software."""
-    words = [case.key, case.input_sha256, settings.sha256, SOFTWARE]
+    words = [key, input_sha256, config_sha256, software]
     return hashlib.sha256("\n".join(words).encode()).hexdigest()
 
 

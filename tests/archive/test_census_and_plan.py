@@ -271,15 +271,29 @@ def test_limits_are_no_settings_of_a_result(tmp_path):
     assert given.to_toml() == Settings().to_toml()
 
 
+HIDDEN = "The input was refused (c); run hoimg report on it to see why."
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("/a/Otto Z/x: holds no DICOM; give a CT", "Holds no DICOM; give a CT."),
         ("/a/Otto Z/x and 3 more: the file is truncated", "The file is truncated."),
-        ("no tissue in Otto Z", "The input was refused (c); run hoimg report on it to see why."),
-        ("/b/other: broken", "The input was refused (c); run hoimg report on it to see why."),
+        ("no tissue in Otto Z", HIDDEN),
+        ("/b/other: broken", HIDDEN),
         ("the scan is broken", "The scan is broken."),
+        ("Zoltanfy: no tissue", HIDDEN),  # a part of a name
+        ("li.dcm: its header is broken", HIDDEN),  # a short one, in other letters
+        ("patient 4711 is broken", HIDDEN),
+        ("the other li-ne", HIDDEN),
+        ("the line has 47 slices", "The line has 47 slices."),
     ],
 )  # fmt: skip
 def test_messages_are_told_without_paths(text, said):
-    assert safe_message(InputRefused(text, "c"), [Path("/a/Otto Z/x")]) == said
+    paths = [Path("/a/Otto Z/x"), Path("/dicom/Zoltanfy^Otto/Li.dcm"), Path("/scan/A_4711/x")]
+    assert safe_message(InputRefused(text, "c"), paths) == said
+
+
+def test_identities_are_not_told_whatever_the_error(tmp_path):
+    said = safe_message(UsageError(f"{tmp_path}: 2 patients (SECRET-1)"), [tmp_path])
+    assert said == "The input was refused (usage); run hoimg report on it to see why."
