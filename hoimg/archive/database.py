@@ -1,13 +1,14 @@
 """``results.sqlite``: written by the one process that runs a batch, read by anybody.
 
 A patient's rows are written in one transaction: they are all there or none is. In WAL mode others
-read while it is written; it has to lie on a disk of the machine that writes it.
+read while it is written; it has to lie on a disk of the machine that writes it. A run that ends
+leaves it without WAL, so that reading it writes nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,6 +61,7 @@ class Database:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
+        self._read_only = read_only
         self._engine = _reader(path) if read_only else _writer(path)
         try:
             with self._engine.begin() as connection:
@@ -88,7 +90,17 @@ class Database:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if not self._read_only:
+            self._settle()
         self._engine.dispose()
+
+    def _settle(self) -> None:
+        """Leave one plain file: who reads one in WAL mode writes files beside it.
+
+        Where somebody reads just now, or the disk is full, it stays as it is.
+        """
+        with suppress(DatabaseError), self._engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode = DELETE")
 
     def known(self) -> dict[str, Known]:
         """Every patient by key."""
@@ -178,9 +190,9 @@ def _writer(path: Path) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _set(connection: Any, _: Any) -> None:
+        connection.execute("PRAGMA busy_timeout = 30000")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA busy_timeout = 30000")
 
     return engine
 

@@ -130,6 +130,12 @@ def test_what_is_new_or_growing_since_a_day(results, capsys):
     assert (first["from_day"], first["to_day"], first["volume_change_pct"]) == (0, 100, 100.0)
 
 
+@pytest.mark.parametrize("day", ["x", "-1", "9" * 30, "inf", "2024-01-01", ""])
+def test_a_day_that_is_none_is_a_usage_error(results, capsys, day):
+    assert run(["query", str(results), "changed", f"--since-day={day}"]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
 def test_what_is_mature_and_since_when(results, capsys):
     found = asked(capsys, str(results), "mature", "--since-day", "100")
     assert [(r["patient_key"], r["lesion_id"], r["mature_since_day"]) for r in found] == [

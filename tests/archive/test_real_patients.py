@@ -110,12 +110,27 @@ def test_every_patient_has_its_report_or_its_reason(archive):
             assert b"SECRET-" not in data
 
 
+def everything(folder: Path) -> dict[str, tuple[int, int]]:
+    return {
+        p.relative_to(folder).as_posix(): (p.stat().st_mtime_ns, p.stat().st_size)
+        for p in [folder, *folder.rglob("*")]
+    }
+
+
 def test_a_second_run_has_nothing_to_do_and_a_dry_run_says_so(archive, capsys):
     root, out = archive
-    before = hashes(out / "patients")
+    before, there = hashes(out / "patients"), everything(out)
     assert run(["-q", "batch", str(root), "-o", str(out), "--dry-run"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == "0 to run, 5 kept, 1 without a patient"
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    found = statuses(out)
+    assert sorted(line[:2] for line in lines[:-1]) == sorted(
+        [key, "keep" if key.startswith("p") else "fail"] for key in found
+    )
+    for key, _, why in lines[:-1]:  # each says what became of it
+        status, code = found[key]
+        assert (code or status) in why
+    assert lines[-1] == ["0 to run, 5 kept, 1 without a patient"]
+    assert everything(out) == there
     assert run(["-q", "batch", str(root), "-o", str(out)]) == 4
     assert "2 with a report, 4 failed (0 in this run)" in capsys.readouterr().out
     assert hashes(out / "patients") == before
@@ -124,8 +139,12 @@ def test_a_second_run_has_nothing_to_do_and_a_dry_run_says_so(archive, capsys):
 def test_a_dry_run_writes_nothing(archive, tmp_path, capsys):
     root, _ = archive
     assert run(["-q", "batch", str(root), "-o", str(tmp_path / "new"), "--dry-run"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].startswith("5 to run, 0 kept")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("\t")[1:] for line in lines if "\trun\t" in line] == [["run", "new"]] * 5
+    assert lines[-1].startswith("5 to run, 0 kept")
     assert not (tmp_path / "new").exists()
+    (tmp_path / "thesis.doc").touch()  # where a run would refuse to write
+    assert run(["-q", "batch", str(root), "-o", str(tmp_path), "--dry-run"]) == 2
 
 
 @pytest.mark.parametrize(
