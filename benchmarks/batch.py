@@ -60,6 +60,7 @@ def plan(root: Path) -> None:
 def engine(root: Path, workers: int) -> None:
     """Measured: a whole batch with nothing to analyse."""
     from hoimg.archive.census import census_of_root
+    from hoimg.archive.cluster import Where
     from hoimg.archive.run import Progress, run_batch
     from hoimg.settings import Settings
 
@@ -71,7 +72,9 @@ def engine(root: Path, workers: int) -> None:
 
     census = census_of_root(root, Settings())
     begun = time.perf_counter()
-    summary = run_batch(census, root.with_name("out"), Settings(), workers=workers, watch=watch)
+    summary = run_batch(
+        census, root.with_name("out"), Settings(), where=Where(workers), watch=watch
+    )
     print(
         f"{summary.total} patients, {workers} workers: {times[0] - begun:.1f} s to the first, then "
         f"{(times[-1] - times[0]) / (len(times) - 1):.2f} s a patient"

@@ -14,6 +14,7 @@ from hoimg.settings import Settings
 PATIENTS = "patients"
 REPLACED = "replaced"
 WORK = "work"
+JOBS = "slurm"
 """Folders in the folder of results."""
 
 

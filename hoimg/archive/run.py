@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hoimg.archive.census import NOBODY, Census
-from hoimg.archive.cluster import Cluster
+from hoimg.archive.cluster import Cluster, Where
 from hoimg.archive.database import DATABASE, Database
 from hoimg.archive.export import export_tables
 from hoimg.archive.lock import LOCK, Lock
-from hoimg.archive.plan import PATIENTS, WORK, Plan, Step, make_plan
+from hoimg.archive.plan import JOBS, PATIENTS, WORK, Plan, Step, make_plan
 from hoimg.archive.publish import (
     clear_traces,
     clear_work,
@@ -64,6 +64,7 @@ class Progress:
 
 
 Watch = Callable[[Progress], None]
+HERE = Where()
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,7 @@ def run_batch(
     out: Path,
     settings: Settings,
     *,
-    workers: int = 1,
-    scheduler: str | None = None,
+    where: Where = HERE,
     entry: str = CHILD,
     watch: Watch = lambda _progress: None,
 ) -> Summary:
@@ -134,8 +134,7 @@ def run_batch(
         census: Who is there.
         out: Folder of the results, made if absent; see ``docs/contracts.md``.
         settings: All settings; the section ``batch`` limits each patient.
-        workers: Worker processes of a local Dask cluster.
-        scheduler: Address of an existing one in its place.
+        where: On which machines: a worker on this one by default.
         entry: Module whose ``main`` the process of a patient runs.
         watch: Called a few times a second, and for each patient.
 
@@ -151,7 +150,7 @@ def run_batch(
     with ExitStack() as stack:
         lock = stack.enter_context(Lock(out))
         database = stack.enter_context(Database(out / DATABASE))
-        return _Run(out, settings, database, lock, entry, watch).go(census, workers, scheduler)
+        return _Run(out, settings, database, lock, entry, watch).go(census, where)
 
 
 def _check_own(out: Path) -> None:
@@ -191,7 +190,7 @@ class _Run:
         self.steps: dict[str, Step] = {}
         self.number = 0
 
-    def go(self, census: Census, workers: int, scheduler: str | None) -> Summary:
+    def go(self, census: Census, where: Where) -> Summary:
         self._forget_unrecorded()
         plan = make_plan(census, self.database.known(), self.out, self.settings)
         self.progress.planned, self.progress.kept = len(plan.steps), len(plan.kept)
@@ -202,10 +201,9 @@ class _Run:
         try:
             self._adopt(plan)
             if self.steps:
-                with Cluster(min(workers, len(self.steps)), scheduler) as cluster:
-                    for outcome in cluster.outcomes(
-                        self._tasks(), self.settings.batch, self._again, self._tick
-                    ):
+                where = replace(where, workers=min(where.workers, len(self.steps)))
+                with Cluster(where, self.settings.batch, self.out / JOBS) as cluster:
+                    for outcome in cluster.outcomes(self._tasks(), self._again, self._tick):
                         self._take(outcome)
             state = "finished"
         except OSError as error:

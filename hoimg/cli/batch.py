@@ -41,7 +41,7 @@ def batch(
     workers: Annotated[
         int | None,
         typer.Option(
-            "--workers", min=1, help="Patients at a time on this machine. [default: 1 per core]"
+            "--workers", min=1, help="Patients at a time. [default: 1 per core of this machine]"
         ),
     ] = None,
     scheduler: Annotated[
@@ -53,6 +53,14 @@ def batch(
             "hoimg and the same paths.",
         ),
     ] = None,
+    slurm: Annotated[
+        bool,
+        typer.Option(
+            "--slurm",
+            help="Workers are jobs of SLURM, as many as --workers says (pip install "
+            "'hoimg[cluster]'); partition and account as in Dask's jobqueue.yaml.",
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done and why; write nothing.")
     ] = False,
@@ -79,13 +87,19 @@ def batch(
       hoimg batch archive/ -o results/ --dry-run
       find archive -mindepth 1 -maxdepth 1 | hoimg batch --list - -o results/
       hoimg batch archive/ -o results/ --scheduler tcp://head:8786
+      hoimg batch archive/ -o results/ --slurm --workers 64
     """
     from hoimg.settings import read_settings, with_gaps
 
     if (root is None) == (listed is None):
         raise UsageError("give either ROOT or --list FILE")
     if scheduler is not None and workers is not None:
-        raise UsageError("--workers is of this machine; give it or --scheduler")
+        raise UsageError("--scheduler: its workers are those that are there; leave --workers away")
+    if scheduler is not None and slurm:
+        raise UsageError("give either --scheduler or --slurm")
+    if slurm and workers is None:
+        raise UsageError("--slurm: say with --workers how many jobs")
+    from hoimg.archive.cluster import Where
     from hoimg.archive.run import check_places, plan_only, run_batch
     from hoimg.decoding.pool import cores
 
@@ -108,8 +122,7 @@ def batch(
             census,
             output,
             settings,
-            workers=workers or cores(),
-            scheduler=scheduler,
+            where=Where(workers or cores(), scheduler, slurm),
             watch=watch,
         )
     _tell_summary(summary, census, output, console)

@@ -18,6 +18,7 @@ from synthetic_archive_ct import write_one
 
 from hoimg.archive import child
 from hoimg.archive.census import Census, census_of_root
+from hoimg.archive.cluster import Where
 from hoimg.archive.contain import run_task
 from hoimg.archive.run import Summary, run_batch
 from hoimg.archive.task import Outcome, Task
@@ -45,8 +46,9 @@ class OneAfterTheOther:
     A patient that would end its process has one; the others are done here.
     """
 
-    def __init__(self, workers: int, scheduler: str | None) -> None:
-        assert scheduler is None
+    def __init__(self, where: Where, limits: BatchSettings, shared: Path) -> None:
+        assert where.scheduler is None
+        self.limits = limits
 
     def __enter__(self) -> OneAfterTheOther:
         return self
@@ -57,16 +59,15 @@ class OneAfterTheOther:
     def outcomes(
         self,
         tasks: Iterable[Task],
-        limits: BatchSettings,
         again: Callable[[Task], Task],
         tick: Callable[[], None],
     ) -> Iterator[Outcome]:
         for task in tasks:
             tick()
-            outcome = _done(task, limits)
-            for attempt in range(2, limits.tries + 1):
+            outcome = _done(task, self.limits)
+            for attempt in range(2, self.limits.tries + 1):
                 if outcome.passing and not outcome.fatal:
-                    outcome = replace(_done(again(task), limits), attempts=attempt)
+                    outcome = replace(_done(again(task), self.limits), attempts=attempt)
             yield outcome
 
 
@@ -78,7 +79,16 @@ def _done(task: Task, limits: BatchSettings) -> Outcome:
         return child.do(task)
 
 
-def go(root: Path, out: Path, *, dask: bool = False, turn: bool = False, **more: Any) -> Summary:
+def go(
+    root: Path,
+    out: Path,
+    *,
+    dask: bool = False,
+    turn: bool = False,
+    workers: int = 1,
+    scheduler: str | None = None,
+    **more: Any,
+) -> Summary:
     """A batch with the stand-in for the analysis."""
     wanted = more.pop("settings", None) or settings()
     census = census_of_root(root, wanted)
@@ -87,7 +97,8 @@ def go(root: Path, out: Path, *, dask: bool = False, turn: bool = False, **more:
     with ExitStack() as stack:
         if not dask:
             stack.enter_context(patch("hoimg.archive.run.Cluster", OneAfterTheOther))
-        return run_batch(census, out, wanted, entry=odd_child.__name__, **more)
+        where = Where(workers, scheduler)
+        return run_batch(census, out, wanted, where=where, entry=odd_child.__name__, **more)
 
 
 def backwards(census: Census) -> Census:

@@ -171,7 +171,7 @@ def test_a_database_with_other_columns_is_refused_and_left_alone(tmp_path):
         database.execute("PRAGMA user_version = 1")
     before = (tmp_path / DATABASE).read_bytes()
     for read_only in (True, False):
-        with pytest.raises(UsageError, match="not those of this version.*new folder"):
+        with pytest.raises(UsageError, match=r"not those of this version.*new folder"):
             Database(tmp_path / DATABASE, read_only=read_only)
     assert (tmp_path / DATABASE).read_bytes() == before
 
