@@ -42,14 +42,19 @@ class Case:
 
     Attributes:
         key: The keyed hash that stands for the patient.
-        files: The patient's files (an archive in place of what it holds), sorted.
+        files: The patient's files (an archive in place of what it holds), sorted; none of one who
+            is in a PACS.
         input_sha256: Hash over SOP Instance UID, size and time of change of each file: the same
             wherever the files lie and whatever they are called.
+        url: The PACS that has the images.
+        studies: The studies to pull from there, sorted.
     """
 
     key: str
     files: tuple[Path, ...]
     input_sha256: str
+    url: str | None = None
+    studies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

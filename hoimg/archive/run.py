@@ -272,6 +272,8 @@ class _Run:
                 earlier=None if earlier is None else str(earlier),
                 probe=known,
                 entry=self.entry,
+                url=step.case.url,
+                studies=step.case.studies,
             )
 
     def _fingerprint(self, step: Step) -> str:

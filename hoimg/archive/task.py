@@ -15,6 +15,7 @@ SOFTWARE = f"hoimg {hoimg.__version__}"
 OUTCOME = "outcome.json"
 REPORT = "report"
 TRACE = "trace.txt"
+SCANS = "scans"
 """Names in the folder of a task."""
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
 """Errors of writing that meet every other patient too."""
@@ -37,6 +38,8 @@ class Task:
             must hash with the same secret.
         software: Which hoimg sent it.
         entry: Module whose ``main`` the process runs.
+        url: The PACS that has the images, in place of files.
+        studies: The patient's studies there.
     """
 
     key: str
@@ -48,6 +51,8 @@ class Task:
     probe: str = ""
     software: str = SOFTWARE
     entry: str = CHILD
+    url: str | None = None
+    studies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ _NO_NAMES = frozenset({
 """What folders are called that says nothing of a person, and messages speak of."""
 
 
-def safe_message(error: HoimgError, paths: Iterable[Path]) -> str:
+def safe_message(error: HoimgError, paths: Iterable[Path], own: Path | None = None) -> str:
     """What an error says, without the paths of the input, which may name the patient.
 
     What an :class:`~hoimg.errors.InputRefused` may say in a report is taken where it has any. Of
@@ -28,13 +28,14 @@ def safe_message(error: HoimgError, paths: Iterable[Path]) -> str:
     Args:
         error: Of one patient.
         paths: The files and folders that were given.
+        own: A folder of ours with the input, whose name tells of nobody.
     """
     if not isinstance(error, InputRefused):
         return _untold("usage")
     if error.findings:
         return " ".join(f"{f.message} {f.fix or ''}".strip() for f in error.findings)
     text, known = str(error), sorted({str(p) for p in paths}, key=len, reverse=True)
-    for path in known:
+    for path in (*known, *([] if own is None else [str(own)])):
         text = text.replace(path, "input")
     # "input and 3 more: the file is truncated" or "input: holds no DICOM images": what follows.
     _, colon, rest = text.partition(": ")

@@ -47,3 +47,14 @@ class BatchSettings(Section):
         ge=0,
         allow_inf_nan=False,
     )
+    settle_s: float = threshold(
+        60.0,
+        unit="s",
+        meaning="With --watch a patient is taken when no file of theirs, nor any beside it, has "
+        "changed for so long.",
+        source="engineering choice, as of hoimg listen: copying pauses for seconds, no reader "
+        "misses a minute",
+        status="default",
+        gt=0,
+        allow_inf_nan=False,
+    )
