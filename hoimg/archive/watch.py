@@ -27,7 +27,7 @@ class Look:
 
     Attributes:
         quiet: Files that have been as they are for long enough.
-        busy: Folders with another file right in them.
+        busy: Folders, but the one that is watched, with another file right in them.
     """
 
     quiet: dict[Path, State]
@@ -65,7 +65,9 @@ class Quiet:
                 seen[path] = (state, before[1] if before and before[0] == state else now)
         self._seen = seen
         quiet = {p: state for p, (state, since) in seen.items() if now - since >= self._settle_s}
-        return Look(quiet, frozenset(path.parent for path in seen.keys() - quiet.keys()))
+        # Right in the root what comes is mostly somebody else's.
+        busy = {path.parent for path in seen.keys() - quiet.keys()} - {self._root}
+        return Look(quiet, frozenset(busy))
 
 
 def complete(census: Census, look: Look) -> Census:
@@ -80,9 +82,9 @@ def complete(census: Census, look: Look) -> Census:
         return path.parent not in look.busy and _state(path) == look.quiet.get(path, ())
 
     def all_still(path: Path) -> bool:
-        return still(path) if path in look.quiet else not any(
-            folder.is_relative_to(path) for folder in look.busy
-        )  # fmt: skip
+        if not path.is_dir():
+            return still(path)
+        return not any(folder.is_relative_to(path) for folder in look.busy)
 
     return replace(
         census,
