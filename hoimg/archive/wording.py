@@ -12,7 +12,7 @@ from hoimg.errors import HoimgError, InputRefused
 _NO_NAMES = frozenset({
     "archive", "copy", "ct", "data", "dicom", "exam", "exams", "export", "file", "files", "film",
     "films", "folder", "image", "images", "input", "of", "patient", "scan", "scans", "series",
-    "slice", "slices", "study", "studies", "the", "volume",
+    "slice", "slices", "study", "studies", "the", "volume", "zip",
 })  # fmt: skip
 """What folders are called that says nothing of a person, and messages speak of."""
 
