@@ -64,14 +64,10 @@ class Database:
         self._read_only = read_only
         self._engine = _reader(path) if read_only else _writer(path)
         try:
-            with self._engine.begin() as connection:
-                version = connection.execute(text("PRAGMA user_version")).scalar_one()
-                if version not in (0, VERSION) or (read_only and version == 0):
-                    raise UsageError(
-                        f"{path}: its tables are not those of this version of hoimg; ask it with "
-                        "the version that made it, or run hoimg batch into a new folder"
-                    )
-                if not read_only and version == 0:
+            if read_only or path.is_file():
+                _check(path, may_be_empty=not read_only)
+            if not read_only:
+                with self._engine.begin() as connection:
                     METADATA.create_all(connection)
                     connection.execute(text(f"PRAGMA user_version = {VERSION}"))
         except DatabaseError as error:
@@ -176,6 +172,21 @@ class Database:
                 f"{self.path}: results cannot be written ({error.orig}); what was finished is "
                 "recorded: make room there, then start the same command again to go on"
             ) from error
+
+
+def _check(path: Path, *, may_be_empty: bool) -> None:
+    """Refuse the tables of another version before anything is written, be it how to write."""
+    engine = _reader(path)
+    try:
+        with engine.connect() as connection:
+            version = connection.execute(text("PRAGMA user_version")).scalar_one()
+    finally:
+        engine.dispose()
+    if version != VERSION and not (may_be_empty and version == 0):
+        raise UsageError(
+            f"{path}: its tables are not those of this version of hoimg; ask it with the version "
+            "that made it, or run hoimg batch into a new folder"
+        )
 
 
 def _put(connection: Connection, key: str, rows: Mapping[Table, Sequence[Row]]) -> None:

@@ -190,11 +190,11 @@ def test_the_command_takes_who_comes_and_ends_cleanly_when_told(tmp_path):
         until(lambda: key_of(late) in log.read_text())
         below = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0  # of the run that was finished nobody failed
+        assert process.wait(120) == 0  # of the run that was finished nobody failed
     finally:
         process.kill()
         process.wait()
-    _, alive = psutil.wait_procs(below, timeout=30)
+    _, alive = psutil.wait_procs(below, timeout=60)
     assert not alive
     assert statuses(out) == {key_of(good): ("done", None)}
     with sqlite3.connect(out / "results.sqlite") as database:
