@@ -57,7 +57,10 @@ def plan(root: Path) -> None:
     census = census_of_root(root, Settings())
     steps = plan_only(census, root.with_name("out"), Settings()).steps
     seconds = time.perf_counter() - begun
-    print(f"{census.files_seen} files, {len(steps)} patients: {seconds:.1f} s, {peak_mb():.0f} MB")
+    print(
+        f"{census.files_seen} files, {len(steps)} patients: {seconds:.1f} s "
+        f"({time.process_time():.1f} s of CPU), {peak_mb():.0f} MB"
+    )
 
 
 def peak_mb() -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -102,6 +103,8 @@ class Cluster:
                         "distributed.admin.system-monitor.interval": "10s",
                         "distributed.scheduler.work-stealing": False,
                         "distributed.scheduler.worker-saturation": 1.0,
+                        # Every other user of the machine could read its pages.
+                        "distributed.scheduler.http.routes": [],
                     }
                 )
             )
@@ -133,16 +136,19 @@ class Cluster:
             from hoimg.archive.slurm import slurm_cluster
 
             return slurm_cluster(self.where.workers, self.limits, self.shared)
-        return LocalCluster(
-            n_workers=self.where.workers,
-            threads_per_worker=1,
-            host="127.0.0.1",
-            # The patients' processes have a limit; a worker itself holds nothing.
-            memory_limit=0,
-            dashboard_address=None,
-            security=True,
-            silence_logs=logging.CRITICAL,
-        )
+        with warnings.catch_warnings():
+            # Beside another batch it takes another port for the pages that it has not.
+            warnings.filterwarnings("ignore", r"(?s)Port \d+ is already in use", UserWarning)
+            return LocalCluster(
+                n_workers=self.where.workers,
+                threads_per_worker=1,
+                host="127.0.0.1",
+                # The patients' processes have a limit; a worker itself holds nothing.
+                memory_limit=0,
+                dashboard_address=None,
+                security=True,
+                silence_logs=logging.CRITICAL,
+            )
 
     def _hint(self) -> str:
         if self.where.slurm:
@@ -157,6 +163,7 @@ class Cluster:
     ) -> None:
         with contextlib.suppress(Exception):
             self._undo.close()
+        self._client = None  # with it go the files of a certificate
 
     def outcomes(
         self,
