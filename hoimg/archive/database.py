@@ -72,6 +72,8 @@ class Database:
                     connection.execute(text(f"PRAGMA user_version = {VERSION}"))
         except DatabaseError as error:
             self._engine.dispose()
+            if not read_only and isinstance(error, OperationalError):
+                raise self._not_written(error) from error
             raise UsageError(f"{path}: cannot be used as a database ({error.orig})") from error
         except UsageError:
             self._engine.dispose()
@@ -168,10 +170,13 @@ class Database:
             with self._engine.begin() as connection:
                 yield connection
         except OperationalError as error:
-            raise HoimgError(
-                f"{self.path}: results cannot be written ({error.orig}); what was finished is "
-                "recorded: make room there, then start the same command again to go on"
-            ) from error
+            raise self._not_written(error) from error
+
+    def _not_written(self, error: OperationalError) -> HoimgError:
+        return HoimgError(
+            f"{self.path}: results cannot be written ({error.orig}); what was finished is "
+            "recorded: make room there, then start the same command again to go on"
+        )
 
 
 def _check(path: Path, *, may_be_empty: bool) -> None:

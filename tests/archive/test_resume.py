@@ -158,7 +158,7 @@ def test_a_full_disk_stops_clearly_and_harms_nothing(undisturbed, tmp_path):
     out, log = tmp_path / "out", tmp_path / "log"
     for limit in (2_000, 60_000, 150_000):
         process = start(root, out, log, 1, str(limit), seconds=0)
-        assert process.wait(300) in (1, 2)
+        assert process.wait(300) == 1
         if (out / "results.sqlite").exists() and recorded(out):
             tables(out)  # whole: the integrity check is in there
     done = recorded(out)
