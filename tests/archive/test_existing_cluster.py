@@ -75,7 +75,7 @@ class Running:
 
 
 def until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 180
     while not true():
         assert time.monotonic() < end, "it did not come so far"
         time.sleep(0.02)

@@ -57,7 +57,7 @@ def test_one_that_hangs_is_stopped_and_done_again_with_a_longer_limit_only(tmp_p
     root, out = write_root(tmp_path / "root", "hang"), tmp_path / "out"
     short = settings(minutes=0.03)
     for _ in range(2):
-        go(root, out, dask=True, settings=short)
+        go(root, out, settings=short)
     assert list(statuses(out).values()) == [("failed", "over_time")]
     assert not left(log)
     (image,) = root.rglob("hang.dcm")
@@ -65,7 +65,7 @@ def test_one_that_hangs_is_stopped_and_done_again_with_a_longer_limit_only(tmp_p
     before = log.read_text().split().count(key) if log.exists() else 0
     assert before <= 1  # the second run kept it
     image.rename(image.with_name("good.dcm"))
-    assert go(root, out, dask=True, settings=settings(minutes=5.0)).done == 1
+    assert go(root, out, settings=settings(minutes=5.0)).done == 1
 
 
 def test_only_what_may_pass_is_tried_again(batch):
