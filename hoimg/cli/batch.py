@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -172,8 +173,11 @@ def _run(
             show(progress)
 
         summary = run_batch(census, output, settings, where=where, watch=watch)
-    if stop is None or summary.progress.ended:
+    if stop is None:
         _tell_summary(summary, census, output, console)
+    elif summary.progress.ended:
+        # Who is not complete yet is there all the same.
+        _tell_summary(replace(summary, gone=()), census, output, console)
     return summary
 
 
