@@ -8,23 +8,32 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hoimg.archive.wording import safe_message
 from hoimg.dicom.clean import patient_key
+from hoimg.dicom.findings import finding
 from hoimg.dicom.header import Header
 from hoimg.dicom.people import identity_of
 from hoimg.dicom.read import read_patient
 from hoimg.dicom.scan import Progress, Seen, each_header
 from hoimg.dicom.sources import Sources, open_sources
+from hoimg.dicom.types import SeriesInfo
+from hoimg.dicom.volume_files import describe_volume_file
+from hoimg.dicom.volume_nrrd import read_nrrd_header
+from hoimg.dicom.volume_sidecar import sidecar_path
 from hoimg.errors import HoimgError, InputRefused, UsageError
 from hoimg.results import Finding
 from hoimg.settings import Settings
 
 NOBODY = "u"
 """First letter of the key of a path that holds no patient; a patient's is ``p``."""
+_PACKED = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
+_SAYS_IMAGES = (*_PACKED, ".dcm", ".dicom", ".ima", ".nii", ".nrrd", ".nhdr")
+"""Names of files that were meant to be somebody's images."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +42,19 @@ class Case:
 
     Attributes:
         key: The keyed hash that stands for the patient.
-        files: The patient's files (an archive in place of what it holds), sorted.
+        files: The patient's files (an archive in place of what it holds), sorted; none of one who
+            is in a PACS.
         input_sha256: Hash over SOP Instance UID, size and time of change of each file: the same
             wherever the files lie and whatever they are called.
+        url: The PACS that has the images.
+        studies: The studies to pull from there, sorted.
     """
 
     key: str
     files: tuple[Path, ...]
     input_sha256: str
+    url: str | None = None
+    studies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,14 +95,34 @@ class Census:
 
 @dataclass
 class _People:
-    """Files of each patient, gathered header by header."""
+    """Files of each patient, gathered header by header; and whose alone lie in a folder."""
 
     files: dict[str, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
     marks: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
+    owners: dict[str, str | None] = field(default_factory=dict)
 
-    def add(self, key: str, named: str, mark: bytes) -> None:
-        self.files[key][named] = None
-        self.marks[key].append(mark)
+    def add(self, key: str, path: Path, uid: str, sources: Sources) -> None:
+        named = sources.outermost(path)
+        folder = os.path.dirname(named)  # noqa: PTH120 - a plain string, a million times
+        self.owners[folder] = key if self.owners.get(folder, key) == key else None
+        self.files[key][str(named)] = None
+        self.marks[key].append(_mark(uid, path, named))
+
+    def add_volume(self, info: SeriesInfo, sources: Sources) -> None:
+        """A volume file, with what is read beside it; a label map is nobody's scan."""
+        if info.kind == "label_map":
+            return
+        for path in info.files:
+            self.add(info.patient_key, path, info.series_uid, sources)
+            for other in _beside(path):
+                mark = _mark(f"beside {info.series_uid}", other, sources.outermost(other))
+                self.marks[info.patient_key].append(mark)
+
+    def add_damaged(self, path: Path, sources: Sources) -> None:
+        """What cannot be read counts to the patient whose files alone lie in its folder."""
+        owner = self.owners.get(os.path.dirname(sources.outermost(path)))  # noqa: PTH120
+        if owner is not None:
+            self.add(owner, path, "damaged", sources)
 
     def cases(self) -> tuple[Case, ...]:
         return tuple(
@@ -102,8 +136,9 @@ def census_of_root(
 ) -> Census:
     """Everybody under a folder, whatever the folders in it are called.
 
-    A damaged file counts to the patient whose files alone lie in its folder. An entry of ``root``
-    with files of nobody is refused as a whole, with what ``hoimg report`` says of it.
+    A damaged file or archive counts to the patient whose files alone lie in its folder. An entry
+    of ``root`` with files of nobody is refused as a whole, with what ``hoimg report`` says of it.
+    Volume files (NIfTI, NRRD) in an entry with DICOM are left aside, as ``hoimg report`` does.
 
     Args:
         root: A folder, or an archive.
@@ -115,15 +150,62 @@ def census_of_root(
     """
     people = _People()
     with open_sources(root, settings) as sources:
-        found = _gather(people, sources, settings, on_progress)
+        found = _gather(people, sources, settings, on_progress, root)
         whose = {_entry(Path(f), root) for files in people.files.values() for f in files}
+        aside = _volumes_apart(found, whose, people, sources, settings, root)
         alone = sorted({_entry(f, root) for f in sources.files} - whose)
-        findings = tuple(sources.findings())
-    # A text file beside the patients' folders is nobody that was lost.
-    damaged = set(found.damaged)
-    lost = [path for path in alone if path.is_dir() or path in damaged or path == root]
+        broken = sources.broken | {sources.outermost(path) for path in found.damaged}
+        findings = [*sources.findings(), *_said_aside(aside)]
+    labels = {f for v in found.volumes if v.kind == "label_map" for f in v.files}
+    lost = [
+        path
+        for path in alone
+        if path.is_dir() or path in broken or path == root or _says_images(path)
+        if path not in labels
+    ]
     refused = [_refused(path, path.relative_to(root).as_posix(), settings) for path in lost]
-    return Census(people.cases(), _sorted(refused), found.seen, findings)
+    return Census(people.cases(), _sorted(refused), found.seen, tuple(findings))
+
+
+def _says_images(path: Path) -> bool:
+    """Whether its name says so; a text file beside the patients' folders is nobody lost."""
+    return path.name.lower().endswith(_SAYS_IMAGES)
+
+
+def _volumes_apart(
+    found: Seen,
+    whose: set[Path],
+    people: _People,
+    sources: Sources,
+    settings: Settings,
+    root: Path,
+) -> int:
+    """Take the volume files of entries without DICOM, whose patients have nothing else.
+
+    Returns:
+        How many lie beside DICOM and are left aside.
+    """
+    with_dicom, aside = set(whose), 0
+    for path in found.aside:
+        entry = _entry(sources.outermost(path), root)
+        if entry in with_dicom:
+            aside += 1
+            continue
+        try:
+            info = describe_volume_file(path, settings.intake)
+        except OSError:
+            found.damaged.append(path)
+            continue
+        if info is not None:
+            found.volumes.append(info)
+            people.add_volume(info, sources)
+            whose |= {entry} if info.kind != "label_map" else set()
+    return aside
+
+
+def _said_aside(count: int) -> list[Finding]:
+    said = f"{count} volume file(s) (NIfTI, NRRD) lie beside DICOM and were left aside."
+    return [finding("volume_files_aside", said)] if count else []
 
 
 def census_of_list(
@@ -167,30 +249,42 @@ def census_of_list(
     )
 
 
-def _gather(people: _People, sources: Sources, settings: Settings, tell: Progress | None) -> Seen:
-    """Read every header; give each file to its patient."""
-    owners: dict[str, str | None] = {}
+def _gather(
+    people: _People,
+    sources: Sources,
+    settings: Settings,
+    tell: Progress | None,
+    root: Path | None = None,
+) -> Seen:
+    """Read every header; give each file to its patient.
 
-    def note(key: str, path: Path, uid: str) -> None:
-        named = sources.outermost(path)
-        folder = os.path.dirname(named)  # noqa: PTH120 - a plain string, a million times
-        owners[folder] = key if owners.get(folder, key) == key else None
-        people.add(key, str(named), _mark(uid, path, named))
+    Args:
+        root: The folder of everybody: an archive in it is nobody else's.
+    """
 
     def take(header: Header) -> None:
-        note(patient_key(identity_of(header)), header.path, header.sop_uid)
+        people.add(patient_key(identity_of(header)), header.path, header.sop_uid, sources)
 
     found = each_header(sources, settings.intake, take, tell)
     for volume in found.volumes:
-        if volume.kind != "label_map":
-            for path in volume.files:
-                note(volume.patient_key, path, volume.series_uid)
-    for path in found.damaged:
+        people.add_volume(volume, sources)
+    for path in (*found.damaged, *sorted(sources.broken)):
         named = sources.outermost(path)
-        owner = owners.get(os.path.dirname(named))  # noqa: PTH120
-        if owner is not None:
-            people.add(owner, str(named), _mark("damaged", path, named))
+        packed = named != path or path in sources.broken
+        if not (packed and named.parent == root):
+            people.add_damaged(path, sources)
     return found
+
+
+def _beside(path: Path) -> Iterator[Path]:
+    """The sidecar of a volume file and the data file that its header names, where they are."""
+    if (side := sidecar_path(path)).is_file():
+        yield side
+    if path.name.lower().endswith(".nhdr"):
+        with suppress(ValueError, OSError):
+            layout = read_nrrd_header(path)
+            if layout is not None:
+                yield layout.data
 
 
 def _mark(uid: str, path: Path, named: Path) -> bytes:

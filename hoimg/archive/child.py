@@ -17,6 +17,7 @@ from hoimg.archive.task import (
     NO_ROOM,
     OUTCOME,
     REPORT,
+    SCANS,
     SOFTWARE,
     TRACE,
     Outcome,
@@ -27,6 +28,7 @@ from hoimg.archive.task import (
 )
 from hoimg.archive.wording import safe_message
 from hoimg.errors import HoimgError, InputRefused
+from hoimg.pacs.errors import PacsError
 from hoimg.report.files import sha256
 from hoimg.settings import Settings
 from hoimg.whole_files import write_whole
@@ -47,17 +49,22 @@ def main() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     task = Task(**json.load(sys.stdin))
     _die_first()
-    outcome = attempt(task)
-    try:
-        write_whole(Path(task.folder) / OUTCOME, outcome_text(outcome).encode())
-    except OSError as error:
-        outcome = _of_system(task, error)
+    outcome = do(task)
     with os.fdopen(answer, "w") as stream:
         stream.write(outcome_text(outcome))
 
 
-def attempt(task: Task) -> Outcome:
-    """Analyse the patient and write the report; every error becomes an outcome."""
+def do(task: Task) -> Outcome:
+    """Analyse the patient, write the report and last the outcome; every error becomes one."""
+    outcome = _attempt(task)
+    try:
+        write_whole(Path(task.folder) / OUTCOME, outcome_text(outcome).encode())
+    except OSError as error:
+        outcome = _of_system(task, error)
+    return outcome
+
+
+def _attempt(task: Task) -> Outcome:
     if task.software != SOFTWARE:
         said = f"The worker has {SOFTWARE}, not {task.software}; install the same on both."
         return failed(task, "worker_other_version", said, fatal=True)
@@ -66,15 +73,16 @@ def attempt(task: Task) -> Outcome:
         return failed(task, "worker_other_key", said, fatal=True)
     try:
         return _report(task)
+    except PacsError as error:
+        return _of_pacs(task, error)
     except InputRefused as error:
-        said = safe_message(error, [Path(f) for f in task.files])[:MAX_SAID]
+        said = safe_message(error, map(Path, task.files), _scans(task))[:MAX_SAID]
         told = tuple(f.model_dump(mode="json") for f in error.findings[:MAX_FINDINGS])
         return failed(task, error.code, said, findings=told)
     except HoimgError as error:
         if isinstance(error.__cause__, OSError):
             return _of_system(task, error.__cause__)
-        said = safe_message(error, [*map(Path, task.files), Path(task.folder)])[:MAX_SAID]
-        return failed(task, "usage", said)
+        return failed(task, "usage", safe_message(error, map(Path, task.files)))
     except OSError as error:
         return _of_system(task, error)
     except MemoryError:
@@ -92,11 +100,33 @@ def _report(task: Task) -> Outcome:
     settings = Settings.model_validate_json(task.settings)
     target = Path(task.folder) / REPORT
     names = None if task.earlier is None else names_in(Path(task.earlier), task.key)
-    with open_sources([Path(f) for f in task.files], settings) as sources:
-        patient = read_patient(sources, settings, patient=task.key)
+    files = [Path(f) for f in task.files]
+    if task.url is not None:
+        from hoimg.archive.remote import pull_studies
+
+        files = [_scans(task)]
+        pull_studies(task.url, task.studies, files[0])
+    with open_sources(files, settings) as sources:
+        patient = read_patient(sources, settings, patient=None if task.url else task.key)
+        if patient.patient_key != task.key:
+            said = "The images that came are of another patient, or issuer, than the PACS said."
+            return failed(task, "other_patient", said)
         write_report(analyze_patient(patient, settings, names=names), target)
     manifest = sha256(target / "manifest.json")
     return Outcome(task.key, task.fingerprint, task.folder, "done", manifest_sha256=manifest)
+
+
+def _scans(task: Task) -> Path:
+    """Where the images of a patient in a PACS are pulled to; it goes with the task's folder."""
+    return Path(task.folder) / SCANS
+
+
+def _of_pacs(task: Task, error: PacsError) -> Outcome:
+    """What a PACS did not do; its message names nobody."""
+    if error.kind in {"unauthorized", "tls_refused"}:
+        return failed(task, "pacs_closed", str(error), fatal=True)
+    may_pass = error.kind in {"unreachable", "broken_off", "incomplete", "bad_answer"}
+    return failed(task, f"pacs_{error.kind}", str(error)[:MAX_SAID], passing=may_pass)
 
 
 def _of_system(task: Task, error: OSError) -> Outcome:

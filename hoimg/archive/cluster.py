@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -29,30 +31,54 @@ CLOSE_S = 10.0
 COUNT_EVERY_S = 5.0
 NOBODY_S = 120.0
 """A cluster without any worker for so long is taken to be lost."""
+QUEUE_S = 24 * 3600.0
+"""The same where jobs may have to wait in a queue."""
 
 
 class ClusterLost(HoimgError):
     """The scheduler cannot be reached any more; exit code 1. What was finished is recorded."""
 
 
+@dataclass(frozen=True)
+class Where:
+    """On which machines: this one, unless one of the others is named.
+
+    Attributes:
+        workers: Worker processes of this machine, or jobs of SLURM.
+        scheduler: Address of a Dask cluster that is there (``tcp://host:port``); its workers need
+            this version of hoimg and the same paths.
+        slurm: Whether workers are jobs of SLURM.
+    """
+
+    workers: int = 1
+    scheduler: str | None = None
+    slurm: bool = False
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return self.scheduler or ("SLURM" if self.slurm else "the local cluster")
+
+
 class Cluster:
-    """A context manager around a Dask cluster: one of this machine, or one that is there.
+    """A context manager around a Dask cluster.
 
     A local one listens on loopback only, encrypted with a certificate of its own, so that no
     other user of the machine can send it work.
 
     Args:
-        workers: Worker processes of a local cluster.
-        scheduler: Address of an existing one (``tcp://host:port``) in its place; its workers need
-            this version of hoimg and the same paths.
+        where: Which cluster.
+        limits: Of one patient; ``tries`` says how often what may pass is tried.
+        shared: A folder that all its machines see.
 
     Raises:
         HoimgError: on entering, when it cannot be reached or has no worker.
     """
 
-    def __init__(self, workers: int = 1, scheduler: str | None = None) -> None:
-        self.workers = workers
-        self.scheduler = scheduler
+    def __init__(self, where: Where, limits: BatchSettings, shared: Path) -> None:
+        self.where = where
+        self.limits = limits
+        self.shared = shared
         self._undo = contextlib.ExitStack()
         self._client: Client | None = None
         self._threads_known = 1
@@ -61,7 +87,7 @@ class Cluster:
     def __enter__(self) -> Cluster:
         import logging
 
-        from distributed import Client, LocalCluster
+        from distributed import Client
 
         # Its own log tells of every worker that comes and goes.
         for name in ("distributed", "tornado"):
@@ -77,35 +103,57 @@ class Cluster:
                         "distributed.admin.system-monitor.interval": "10s",
                         "distributed.scheduler.work-stealing": False,
                         "distributed.scheduler.worker-saturation": 1.0,
+                        # Every other user of the machine could read its pages.
+                        "distributed.scheduler.http.routes": [],
                     }
                 )
             )
             try:
-                if self.scheduler is None:
-                    cluster = LocalCluster(
-                        n_workers=self.workers,
-                        threads_per_worker=1,
-                        host="127.0.0.1",
-                        # The patients' processes have a limit; a worker itself holds nothing.
-                        memory_limit=0,
-                        dashboard_address=None,
-                        security=True,
-                        silence_logs=logging.CRITICAL,
-                    )
+                if self.where.scheduler is None:
+                    cluster = self._started()
                     undo.callback(_close, cluster)
                     self._client = Client(cluster)
                 else:
-                    self._client = Client(self.scheduler, timeout=START_S)
+                    self._client = Client(self.where.scheduler, timeout=START_S)
                 undo.callback(_close, self._client)
-                self._client.wait_for_workers(1, timeout=START_S)
-            except (OSError, TimeoutError, ValueError) as error:
-                where = self.scheduler or "the local cluster"
+                wait_s = QUEUE_S if self.where.slurm else START_S
+                self._client.wait_for_workers(1, timeout=wait_s)
+            except (OSError, TimeoutError, ValueError, RuntimeError) as error:
                 raise HoimgError(
-                    f"{where}: no Dask worker can be reached there ({type(error).__name__}); "
-                    "start scheduler and workers first, or leave --scheduler away"
+                    f"{self.where.name}: no Dask worker can be reached there "
+                    f"({type(error).__name__}); {self._hint()}"
                 ) from error
             self._undo = undo.pop_all()
         return self
+
+    def _started(self) -> Any:
+        """A cluster of our own, which has to be closed."""
+        import logging
+
+        from distributed import LocalCluster
+
+        if self.where.slurm:
+            from hoimg.archive.slurm import slurm_cluster
+
+            return slurm_cluster(self.where.workers, self.limits, self.shared)
+        with warnings.catch_warnings():
+            # Beside another batch it takes another port for the pages that it has not.
+            warnings.filterwarnings("ignore", r"(?s)Port \d+ is already in use", UserWarning)
+            return LocalCluster(
+                n_workers=self.where.workers,
+                threads_per_worker=1,
+                host="127.0.0.1",
+                # The patients' processes have a limit; a worker itself holds nothing.
+                memory_limit=0,
+                dashboard_address=None,
+                security=True,
+                silence_logs=logging.CRITICAL,
+            )
+
+    def _hint(self) -> str:
+        if self.where.slurm:
+            return "see whether sbatch works here, and what squeue says of the jobs"
+        return "start scheduler and workers first, or leave --scheduler away"
 
     def __exit__(
         self,
@@ -115,21 +163,20 @@ class Cluster:
     ) -> None:
         with contextlib.suppress(Exception):
             self._undo.close()
+        self._client = None  # with it go the files of a certificate
 
     def outcomes(
         self,
         tasks: Iterable[Task],
-        limits: BatchSettings,
         again: Callable[[Task], Task],
-        tick: Callable[[int], None],
+        tick: Callable[[], None],
     ) -> Iterator[Outcome]:
         """Run the tasks; give each outcome when it is there, in any order.
 
         Args:
             tasks: Taken one by one as there is room.
-            limits: Of one patient; ``tries`` says how often what may pass is tried.
             again: Gives the task with another folder, as the one before may still be written to.
-            tick: Called a few times a second with the number of tasks out.
+            tick: Called a few times a second.
 
         Raises:
             ClusterLost: the scheduler is gone.
@@ -145,22 +192,22 @@ class Cluster:
                 nxt = back.popleft() if back else next(((t, 1) for t in waiting), None)
                 if nxt is None:
                     break
-                out[self._send(client, nxt[0], limits)] = nxt
+                out[self._send(client, nxt[0])] = nxt
                 room -= 1
             if not out:
                 return
-            tick(len(out))
+            tick()
             for future in self._ready(client, list(out)):
                 task, attempt = out.pop(future)
                 outcome = replace(self._outcome(future, task), attempts=attempt)
                 future.release()
-                if outcome.passing and not outcome.fatal and attempt < limits.tries:
+                if outcome.passing and not outcome.fatal and attempt < self.limits.tries:
                     back.append((again(task), attempt + 1))
                 else:
                     yield outcome
 
-    def _send(self, client: Client, task: Task, limits: BatchSettings) -> Future[Any]:
-        return client.submit(run_task, task, limits, key=task.folder, pure=False)
+    def _send(self, client: Client, task: Task) -> Future[Any]:
+        return client.submit(run_task, task, self.limits, key=task.folder, pure=False)
 
     def _threads(self, client: Client) -> int:
         """Threads of the cluster, at least one; asked for every few seconds only."""
@@ -175,7 +222,7 @@ class Cluster:
         self._counted = now
         if cores:
             self._seen = now
-        elif now - self._seen > NOBODY_S:
+        elif now - self._seen > (QUEUE_S if self.where.slurm else NOBODY_S):
             raise self._lost()
         self._threads_known = max(int(sum(cores.values())), 1)
         return self._threads_known
@@ -206,7 +253,7 @@ class Cluster:
 
     def _lost(self) -> ClusterLost:
         return ClusterLost(
-            f"{self.scheduler or 'the local cluster'}: the Dask scheduler is gone; what was "
+            f"{self.where.name}: the Dask scheduler is gone; what was "
             "finished is recorded: start the same command again to go on"
         )
 

@@ -1,13 +1,14 @@
 """``results.sqlite``: written by the one process that runs a batch, read by anybody.
 
 A patient's rows are written in one transaction: they are all there or none is. In WAL mode others
-read while it is written; it has to lie on a disk of the machine that writes it.
+read while it is written; it has to lie on a disk of the machine that writes it. A run that ends
+leaves it without WAL, so that reading it writes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,19 +61,19 @@ class Database:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
+        self._read_only = read_only
         self._engine = _reader(path) if read_only else _writer(path)
         try:
-            with self._engine.begin() as connection:
-                version = connection.execute(text("PRAGMA user_version")).scalar_one()
-                if version not in (0, VERSION) or (read_only and version == 0):
-                    raise UsageError(
-                        f"{path}: holds no tables of this version of hoimg; name another folder"
-                    )
-                if not read_only and version == 0:
+            if read_only or path.is_file():
+                _check(path, may_be_empty=not read_only)
+            if not read_only:
+                with self._engine.begin() as connection:
                     METADATA.create_all(connection)
                     connection.execute(text(f"PRAGMA user_version = {VERSION}"))
         except DatabaseError as error:
             self._engine.dispose()
+            if not read_only and isinstance(error, OperationalError):
+                raise self._not_written(error) from error
             raise UsageError(f"{path}: cannot be used as a database ({error.orig})") from error
         except UsageError:
             self._engine.dispose()
@@ -87,7 +88,17 @@ class Database:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if not self._read_only:
+            self._settle()
         self._engine.dispose()
+
+    def _settle(self) -> None:
+        """Leave one plain file: who reads one in WAL mode writes files beside it.
+
+        Where somebody reads just now, or the disk is full, it stays as it is.
+        """
+        with suppress(DatabaseError), self._engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode = DELETE")
 
     def known(self) -> dict[str, Known]:
         """Every patient by key."""
@@ -133,6 +144,12 @@ class Database:
             for key, rows in all_rows.items():
                 _put(connection, key, rows)
 
+    def forget(self, keys: Collection[str]) -> None:
+        """Remove all rows of patients."""
+        with self._writing() as connection:
+            for key in keys:
+                _put(connection, key, {})
+
     def rows(self, table: Table) -> Iterator[Row]:
         """All rows of a table in the order of its key."""
         with self._engine.connect() as connection:
@@ -153,10 +170,28 @@ class Database:
             with self._engine.begin() as connection:
                 yield connection
         except OperationalError as error:
-            raise HoimgError(
-                f"{self.path}: results cannot be written ({error.orig}); what was finished is "
-                "recorded: make room there, then start the same command again to go on"
-            ) from error
+            raise self._not_written(error) from error
+
+    def _not_written(self, error: OperationalError) -> HoimgError:
+        return HoimgError(
+            f"{self.path}: results cannot be written ({error.orig}); what was finished is "
+            "recorded: make room there, then start the same command again to go on"
+        )
+
+
+def _check(path: Path, *, may_be_empty: bool) -> None:
+    """Refuse the tables of another version before anything is written, be it how to write."""
+    engine = _reader(path)
+    try:
+        with engine.connect() as connection:
+            version = connection.execute(text("PRAGMA user_version")).scalar_one()
+    finally:
+        engine.dispose()
+    if version != VERSION and not (may_be_empty and version == 0):
+        raise UsageError(
+            f"{path}: its tables are not those of this version of hoimg; ask it with the version "
+            "that made it, or run hoimg batch into a new folder"
+        )
 
 
 def _put(connection: Connection, key: str, rows: Mapping[Table, Sequence[Row]]) -> None:
@@ -171,9 +206,9 @@ def _writer(path: Path) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _set(connection: Any, _: Any) -> None:
+        connection.execute("PRAGMA busy_timeout = 30000")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA busy_timeout = 30000")
 
     return engine
 

@@ -40,7 +40,6 @@ class Lock:
         self.path = folder / LOCK
         self._file: int | None = None
         self._beaten = 0.0
-        self.took_over: str | None = None
 
     def __enter__(self) -> Lock:
         try:
@@ -61,10 +60,9 @@ class Lock:
         except OSError as error:
             raise self._held(_holder(self.path)) from error
         holder = _holder(self.path)
-        if holder:
-            if holder.get("host") != platform.node() and self._silent_s() < STALE_S:
-                raise self._held(holder)
-            self.took_over = f"process {holder.get('pid')} on {holder.get('host')}"
+        elsewhere = bool(holder) and holder.get("host") != platform.node()
+        if elsewhere and self._silent_s() < STALE_S:
+            raise self._held(holder)
         mine = {"pid": os.getpid(), "host": platform.node(), "started": int(time.time())}
         os.ftruncate(file, 0)
         os.pwrite(file, json.dumps(mine).encode(), 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from hoimg.settings import Settings
 PATIENTS = "patients"
 REPLACED = "replaced"
 WORK = "work"
+JOBS = "slurm"
 """Folders in the folder of results."""
 
 
@@ -39,11 +39,6 @@ class Plan:
     steps: tuple[Step, ...]
     kept: Mapping[str, Known]
     gone: tuple[str, ...] = ()
-
-    @property
-    def reasons(self) -> dict[str, int]:
-        """How many patients are analysed for which reason."""
-        return dict(sorted(Counter(step.why for step in self.steps).items()))
 
 
 def make_plan(census: Census, known: Mapping[str, Known], out: Path, settings: Settings) -> Plan:

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from hoimg.archive.plan import PATIENTS, REPLACED, WORK
 from hoimg.archive.task import OUTCOME, REPORT, TRACE, Outcome, read_outcome
 from hoimg.report.files import sha256
+from hoimg.report.writer import written_files
 from hoimg.whole_files import sync_folder
 
 FAILURES = "failures"
+
+
+def found_report(outcome: Outcome, out: Path) -> Path | None:
+    """Where the report that an outcome speaks of lies, whole: as made, or moved to its place.
+
+    Returns:
+        Its folder; None when it is not there, or any of its files is not as its manifest says.
+    """
+    places = (Path(outcome.folder) / REPORT, out / PATIENTS / outcome.key)
+    return next((folder for folder in places if _is_it(folder, outcome)), None)
 
 
 def publish(outcome: Outcome, out: Path) -> Path | None:
     """Move the report of an outcome to ``patients/<key>``, and what stood there aside.
 
     May be called again after it was interrupted anywhere.
+
+    Args:
+        outcome: One that is done has its report (:func:`found_report`).
+        out: Folder of the results.
 
     Returns:
         Where an earlier report was moved to; None when there was none.
@@ -28,12 +43,13 @@ def publish(outcome: Outcome, out: Path) -> Path | None:
     """
     made = Path(outcome.folder) / REPORT
     target = out / PATIENTS / outcome.key
-    if outcome.status == "done" and not made.exists() and _is_it(target, outcome):
+    if outcome.status == "done" and found_report(outcome, out) == target:
         return None  # moved, and interrupted before that was recorded
     aside = None
     if target.exists():
         aside = _free(out / REPLACED, outcome.key)
         target.replace(aside)
+        sync_folder(aside.parent)
     if outcome.status == "done":
         target.parent.mkdir(parents=True, exist_ok=True)
         made.replace(target)
@@ -43,6 +59,14 @@ def publish(outcome: Outcome, out: Path) -> Path | None:
         (out / FAILURES).mkdir(exist_ok=True)
         trace.replace(out / FAILURES / f"{outcome.key}.txt")
     return aside
+
+
+def latest_report(out: Path, key: str) -> Path | None:
+    """The newest report of a patient, replaced or not: it names the lesions of the next one."""
+    if (out / PATIENTS / key).is_dir():
+        return out / PATIENTS / key
+    number = _replaced(out / REPLACED, key)
+    return out / REPLACED / f"{key}-{number}" if number else None
 
 
 def left_over(out: Path) -> Iterator[Outcome]:
@@ -57,16 +81,6 @@ def left_over(out: Path) -> Iterator[Outcome]:
             yield replace(outcome, folder=str(folder))
 
 
-def is_whole(outcome: Outcome, out: Path) -> bool:
-    """Whether the report that an outcome speaks of is there, moved or not."""
-    if outcome.status == "failed":
-        return True
-    made = Path(outcome.folder) / REPORT
-    return _is_it(made, outcome) or (
-        not made.exists() and _is_it(out / PATIENTS / outcome.key, outcome)
-    )
-
-
 def discard(outcome: Outcome) -> None:
     """Remove what is left of a task that is recorded."""
     shutil.rmtree(outcome.folder, ignore_errors=True)
@@ -77,16 +91,35 @@ def clear_work(out: Path) -> None:
     shutil.rmtree(out / WORK, ignore_errors=True)
 
 
+def clear_traces(out: Path, failed: Collection[str]) -> None:
+    """Remove from ``failures/`` what is of nobody whose failure is on record any more.
+
+    Args:
+        out: Folder of the results.
+        failed: Keys whose recorded failure has its trace there.
+    """
+    for trace in (out / FAILURES).glob("*.txt"):
+        if trace.stem not in failed:
+            trace.unlink(missing_ok=True)
+
+
 def _is_it(folder: Path, outcome: Outcome) -> bool:
     try:
-        return sha256(folder / "manifest.json") == outcome.manifest_sha256
+        return sha256(folder / "manifest.json") == outcome.manifest_sha256 and all(
+            sha256(folder / name) == written for name, written in written_files(folder).items()
+        )
     except OSError:
         return False
 
 
+def _replaced(folder: Path, key: str) -> int:
+    """How many replaced reports of a patient there are; they are numbered from 1."""
+    number = 0
+    while (folder / f"{key}-{number + 1}").exists():
+        number += 1
+    return number
+
+
 def _free(folder: Path, key: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    number = 1
-    while (folder / f"{key}-{number}").exists():
-        number += 1
-    return folder / f"{key}-{number}"
+    return folder / f"{key}-{_replaced(folder, key) + 1}"

@@ -12,20 +12,26 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from sqlalchemy import Table
-
-from hoimg.archive.census import NOBODY, Census, Refused
-from hoimg.archive.cluster import Cluster
+from hoimg.archive.census import NOBODY, Census
+from hoimg.archive.cluster import Cluster, Where
 from hoimg.archive.database import DATABASE, Database
 from hoimg.archive.export import export_tables
 from hoimg.archive.lock import LOCK, Lock
-from hoimg.archive.plan import PATIENTS, WORK, Plan, Step, make_plan
-from hoimg.archive.publish import clear_work, discard, is_whole, left_over, publish
+from hoimg.archive.plan import JOBS, PATIENTS, WORK, Plan, Step, make_plan
+from hoimg.archive.publish import (
+    clear_traces,
+    clear_work,
+    discard,
+    found_report,
+    latest_report,
+    left_over,
+    publish,
+)
+from hoimg.archive.records import refused_rows, rows_of_outcome
 from hoimg.archive.tables import PATIENTS as PATIENTS_TABLE
-from hoimg.archive.tables import TIMINGS, Row, rows_of, rows_of_failure
+from hoimg.archive.tables import Row
 from hoimg.archive.task import CHILD, SOFTWARE, Outcome, Task, fingerprint, probe
 from hoimg.errors import HoimgError, UsageError
-from hoimg.report.saved import read_report
 from hoimg.settings import Settings
 
 
@@ -39,7 +45,6 @@ class Progress:
         done: Reports made in this run.
         failures: Failed in this run, by code.
         adopted: Of those in this run, finished by an interrupted one and only recorded now.
-        out: Patients sent to the cluster.
         peak_mb: Most memory of one patient so far.
         aside: Earlier reports that were moved to ``replaced/``.
     """
@@ -49,7 +54,6 @@ class Progress:
     done: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     adopted: int = 0
-    out: int = 0
     peak_mb: float = 0.0
     aside: int = 0
 
@@ -60,6 +64,7 @@ class Progress:
 
 
 Watch = Callable[[Progress], None]
+HERE = Where()
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,7 @@ def plan_only(census: Census, out: Path, settings: Settings) -> Plan:
     Raises:
         UsageError: when ``out`` holds something else than results of a batch.
     """
+    _check_own(out)
     if not (out / DATABASE).exists():
         return make_plan(census, {}, out, settings)
     with Database(out / DATABASE, read_only=True) as database:
@@ -115,8 +121,7 @@ def run_batch(
     out: Path,
     settings: Settings,
     *,
-    workers: int = 1,
-    scheduler: str | None = None,
+    where: Where = HERE,
     entry: str = CHILD,
     watch: Watch = lambda _progress: None,
 ) -> Summary:
@@ -129,8 +134,7 @@ def run_batch(
         census: Who is there.
         out: Folder of the results, made if absent; see ``docs/contracts.md``.
         settings: All settings; the section ``batch`` limits each patient.
-        workers: Worker processes of a local Dask cluster.
-        scheduler: Address of an existing one in its place.
+        where: On which machines: a worker on this one by default.
         entry: Module whose ``main`` the process of a patient runs.
         watch: Called a few times a second, and for each patient.
 
@@ -146,13 +150,18 @@ def run_batch(
     with ExitStack() as stack:
         lock = stack.enter_context(Lock(out))
         database = stack.enter_context(Database(out / DATABASE))
-        return _Run(out, settings, database, lock, entry, watch).go(census, workers, scheduler)
+        return _Run(out, settings, database, lock, entry, watch).go(census, where)
 
 
-def _make(out: Path) -> None:
+def _check_own(out: Path) -> None:
+    """Refuse a folder with files of others."""
     foreign = out.is_dir() and not (out / LOCK).exists() and any(out.iterdir())
     if foreign and not (out / DATABASE).exists():
         raise UsageError(f"{out}: holds other files; name a new or empty folder with -o")
+
+
+def _make(out: Path) -> None:
+    _check_own(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -181,19 +190,20 @@ class _Run:
         self.steps: dict[str, Step] = {}
         self.number = 0
 
-    def go(self, census: Census, workers: int, scheduler: str | None) -> Summary:
+    def go(self, census: Census, where: Where) -> Summary:
+        self._forget_unrecorded()
         plan = make_plan(census, self.database.known(), self.out, self.settings)
         self.progress.planned, self.progress.kept = len(plan.steps), len(plan.kept)
         self.number = self.database.begin_run(self._run_row(plan))
-        self.database.put_refused(NOBODY, {r.key: self._refused_rows(r) for r in census.refused})
+        refused = {r.key: refused_rows(r, self.settings) for r in census.refused}
+        self.database.put_refused(NOBODY, refused)
         state = "stopped"
         try:
             self._adopt(plan)
             if self.steps:
-                with Cluster(min(workers, len(self.steps)), scheduler) as cluster:
-                    for outcome in cluster.outcomes(
-                        self._tasks(), self.settings.batch, self._again, self._tick
-                    ):
+                where = replace(where, workers=min(where.workers, len(self.steps)))
+                with Cluster(where, self.settings.batch, self.out / JOBS) as cluster:
+                    for outcome in cluster.outcomes(self._tasks(), self._again, self._tick):
                         self._take(outcome)
             state = "finished"
         except OSError as error:
@@ -201,7 +211,9 @@ class _Run:
         finally:
             self._end(state)
         clear_work(self.out)
+        known = self.database.known()
         try:
+            clear_traces(self.out, {k for k, was in known.items() if was.code == "unexpected"})
             export_tables(self.database, self.out)
         except OSError as error:
             raise self._no_room(error.strerror or "I/O error") from error
@@ -215,6 +227,22 @@ class _Run:
             if state == "finished":
                 raise  # else something worse is being told already
 
+    def _forget_unrecorded(self) -> None:
+        """Forget what stands of a patient whose report was replaced by one that is not recorded.
+
+        A run that is killed between the two leaves the new report and the rows of the old one.
+        """
+        known = self.database.known()
+        stale = [
+            outcome.key
+            for outcome in left_over(self.out)
+            if (was := known.get(outcome.key)) is not None
+            and outcome.fingerprint
+            != fingerprint(outcome.key, was.input_sha256, was.config_sha256, was.software)
+            and found_report(outcome, self.out) == self.out / PATIENTS / outcome.key
+        ]
+        self.database.forget(stale)
+
     def _adopt(self, plan: Plan) -> None:
         """Record what an interrupted run finished; the rest of its work is thrown away."""
         self.steps = {step.case.key: step for step in plan.steps}
@@ -222,8 +250,8 @@ class _Run:
             step = self.steps.get(outcome.key)
             if (
                 step is not None
-                and outcome.fingerprint == fingerprint(step.case, self.settings)
-                and is_whole(outcome, self.out)
+                and outcome.fingerprint == self._fingerprint(step)
+                and (outcome.status == "failed" or found_report(outcome, self.out) is not None)
             ):
                 self.progress.adopted += 1
                 self._take(outcome)
@@ -234,17 +262,22 @@ class _Run:
         known = probe()
         for key, step in list(self.steps.items()):
             self._check_room()
-            earlier = self.out / PATIENTS / key
+            earlier = latest_report(self.out, key)
             yield Task(
                 key=key,
                 files=tuple(str(f.absolute()) for f in step.case.files),
                 settings=settings,
-                fingerprint=fingerprint(step.case, self.settings),
+                fingerprint=self._fingerprint(step),
                 folder=str(self._folder(key)),
-                earlier=str(earlier) if earlier.is_dir() else None,
+                earlier=None if earlier is None else str(earlier),
                 probe=known,
                 entry=self.entry,
+                url=step.case.url,
+                studies=step.case.studies,
             )
+
+    def _fingerprint(self, step: Step) -> str:
+        return fingerprint(step.case.key, step.case.input_sha256, self.settings.sha256)
 
     def _again(self, task: Task) -> Task:
         return replace(task, folder=str(self._folder(task.key)))
@@ -264,9 +297,8 @@ class _Run:
             "make room there, then start the same command again to go on"
         )
 
-    def _tick(self, out: int) -> None:
+    def _tick(self) -> None:
         self.lock.beat()
-        self.progress.out = out
         self.watch(self.progress)
 
     def _take(self, outcome: Outcome) -> None:
@@ -277,9 +309,17 @@ class _Run:
                 raise self._no_room(said.rstrip("."))
             raise HoimgError(f"{self.out}: stopped: {said}")
         step = self.steps[outcome.key]
+        report = found_report(outcome, self.out) if outcome.status == "done" else None
+        if outcome.status == "done" and report is None:
+            said = "Its report is not where its process wrote it, or not whole."
+            outcome = replace(
+                outcome, status="failed", code="report_lost", message=said, passing=True
+            )
+        # Read before anything is moved: what stands there stays until the new one is at hand.
+        rows = rows_of_outcome(outcome, step.case, report, self.number, self.settings)
         if publish(outcome, self.out) is not None:
             self.progress.aside += 1
-        self.database.put(outcome.key, self._rows(outcome, step))
+        self.database.put(outcome.key, rows)
         discard(outcome)
         del self.steps[outcome.key]
         if outcome.status == "done":
@@ -288,42 +328,6 @@ class _Run:
             self.progress.failures[outcome.code or "failed"] += 1
         self.progress.peak_mb = max(self.progress.peak_mb, outcome.peak_mb)
         self.watch(self.progress)
-
-    def _rows(self, outcome: Outcome, step: Step) -> dict[Table, list[Row]]:
-        patient = self._patient_row(outcome.key, outcome.status, step.case.input_sha256)
-        patient["files"] = len(step.case.files)
-        if outcome.status == "done":
-            report = read_report(self.out / PATIENTS / outcome.key)
-            rows = rows_of(report)
-            patient |= {"exams": len(report.exams), "lesions": len(report.lesions)}
-        else:
-            rows = rows_of_failure(outcome.key, outcome.findings)
-            patient |= {"code": outcome.code, "message": outcome.message}
-            patient |= {"passing": outcome.passing, "over_limit": outcome.limit}
-        timing = {
-            "patient_key": outcome.key,
-            "run": self.number,
-            "attempts": outcome.attempts,
-            # Of one that an interrupted run finished, they are not known.
-            "seconds": outcome.seconds or None,
-            "peak_mb": outcome.peak_mb or None,
-            "machine": outcome.machine or None,
-        }
-        return {PATIENTS_TABLE: [patient], TIMINGS: [timing], **rows}
-
-    def _refused_rows(self, refused: Refused) -> dict[Table, list[Row]]:
-        row = self._patient_row(refused.key, "failed", refused.input_sha256)
-        return {PATIENTS_TABLE: [row | {"code": refused.code, "message": refused.message}]}
-
-    def _patient_row(self, key: str, status: str, input_sha256: str) -> Row:
-        return {
-            "patient_key": key,
-            "status": status,
-            "passing": False,
-            "input_sha256": input_sha256,
-            "config_sha256": self.settings.sha256,
-            "software": SOFTWARE,
-        }
 
     def _run_row(self, plan: Plan) -> Row:
         return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from typing import Any
 
 from sqlalchemy import (
@@ -31,8 +32,6 @@ from hoimg.results import (
 )
 
 Row = dict[str, Any]
-VERSION = 1
-"""Of the tables; kept in SQLite's ``user_version``."""
 
 _EXAM = columns_of(Exam, {"acquisition", "findings", "outlines", "hips", "film", "suggestions"})
 _ACQUISITION = columns_of(Acquisition)
@@ -113,6 +112,15 @@ FINDINGS = _table(
 )
 OF_PATIENT = (PATIENTS, TIMINGS, EXAMS, LESIONS, OBSERVATIONS, CHANGES, LABELS, FINDINGS)
 """Every table with rows of a patient, which are written and replaced together."""
+
+
+def _version(metadata: MetaData) -> int:
+    columns = [f"{t.name}.{c.name} {c.type}" for t in metadata.sorted_tables for c in t.columns]
+    return zlib.crc32("\n".join(columns).encode()) & 0x7FFFFFFF
+
+
+VERSION = _version(METADATA)
+"""Of the tables, kept in SQLite's ``user_version``: another one whenever a column is."""
 
 
 def rows_of(report: Report) -> dict[Table, list[Row]]:

@@ -9,14 +9,13 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 import hoimg
-from hoimg.archive.census import Case
 from hoimg.dicom.clean import patient_key
-from hoimg.settings import Settings
 
 SOFTWARE = f"hoimg {hoimg.__version__}"
 OUTCOME = "outcome.json"
 REPORT = "report"
 TRACE = "trace.txt"
+SCANS = "scans"
 """Names in the folder of a task."""
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
 """Errors of writing that meet every other patient too."""
@@ -39,6 +38,8 @@ class Task:
             must hash with the same secret.
         software: Which hoimg sent it.
         entry: Module whose ``main`` the process runs.
+        url: The PACS that has the images, in place of files.
+        studies: The patient's studies there.
     """
 
     key: str
@@ -50,6 +51,8 @@ class Task:
     probe: str = ""
     software: str = SOFTWARE
     entry: str = CHILD
+    url: str | None = None
+    studies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,9 +120,9 @@ def read_outcome(text: str) -> Outcome:
     return replace(made, findings=tuple(made.findings))
 
 
-def fingerprint(case: Case, settings: Settings) -> str:
+def fingerprint(key: str, input_sha256: str, config_sha256: str, software: str = SOFTWARE) -> str:
     """Hash of all that a patient's report depends on: files, settings, and the software."""
-    words = [case.key, case.input_sha256, settings.sha256, SOFTWARE]
+    words = [key, input_sha256, config_sha256, software]
     return hashlib.sha256("\n".join(words).encode()).hexdigest()
 
 

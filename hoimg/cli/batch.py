@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,10 @@ from hoimg.cli.options import AllowGaps
 from hoimg.errors import WITH_FAILURES, UsageError
 
 if TYPE_CHECKING:
+    import threading
+
     from hoimg.archive.census import Census
+    from hoimg.archive.cluster import Where
     from hoimg.archive.plan import Plan
     from hoimg.archive.run import Summary
     from hoimg.settings import Settings
@@ -27,7 +31,11 @@ def batch(
         Path, typer.Option("-o", "--output", help="Folder for all results; made if absent.")
     ],
     root: Annotated[
-        Path | None, typer.Argument(help="Folder with the scans of many patients.")
+        str | None,
+        typer.Argument(
+            help="Folder with the scans of many patients, or a PACS with a query, such as "
+            "https://HOST/dicom-web?ModalitiesInStudy=CT."
+        ),
     ] = None,
     listed: Annotated[
         Path | None,
@@ -41,7 +49,7 @@ def batch(
     workers: Annotated[
         int | None,
         typer.Option(
-            "--workers", min=1, help="Patients at a time on this machine. [default: 1 per core]"
+            "--workers", min=1, help="Patients at a time. [default: 1 per core of this machine]"
         ),
     ] = None,
     scheduler: Annotated[
@@ -53,6 +61,22 @@ def batch(
             "hoimg and the same paths.",
         ),
     ] = None,
+    slurm: Annotated[
+        bool,
+        typer.Option(
+            "--slurm",
+            help="Workers are jobs of SLURM, as many as --workers says (pip install "
+            "'hoimg[cluster]'); partition and account as in Dask's jobqueue.yaml.",
+        ),
+    ] = False,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch",
+            help="Go on when all is done: take who comes into ROOT when their files have been "
+            "quiet (setting batch.settle_s), until Ctrl-C or SIGTERM.",
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done and why; write nothing.")
     ] = False,
@@ -77,47 +101,125 @@ def batch(
     Examples:
       hoimg batch archive/ -o results/
       hoimg batch archive/ -o results/ --dry-run
+      hoimg batch 'https://pacs.example.org/dicom-web?ModalitiesInStudy=CT' -o results/
       find archive -mindepth 1 -maxdepth 1 | hoimg batch --list - -o results/
       hoimg batch archive/ -o results/ --scheduler tcp://head:8786
+      hoimg batch archive/ -o results/ --slurm --workers 64
+      hoimg batch incoming/ -o results/ --watch
     """
     from hoimg.settings import read_settings, with_gaps
 
     if (root is None) == (listed is None):
         raise UsageError("give either ROOT or --list FILE")
     if scheduler is not None and workers is not None:
-        raise UsageError("--workers is of this machine; give it or --scheduler")
-    from hoimg.archive.run import check_places, plan_only, run_batch
+        raise UsageError("--scheduler: its workers are those that are there; leave --workers away")
+    if scheduler is not None and slurm:
+        raise UsageError("give either --scheduler or --slurm")
+    if slurm and workers is None:
+        raise UsageError("--slurm: say with --workers how many jobs")
+    if watch and (dry_run or root is None or not Path(root).is_dir()):
+        raise UsageError("--watch: give a folder as ROOT, and no --dry-run")
+    from hoimg.archive.cluster import Where
+    from hoimg.archive.run import check_places, plan_only
     from hoimg.decoding.pool import cores
 
     console = console_of(ctx)
     settings = with_gaps(read_settings(config), allow_gaps)
-    paths = [root] if root is not None else _listed(listed or Path("-"))
-    check_places(output, paths)
-    census = _census(paths, root, settings, console)
+    where = Where(workers or cores(), scheduler, slurm)
+    if watch:
+        check_places(output, [Path(root or "")])
+        if _watch(Path(root or ""), output, settings, where, console):
+            raise typer.Exit(WITH_FAILURES)
+        return
+    if root is not None and "://" in root:
+        census = _census_of_pacs(root, console)
+        check_places(output, [])
+    else:
+        paths = [Path(root)] if root is not None else _listed(listed or Path("-"))
+        check_places(output, paths)
+        census = _census(paths, root is not None, settings, console)
     for found in census.findings:
         console.warn(f"{found.message} {found.fix or ''}".strip())
     if not census.cases and not census.refused:
-        raise UsageError(f"{root or listed}: holds no patients; give a folder with DICOM images")
+        # Of a PACS without the query, which may name a patient.
+        name = str(root or listed).partition("?")[0]
+        raise UsageError(f"{name}: holds no patients that were asked for; give others")
     if dry_run:
         _tell_plan(plan_only(census, output, settings), census)
         return
-    from hoimg.cli.batch_view import watching
-
-    with watching(console) as watch:
-        summary = run_batch(
-            census,
-            output,
-            settings,
-            workers=workers or cores(),
-            scheduler=scheduler,
-            watch=watch,
-        )
-    _tell_summary(summary, census, output, console)
+    summary = _run(census, output, settings, where, console)
     if summary.failed:
         raise typer.Exit(WITH_FAILURES)
 
 
-def _census(paths: list[Path], root: Path | None, settings: Settings, console: Console) -> Census:
+def _run(
+    census: Census,
+    output: Path,
+    settings: Settings,
+    where: Where,
+    console: Console,
+    stop: threading.Event | None = None,
+) -> Summary:
+    """One run, shown while it goes on and summed up at its end."""
+    from hoimg.archive.run import Progress, run_batch
+    from hoimg.archive.watch import Stopped
+    from hoimg.cli.batch_view import watching
+
+    with watching(console) as show:
+
+        def watch(progress: Progress) -> None:
+            if stop is not None and stop.is_set():
+                raise Stopped
+            show(progress)
+
+        summary = run_batch(census, output, settings, where=where, watch=watch)
+    if stop is None:
+        _tell_summary(summary, census, output, console)
+    elif summary.progress.ended:
+        # Who is not complete yet is there all the same.
+        _tell_summary(replace(summary, gone=()), census, output, console)
+    return summary
+
+
+def _watch(root: Path, output: Path, settings: Settings, where: Where, console: Console) -> bool:
+    """Run on who is complete until told to end; whether some of the last run have failed."""
+    from hoimg.archive.watch import Stopped, watch_folder
+    from hoimg.cli.until_told import until_told
+
+    last: list[Summary] = []
+    with until_told() as stop:
+
+        def tell(_done: int, _total: int) -> None:
+            if stop.is_set():
+                raise Stopped
+
+        def take_census() -> Census:
+            from hoimg.archive.census import census_of_root
+
+            return census_of_root(root, settings, on_progress=tell)
+
+        def run(census: Census) -> None:
+            last[:] = [_run(census, output, settings, where, console, stop)]
+
+        console.say(f"watching {root}; Ctrl-C ends it")
+        watch_folder(root, settings.batch.settle_s, stop, take_census, run)
+    console.say("stopped; what was not finished is done at the next start")
+    return bool(last and last[0].failed)
+
+
+def _census_of_pacs(address: str, console: Console) -> Census:
+    from hoimg.archive.remote import census_of_pacs, split_query
+    from hoimg.pacs.connect import connect
+
+    url, query = split_query(address)
+    archive, warning = connect(url)
+    if warning is not None:
+        console.warn(warning)
+    with archive, console.progress("Asking for studies"):
+        return census_of_pacs(archive, query, url)
+
+
+def _census(paths: list[Path], is_root: bool, settings: Settings, console: Console) -> Census:
     from hoimg.archive.census import census_of_list, census_of_root
 
     with console.progress("Reading headers") as step:
@@ -126,8 +228,8 @@ def _census(paths: list[Path], root: Path | None, settings: Settings, console: C
             if done % 500 == 0:
                 step(f"{done} of {total}")
 
-        if root is not None:
-            return census_of_root(root, settings, on_progress=tell)
+        if is_root:
+            return census_of_root(paths[0], settings, on_progress=tell)
         return census_of_list(paths, settings, on_progress=tell)
 
 
@@ -160,7 +262,9 @@ def _tell_plan(plan: Plan, census: Census) -> None:
 
 def _tell_summary(summary: Summary, census: Census, output: Path, console: Console) -> None:
     """The sums on standard output; on the terminal the failures with their paths."""
-    where = {case.key: case.files[0].parent for case in census.cases if case.files}
+    where: dict[str, object] = {
+        case.key: case.files[0].parent if case.files else case.url for case in census.cases
+    }
     where |= {refused.key: refused.path for refused in census.refused}
     for key, code, message in summary.failed[:SHOWN]:
         console.warn(f"{key} ({where.get(key, '?')}): {code}: {message}")

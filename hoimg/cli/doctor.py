@@ -158,13 +158,18 @@ def _free_memory_gb(meminfo: Path = Path("/proc/meminfo"), group: Path = CGROUP)
 
 def _dask(problems: list[str]) -> None:
     """Whether a worker can be started, as hoimg batch does."""
+    import tempfile
     import time
 
-    from hoimg.archive.cluster import Cluster
+    from hoimg.archive.cluster import Cluster, Where
+    from hoimg.settings import BatchSettings
 
     begun = time.perf_counter()
     try:
-        with Cluster(1):
+        with (
+            tempfile.TemporaryDirectory() as shared,
+            Cluster(Where(), BatchSettings(), Path(shared)),
+        ):
             _row("Dask worker", f"starts ({time.perf_counter() - begun:.1f} s)")
     except HoimgError as error:
         _row("Dask worker", "does not start")
@@ -177,8 +182,9 @@ def _archive(url: str, ca: Path | None, aet: str | None, problems: list[str]) ->
 
     from hoimg.pacs.archive import Query
     from hoimg.pacs.connect import connect
+    from hoimg.pacs.tls import Tls
 
-    archive, warning = connect(url, ca=ca, aet=aet)
+    archive, warning = connect(url, tls=Tls(ca), aet=aet)
     try:
         with archive:
             archive.studies(Query(study_uid=generate_uid(prefix=None)))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from hoimg.cli.console import console_of
+from hoimg.cli.until_told import until_told
 from hoimg.errors import UsageError
 
 LOG = "report.log"
@@ -100,7 +100,7 @@ def listen(
             log = done.report.parent / LOG
             console.warn(f"{done.key}: no report (exit code {done.exit_code}), see {log}")
 
-    with _until_told() as stop:
+    with until_told() as stop:
         listen_on(
             inbox,
             listener,
@@ -136,20 +136,3 @@ def _reporter(config: Path | None) -> Callable[[Path, Path, threading.Event], in
         return None if stop.is_set() else child.returncode
 
     return make
-
-
-@contextmanager
-def _until_told() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set, in place of ending the program."""
-    import signal
-
-    stop = threading.Event()
-    former = {
-        number: signal.signal(number, lambda *_: stop.set())
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield stop
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)

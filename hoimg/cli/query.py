@@ -31,6 +31,8 @@ def query(
         typer.Option(
             "--since-day",
             metavar="DAY",
+            min=0,
+            max=1_000_000,
             help="Only from this day on, counted from each patient's first exam (results hold no "
             "dates).",
         ),

@@ -65,7 +65,7 @@ def scan(
         series=tuple(_say_parted(series)),
         findings=tuple(_findings(found, sources)),
         files_seen=found.seen,
-        files_skipped=found.skipped + found.aside,
+        files_skipped=found.skipped + len(found.aside),
         unreadable=tuple(found.damaged),
         patient_findings=people.findings(),
         patient_ids=ids,
@@ -95,7 +95,7 @@ class Seen:
     damaged: list[Path] = field(default_factory=list)
     seen: int = 0
     skipped: int = 0
-    aside: int = 0
+    aside: list[Path] = field(default_factory=list)
 
 
 def each_header(
@@ -165,7 +165,7 @@ def _read_volumes(
     """
     for file in files:
         if found.images and not sources.is_named(file):
-            found.aside += 1
+            found.aside.append(file)
             continue
         try:
             info = describe_volume_file(file, settings)
@@ -209,7 +209,7 @@ def _findings(found: Seen, sources: Sources) -> Iterator[Finding]:
     if found.skipped:
         yield finding("skipped_files", f"{found.skipped} file(s) are no DICOM images.")
     if found.aside:
-        said = f"{found.aside} volume file(s) (NIfTI, NRRD) beside DICOM images were left aside."
+        said = f"{len(found.aside)} volume file(s) (NIfTI, NRRD) beside DICOM were left aside."
         yield finding("volume_files_aside", said)
     labels = sum(info.kind == "label_map" for info in found.volumes)
     if labels:

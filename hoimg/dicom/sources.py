@@ -32,6 +32,7 @@ class Sources:
         files: Files under the named paths, each once, sorted.
         roots: The paths as they were named.
         settings: Section ``intake``.
+        broken: Archives that the user has of which something could not be unpacked.
     """
 
     def __init__(self, roots: Sequence[Path], settings: IntakeSettings) -> None:
@@ -48,6 +49,7 @@ class Sources:
         self._origin: dict[Path, str] = {}
         self._outer: dict[Path, Path] = {}
         self._unpacked = 0
+        self.broken: set[Path] = set()
         self._said: Counter[tuple[str, str]] = Counter()
 
     def __enter__(self) -> Sources:
@@ -86,14 +88,15 @@ class Sources:
         depth = self._depth.get(archive, 0) + 1
         if depth > self.settings.zip_max_depth:
             self._say("archive_limits", "Zip archives are nested deeper than the limit.")
+            self.broken.add(self.outermost(archive))
             return []
         try:
             members, failed, _ = unpack(archive, self._place, self._budget, self.settings)
         except (BadArchive, OSError) as error:
-            self._failed(error)
+            self._failed(error, archive)
             return []
         for failure in failed:
-            self._failed(failure)
+            self._failed(failure, archive)
         for member in members:
             self._depth[member.path] = depth
             self._outer[member.path] = self.outermost(archive)
@@ -129,7 +132,8 @@ class Sources:
     def _say(self, code: str, said: str) -> None:
         self._said[(code, said)] += 1
 
-    def _failed(self, error: BadArchive | OSError) -> None:
+    def _failed(self, error: BadArchive | OSError, archive: Path) -> None:
+        self.broken.add(self.outermost(archive))
         if isinstance(error, BadArchive):
             self._say(error.code, str(error))
         else:  # the message of the system names a path

@@ -11,6 +11,16 @@ from typing import Protocol
 from hoimg.errors import UsageError
 from hoimg.pacs.errors import PacsError
 
+STUDY = (
+    "StudyInstanceUID",
+    "PatientID",
+    "IssuerOfPatientID",
+    "AccessionNumber",
+    "StudyDate",
+    "ModalitiesInStudy",
+    "NumberOfStudyRelatedInstances",
+)
+"""What is asked of a study; a value that an archive does not give is empty."""
 _UID = re.compile(r"[0-9]+(\.[0-9]+)+")
 
 
@@ -33,6 +43,7 @@ class Query:
         accession: AccessionNumber, exactly.
         since: First StudyDate.
         until: Last StudyDate.
+        modality: One of the study's modalities, such as ``CT``.
 
     Raises:
         UsageError: when nothing is given, or a wildcard: it would fetch the studies of others.
@@ -43,11 +54,12 @@ class Query:
     accession: str | None = None
     since: datetime.date | None = None
     until: datetime.date | None = None
+    modality: str | None = None
 
     def __post_init__(self) -> None:
-        if not (self.keys() or self.since or self.until):
+        if not (self.keys() or self.since or self.until or self.modality):
             raise UsageError("say what to pull: --patient, --study, --accession or --dates")
-        for value in self.keys().values():
+        for value in (*self.keys().values(), *([] if self.modality is None else [self.modality])):
             if not value.strip() or any(c in "*?\\" or not c.isprintable() for c in value):
                 raise UsageError("a patient, study or accession number is empty or has wildcards")
         if self.study_uid is not None and not is_uid(self.study_uid):
@@ -63,6 +75,11 @@ class Query:
             "AccessionNumber": self.accession,
         }
         return {keyword: value for keyword, value in given.items() if value is not None}
+
+    def asked(self) -> dict[str, str]:
+        """What an archive is asked, by DICOM keyword."""
+        more = {"StudyDate": self.date_range(), "ModalitiesInStudy": self.modality}
+        return self.keys() | {k: value for k, value in more.items() if value is not None}
 
     def date_range(self) -> str | None:
         """The range as DICOM writes it (``20240101-20240630``), open ends left empty."""
@@ -80,20 +97,12 @@ class Query:
         """
         if any(answer.get(k, "").strip() != v.strip() for k, v in self.keys().items()):
             return False
+        if self.modality not in (None, *answer.get("ModalitiesInStudy", "").split("\\")):
+            return False
         date = answer.get("StudyDate", "").replace(".", "").strip()
         if self.since is None and self.until is None:
             return True
         return len(date) == 8 and (_day(self.since) or "0") <= date <= (_day(self.until) or "9")
-
-    def chosen(self, answers: list[dict[str, str]]) -> tuple[list[str], int]:
-        """The UIDs of the studies that match, and how many were named although they do not.
-
-        Args:
-            answers: Keyword to value, one for each study that an archive named.
-        """
-        wanted = [study for study in answers if self.matches(study)]
-        uids = dict.fromkeys(study["StudyInstanceUID"] for study in wanted)
-        return list(uids), len(answers) - len(wanted)
 
 
 class Archive(Protocol):
@@ -103,8 +112,11 @@ class Archive(Protocol):
 
     def __exit__(self, *_: object) -> None: ...
 
-    def studies(self, query: Query) -> tuple[list[str], int]:
-        """StudyInstanceUIDs that match, and how many that do not were named beside them."""
+    def studies(self, query: Query) -> list[dict[str, str]]:
+        """The studies that it names: values by keyword of :data:`STUDY`, and of what was asked.
+
+        Some may not match, see :meth:`Query.matches`; several values have backslashes between.
+        """
 
     def instances(self, study_uid: str) -> tuple[list[Instance], int]:
         """Every object of a study, each once; and how many there are by the archive's count.
@@ -131,6 +143,14 @@ class Archive(Protocol):
         Raises:
             PacsError: when it is not taken.
         """
+
+
+def chosen(archive: Archive, query: Query) -> tuple[list[str], int]:
+    """UIDs of an archive's studies that match, and how many it named although they do not."""
+    answers = archive.studies(query)
+    wanted = [study for study in answers if query.matches(study)]
+    uids = dict.fromkeys(study["StudyInstanceUID"] for study in wanted)
+    return list(uids), len(answers) - len(wanted)
 
 
 def is_uid(text: str) -> bool:

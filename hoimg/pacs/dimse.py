@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from hoimg.errors import HoimgError
 from hoimg.pacs.address import DimseAddress
-from hoimg.pacs.archive import Instance, Query
+from hoimg.pacs.archive import STUDY, Instance, Query
 from hoimg.pacs.association import associated, broken_off, status_of
 from hoimg.pacs.errors import PacsError
 from hoimg.pacs.storage import OUT_OF_RESOURCES, SUCCESS, entity, start_storage, unheard
@@ -86,14 +86,11 @@ class DimseArchive:
     def __exit__(self, *_: object) -> None:
         self._open.close()
 
-    def studies(self, query: Query) -> tuple[list[str], int]:
-        """Studies that match, and how many that do not were named beside them."""
-        keys = ("StudyInstanceUID", "PatientID", "AccessionNumber", "StudyDate")
-        asked = dict.fromkeys(keys, "")
-        asked |= query.keys() | {"StudyDate": query.date_range() or ""}
+    def studies(self, query: Query) -> list[dict[str, str]]:
+        """The studies that it names, whether they match or not."""
+        asked = dict.fromkeys(STUDY, "") | query.asked()
         with self._searching() as find:
-            named = [{k: _text(answer, k) for k in asked} for answer in find("STUDY", asked)]
-        return query.chosen(named)
+            return [{k: _text(answer, k) for k in asked} for answer in find("STUDY", asked)]
 
     def instances(self, study_uid: str) -> tuple[list[Instance], int]:
         """Every object of a study, series by series, and how many the archive counts."""
@@ -304,4 +301,6 @@ class DimseArchive:
 
 def _text(dataset: Dataset, keyword: str) -> str:
     value = dataset.get(keyword)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "\\".join(str(v).strip() for v in value)
     return "" if value is None else str(value).strip()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from hoimg.pacs.archive import Archive, Instance, Query
+from hoimg.pacs.archive import Archive, Instance, Query, chosen
 from hoimg.pacs.errors import PacsError
 from hoimg.pacs.folder import PullFolder
 
@@ -52,7 +52,7 @@ def pull(
         UsageError: when the folder cannot be used.
     """
     here = PullFolder(folder)
-    studies, others = archive.studies(query)
+    studies, others = chosen(archive, query)
     if not studies:
         raise PacsError("the archive has no study that matches", "nothing_found")
     try:

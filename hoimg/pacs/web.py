@@ -18,7 +18,7 @@ from requests.auth import AuthBase, HTTPBasicAuth
 
 from hoimg.pacs import multipart
 from hoimg.pacs.address import WebAddress
-from hoimg.pacs.archive import Instance, Query
+from hoimg.pacs.archive import STUDY, Instance, Query
 from hoimg.pacs.credentials import PASSWORD, TOKEN, USER, Credentials
 from hoimg.pacs.errors import PacsError, untrusted
 from hoimg.pacs.tls import Tls
@@ -38,8 +38,11 @@ MAX_BYTES = 4 * 2**30
 
 TAGS = {
     "PatientID": "00100020",
+    "IssuerOfPatientID": "00100021",
     "AccessionNumber": "00080050",
     "StudyDate": "00080020",
+    "ModalitiesInStudy": "00080061",
+    "NumberOfStudyRelatedInstances": "00201208",
     "StudyInstanceUID": "0020000D",
     "SeriesInstanceUID": "0020000E",
     "SOPInstanceUID": "00080018",
@@ -76,15 +79,11 @@ class WebArchive:
     def __exit__(self, *_: object) -> None:
         self._session.close()
 
-    def studies(self, query: Query) -> tuple[list[str], int]:
-        """Studies that match, and how many that do not were named beside them."""
-        asked = query.keys()
-        if (dates := query.date_range()) is not None:
-            asked["StudyDate"] = dates
-        fields = [TAGS[k] for k in ("PatientID", "AccessionNumber", "StudyDate")]
-        answers = self._search("studies", {**asked, "includefield": fields})
-        named = [{keyword: _value(a, keyword) for keyword in TAGS} for a in answers]
-        return query.chosen(named)
+    def studies(self, query: Query) -> list[dict[str, str]]:
+        """The studies that it names, whether they match or not."""
+        fields = [TAGS[keyword] for keyword in STUDY]
+        answers = self._search("studies", {**query.asked(), "includefield": fields})
+        return [{keyword: _values(a, keyword) for keyword in STUDY} for a in answers]
 
     def instances(self, study_uid: str) -> tuple[list[Instance], int]:
         """Every object of a study, series by series, and how many the archive counts."""
@@ -311,6 +310,13 @@ def _parsed(body: bytes) -> Any:
         return json.loads(body)
     except ValueError:
         raise PacsError("the archive's answer is no JSON", "bad_answer") from None
+
+
+def _values(item: Mapping[str, Any], keyword: str) -> str:
+    """All values, as DICOM writes them: backslashes between."""
+    element = item.get(TAGS[keyword])
+    values = element.get("Value") if isinstance(element, dict) else None
+    return "\\".join(str(v) for v in values or () if v is not None)
 
 
 def _first(item: Mapping[str, Any], tag: str) -> Any:

@@ -6,7 +6,7 @@ from hoimg.settings.threshold import Section, threshold
 
 
 class BatchSettings(Section):
-    """Many patients: limits of one, and when to try again."""
+    """Many patients: limits of one, and when to try again. No limit is infinite."""
 
     minutes: float = threshold(
         60.0,
@@ -15,6 +15,7 @@ class BatchSettings(Section):
         source="ten times what four exams of 400 slices take on two cores",
         status="default",
         gt=0,
+        allow_inf_nan=False,
     )
     memory_gb: float = threshold(
         8.0,
@@ -24,6 +25,7 @@ class BatchSettings(Section):
         source="engineering choice: a common size of memory for each core of a cluster",
         status="default",
         gt=0,
+        allow_inf_nan=False,
     )
     tries: int = threshold(
         3,
@@ -43,4 +45,16 @@ class BatchSettings(Section):
         "once",
         status="default",
         ge=0,
+        allow_inf_nan=False,
+    )
+    settle_s: float = threshold(
+        60.0,
+        unit="s",
+        meaning="With --watch a patient is taken when no file of theirs, nor any beside it, has "
+        "changed for so long.",
+        source="engineering choice, as of hoimg listen: copying pauses for seconds, no reader "
+        "misses a minute",
+        status="default",
+        gt=0,
+        allow_inf_nan=False,
     )

@@ -19,6 +19,8 @@ from hoimg.errors import InputRefused
 from hoimg.report.files import sha256
 from hoimg.results import Change, Exam, Finding, LabelAt, Lesion, Maturity, Observation, Report
 
+ENDS_ITS_PROCESS = {"hang", "eat", "crash", "killed", "silent"}
+
 
 def main() -> None:
     child._report = act  # type: ignore[assignment]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
+import nrrd
+import numpy as np
 import pytest
-from archives import key_of, settings, write_root
+from archives import key_of, key_of_id, settings, write_root
 from synthetic_archive_ct import write_one
 
 from hoimg.archive.census import Case, Census, census_of_list, census_of_root
@@ -99,6 +103,100 @@ def test_what_is_nobodys_is_refused_by_name_of_its_reason(tmp_path):
     assert one.path == tmp_path / "Zoltanfy Otto"
 
 
+def test_what_was_meant_to_be_images_at_the_top_is_not_lost(tmp_path):
+    path = write_one(tmp_path / "one.dcm", "ANNA")
+    root = tmp_path / "root"
+    root.mkdir()
+    with zipfile.ZipFile(root / "anna.zip", "w") as out:
+        out.write(path, "x")
+    whole = (root / "anna.zip").read_bytes()
+    with zipfile.ZipFile(root / "inner.zip", "w") as out:  # its one image is damaged
+        out.writestr("x", path.read_bytes()[:150] + b"\xff" * 40)
+    (root / "Zoltanfy.zip").write_bytes(whole[: len(whole) // 2])  # without its directory
+    (root / "nothing.ZIP").write_bytes(b"")
+    (root / "packed.tar.gz").write_bytes(b"\x1f\x8b")
+    (root / "empty.dcm").write_bytes(b"")
+    (root / "notes.txt").write_text("beside")
+    census = census_of_root(root, S)
+    assert [c.files for c in census.cases] == [(root / "anna.zip",)]
+    assert {r.path.name: r.code for r in census.refused} == {
+        "Zoltanfy.zip": "archive_damaged",
+        "nothing.ZIP": "no_dicom",
+        "packed.tar.gz": "no_dicom",
+        "empty.dcm": "no_dicom",
+        "inner.zip": "truncated_files",
+    }
+    assert "Zoltanfy" not in "".join(r.message + r.key for r in census.refused)
+
+
+def test_a_broken_archive_in_a_patients_folder_is_theirs(tmp_path):
+    whole = write_one(tmp_path / "root" / "a" / "1", "ANNA")
+    with zipfile.ZipFile(tmp_path / "more.zip", "w") as out:
+        out.write(whole, "x")
+    data = (tmp_path / "more.zip").read_bytes()
+    packed = tmp_path / "root" / "a" / "more.zip"
+    packed.write_bytes(data[: len(data) // 2])
+    (case,) = census_of_root(tmp_path / "root", S).cases
+    assert case.files == (whole, packed)  # so that the report says that it is broken
+    packed.write_bytes(data)
+    (mended,) = census_of_root(tmp_path / "root", S).cases
+    assert mended.input_sha256 != case.input_sha256
+
+
+def write_volume(path: Path, patient: str) -> Path:
+    """A NIfTI file of air and soft tissue, with a sidecar that says whose it is."""
+    values = np.full((16, 16, 16), -1000, np.int16)
+    values[4:12, 4:12] = 50
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(values, np.eye(4)), path)
+    path.with_name(path.name.replace(".nii.gz", ".json")).write_text(
+        json.dumps({"PatientID": patient, "Modality": "CT"})
+    )
+    return path
+
+
+def test_volume_files_count_where_there_is_no_dicom_beside_them(tmp_path):
+    scan_of = write_one(tmp_path / "anna" / "1", "ANNA")
+    write_volume(tmp_path / "anna" / "converted" / "copy.nii.gz", "ANNA-COPY")
+    volume = write_volume(tmp_path / "bert" / "ct.nii.gz", "BERT")
+    mask = np.zeros((16, 16, 16), np.uint8)
+    mask[3:5] = 1
+    nib.save(nib.Nifti1Image(mask, np.eye(4)), tmp_path / "bert" / "mask.nii.gz")
+    nib.save(nib.Nifti1Image(mask, np.eye(4)), tmp_path / "atlas.nii.gz")
+    (tmp_path / "cara").mkdir()
+    (tmp_path / "cara" / "ct.nii.gz").write_bytes(b"no volume")
+    census = census_of_root(tmp_path, S)
+    files = {c.key: c.files for c in census.cases}
+    assert files == {key_of(scan_of): (scan_of,), key_of_id("BERT"): (volume,)}
+    assert [r.path.name for r in census.refused] == ["cara"]
+    (said,) = census.findings
+    assert (said.code, said.message[:2]) == ("volume_files_aside", "1 ")
+
+
+def test_what_is_read_beside_a_volume_file_is_input_too(tmp_path):
+    volume = write_volume(tmp_path / "root" / "bert" / "ct.nii.gz", "BERT")
+    before = by_key(census_of_root(tmp_path / "root", S))
+    side = volume.with_name("ct.json")
+    side.write_text(json.dumps({"PatientID": "BERT", "Modality": "CT", "KVP": 120}))
+    after = by_key(census_of_root(tmp_path / "root", S))
+    assert after.keys() == before.keys()
+    assert after != before
+    (tmp_path / "n" / "a").mkdir(parents=True)
+    nrrd.write(
+        str(tmp_path / "n" / "a" / "ct.nhdr"),
+        nib.load(volume).get_fdata().astype(np.int16),
+        {"encoding": "raw", "space": "left-posterior-superior",
+         "space directions": np.eye(3), "space origin": [0, 0, 0]},
+        detached_header=True,
+    )  # fmt: skip
+    before = by_key(census_of_root(tmp_path / "n", S))
+    (data,) = (p for p in (tmp_path / "n" / "a").iterdir() if p.suffix == ".raw")
+    os.utime(data, ns=(1, 1))
+    after = by_key(census_of_root(tmp_path / "n", S))
+    assert len(before) == 1
+    assert list(after.values()) != list(before.values())
+
+
 def test_a_list_holds_one_patient_a_path(tmp_path):
     for name, who in (("a", "ANNA"), ("b", "BERT"), ("c", "ANNA")):
         write_one(tmp_path / name / name, who, number=ord(name))
@@ -173,15 +271,29 @@ def test_limits_are_no_settings_of_a_result(tmp_path):
     assert given.to_toml() == Settings().to_toml()
 
 
+HIDDEN = "The input was refused (c); run hoimg report on it to see why."
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("/a/Otto Z/x: holds no DICOM; give a CT", "Holds no DICOM; give a CT."),
         ("/a/Otto Z/x and 3 more: the file is truncated", "The file is truncated."),
-        ("no tissue in Otto Z", "The input was refused (c); run hoimg report on it to see why."),
-        ("/b/other: broken", "The input was refused (c); run hoimg report on it to see why."),
+        ("no tissue in Otto Z", HIDDEN),
+        ("/b/other: broken", HIDDEN),
         ("the scan is broken", "The scan is broken."),
+        ("Zoltanfy: no tissue", HIDDEN),  # a part of a name
+        ("li.dcm: its header is broken", HIDDEN),  # a short one, in other letters
+        ("patient 4711 is broken", HIDDEN),
+        ("the other li-ne", HIDDEN),
+        ("the line has 47 slices", "The line has 47 slices."),
     ],
 )  # fmt: skip
 def test_messages_are_told_without_paths(text, said):
-    assert safe_message(InputRefused(text, "c"), [Path("/a/Otto Z/x")]) == said
+    paths = [Path("/a/Otto Z/x"), Path("/dicom/Zoltanfy^Otto/Li.dcm"), Path("/scan/A_4711/x")]
+    assert safe_message(InputRefused(text, "c"), paths) == said
+
+
+def test_identities_are_not_told_whatever_the_error(tmp_path):
+    said = safe_message(UsageError(f"{tmp_path}: 2 patients (SECRET-1)"), [tmp_path])
+    assert said == "The input was refused (usage); run hoimg report on it to see why."

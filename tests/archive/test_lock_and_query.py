@@ -47,12 +47,11 @@ def test_two_runs_on_one_folder_refuse_each_other_and_a_dead_one_holds_nothing(t
         pass
     other.kill()
     other.communicate()
-    with Lock(tmp_path) as lock:
-        assert lock.took_over == f"process {other.pid} on {platform.node()}"
-        with pytest.raises(UsageError, match=f"process {os.getpid()} "), Lock(tmp_path):
-            pass
-    with Lock(tmp_path) as lock:
-        assert lock.took_over is None
+    held = pytest.raises(UsageError, match=f"process {os.getpid()} ")
+    with Lock(tmp_path), held, Lock(tmp_path):
+        pass
+    with Lock(tmp_path):
+        pass
 
 
 @pytest.mark.parametrize(("silent", "held"), [(STALE_S - 20, True), (STALE_S + 20, False)])
@@ -66,8 +65,8 @@ def test_another_machine_holds_it_while_it_gives_signs(tmp_path, silent, held):
             pass
         assert json.loads(path.read_text())["pid"] == 7
     else:
-        with Lock(tmp_path) as lock:
-            assert lock.took_over == "process 7 on far.away"
+        with Lock(tmp_path):
+            assert json.loads(path.read_text())["pid"] == os.getpid()
 
 
 def test_a_folder_that_cannot_be_written_and_one_of_others(tmp_path):
@@ -130,6 +129,12 @@ def test_what_is_new_or_growing_since_a_day(results, capsys):
     (first, _) = asked(capsys, str(results), "changed")
     assert first["category"] == "enlarging"
     assert (first["from_day"], first["to_day"], first["volume_change_pct"]) == (0, 100, 100.0)
+
+
+@pytest.mark.parametrize("day", ["x", "-1", "9" * 30, "inf", "2024-01-01", ""])
+def test_a_day_that_is_none_is_a_usage_error(results, capsys, day):
+    assert run(["query", str(results), "changed", f"--since-day={day}"]) == 2
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_what_is_mature_and_since_when(results, capsys):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 import sqlite3
 from contextlib import closing
@@ -11,46 +10,9 @@ from pathlib import Path
 import pydicom
 import pytest
 from archives import statuses
-from numpy.random import default_rng
+from small_limb import slices, write
 
 from hoimg.cli.main import run
-from hoimg.geometry import Grid
-from hoimg.image import CTVolume
-from hoimg.simulate.dicom_writer import SeriesSpec, StudySpec, write_study
-
-
-def limb(seed: int) -> CTVolume:
-    """A cylinder of muscle in fat with a shaft of bone and a bony ball beside it."""
-    import numpy as np
-
-    grid = Grid((24, 64, 64), (2.0, 1.6, 1.6), (-50.0, -50.0, 0.0))
-    axes = [step * np.arange(n) for n, step in zip((24, 64, 64), (2.0, 1.6, 1.6), strict=True)]
-    z, y, x = np.meshgrid(*axes, indexing="ij")
-    hu = np.full(grid.size_zyx, -1000.0)
-    hu[np.hypot(x - 50, y - 50) < 44] = -100
-    hu[np.hypot(x - 50, y - 50) < 40] = 55
-    hu[np.hypot(x - 62, y - 45) < 12] = 1200
-    hu[np.hypot(x - 62, y - 45) < 8] = -40
-    hu[np.sqrt((x - 26) ** 2 + (y - 54) ** 2 + (z - 24) ** 2) < 9] = 700
-    hu += default_rng(seed).normal(0, 10, hu.shape)
-    return CTVolume(np.clip(np.rint(hu), -1024, 3071).astype(np.int16), grid)
-
-
-def write(folder: Path, patient: str, seed: int) -> Path:
-    spec = StudySpec(
-        [SeriesSpec(limb(seed))],
-        dt.date(2020, 1, 1),
-        patient_id=patient,
-        seed=patient,
-        localizer=False,
-        compression="none",
-    )
-    write_study(spec, folder)
-    return folder
-
-
-def slices(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.is_file())
 
 
 @pytest.fixture(scope="module")
@@ -110,12 +72,27 @@ def test_every_patient_has_its_report_or_its_reason(archive):
             assert b"SECRET-" not in data
 
 
+def everything(folder: Path) -> dict[str, tuple[int, int]]:
+    return {
+        p.relative_to(folder).as_posix(): (p.stat().st_mtime_ns, p.stat().st_size)
+        for p in [folder, *folder.rglob("*")]
+    }
+
+
 def test_a_second_run_has_nothing_to_do_and_a_dry_run_says_so(archive, capsys):
     root, out = archive
-    before = hashes(out / "patients")
+    before, there = hashes(out / "patients"), everything(out)
     assert run(["-q", "batch", str(root), "-o", str(out), "--dry-run"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == "0 to run, 5 kept, 1 without a patient"
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    found = statuses(out)
+    assert sorted(line[:2] for line in lines[:-1]) == sorted(
+        [key, "keep" if key.startswith("p") else "fail"] for key in found
+    )
+    for key, _, why in lines[:-1]:  # each says what became of it
+        status, code = found[key]
+        assert (code or status) in why
+    assert lines[-1] == ["0 to run, 5 kept, 1 without a patient"]
+    assert everything(out) == there
     assert run(["-q", "batch", str(root), "-o", str(out)]) == 4
     assert "2 with a report, 4 failed (0 in this run)" in capsys.readouterr().out
     assert hashes(out / "patients") == before
@@ -124,8 +101,12 @@ def test_a_second_run_has_nothing_to_do_and_a_dry_run_says_so(archive, capsys):
 def test_a_dry_run_writes_nothing(archive, tmp_path, capsys):
     root, _ = archive
     assert run(["-q", "batch", str(root), "-o", str(tmp_path / "new"), "--dry-run"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].startswith("5 to run, 0 kept")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("\t")[1:] for line in lines if "\trun\t" in line] == [["run", "new"]] * 5
+    assert lines[-1].startswith("5 to run, 0 kept")
     assert not (tmp_path / "new").exists()
+    (tmp_path / "thesis.doc").touch()  # where a run would refuse to write
+    assert run(["-q", "batch", str(root), "-o", str(tmp_path), "--dry-run"]) == 2
 
 
 @pytest.mark.parametrize(
