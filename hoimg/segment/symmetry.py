@@ -32,10 +32,11 @@ MIN_REACH_MM = 34.0
 """Least root mean square distance of bone from the mirror plane: one limb (a shaft has 9 mm, an arm
 13 mm, a knee 22 mm, a hip 22-32 mm) is its own mirror image, which says nothing of what is normal.
 A chest has 55 mm, a pelvis 80 mm."""
-MAX_STRETCH = 1.25
-"""Both sides are of one person, so that neither is stretched onto the other. Of 30 scans with two
-sides none was stretched or squeezed by more than 1.22; one hip, laid on its own mirror image, by
-1.3 to 30."""
+MAX_STRETCH = 1.5
+"""Both sides are of one person, so that neither is stretched onto the other. Of 68 scans with two
+sides (tuning and varied) one in seven, of chests and upper abdomens, is stretched or squeezed by
+1.25 to 1.50; one hip, laid on its own mirror image, by 1.3 to 30. What stretches less and is one
+side all the same, a half of a pelvis as a rule, fails by its reach."""
 MUSCLE_HU = 50.0
 SAMPLING_SEED = 20260101
 SURE_AGREEMENT = 0.93
