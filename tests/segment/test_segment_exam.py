@@ -294,6 +294,19 @@ def test_a_candidate_that_the_outline_leaves_too_small_is_listed(monkeypatch):
     assert "after outlining" in [r.note for r in found.excluded_regions]
 
 
+def test_a_lesion_that_is_drawn_in_two_halves_is_one(monkeypatch):
+    def halves(mask, _least):
+        lower = mask.copy()
+        lower[int(np.argwhere(mask)[:, 0].mean()) :] = False
+        return [lower, mask & ~lower]
+
+    whole = with_given(with_shell)
+    monkeypatch.setattr("hoimg.segment.drawing._parts", halves)
+    found = with_given(with_shell)
+    np.testing.assert_array_equal(found.lesions.array, whole.lesions.array)
+    assert found.lesion_flags == whole.lesion_flags == {1: []}
+
+
 def test_air_is_a_finding_and_no_crash():
     volume = CTVolume.from_array(np.full((12, 40, 40), -1000, np.int16), (2.0, 2.0, 2.0))
     found = segment_exam(volume)
