@@ -133,10 +133,13 @@ def _series(exam: Reported, grid: Grid, inventory: Inventory, roots: Sequence[Pa
             "maps; give the files that the report was made from, all of them",
             "labelmap_other_grid",
         )
+    # An agent that was seen in the image is named by no header.
+    seen = any(f.code == "contrast_seen" for f in exam.findings)
+    told = [m for m in MADE if not (seen and m == "contrast")]
     alike = [
         s
         for s in fitting
-        if all(getattr(s.acquisition, m) == getattr(exam.acquisition, m) for m in MADE)
+        if all(getattr(s.acquisition, m) == getattr(exam.acquisition, m) for m in told)
     ]
     return choose_series(alike or fitting)[0]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage as ndi
 
 from hoimg.geometry import margin_voxels, widened
 from hoimg.segment.candidates import muscle_hu, noise_hu
@@ -82,6 +81,8 @@ def contrast_seen(lumen: Bool, working: Working) -> bool:
         lumen: From :func:`enhanced_lumen`.
         working: The working grid.
     """
+    from scipy import ndimage as ndi
+
     labels, count = label_components(lumen)
     sizes_mm3 = np.bincount(labels.ravel(), minlength=count + 1) * working.voxel_mm3
     spacing = working.spacing_zyx_mm

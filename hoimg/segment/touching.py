@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.geometry import bounding_box
+from hoimg.segment.basins import united
 
 TOUCH_MM2 = 10.0
 """With less of common faces outlines only graze each other. An engineering choice: of 16 pairs of
@@ -30,18 +30,16 @@ def joined(
     Returns:
         Flags of the labels that are left, 1 to m in the old order; a joined one has those of all.
     """
-    import networkx as nx
-
-    graph: Any = nx.Graph()
-    graph.add_nodes_from(flags)
     areas = contacts_mm2(lesions, spacing_zyx_mm)
-    graph.add_edges_from(pair for pair, area in areas.items() if area >= TOUCH_MM2)
-    groups = sorted(sorted(group) for group in nx.connected_components(graph))
+    root = united(max(flags, default=0) + 1, [p for p, area in areas.items() if area >= TOUCH_MM2])
+    groups: dict[int, list[int]] = {}
+    for old in sorted(flags):
+        groups.setdefault(int(root[old]), []).append(old)
     if len(groups) == len(flags):
         return dict(flags)
     renamed = np.arange(max(flags) + 1, dtype=lesions.dtype)
     kept = {}
-    for label, group in enumerate(groups, start=1):
+    for label, group in enumerate(groups.values(), start=1):
         renamed[group] = label
         kept[label] = list(dict.fromkeys(flag for old in group for flag in flags[old]))
     box = bounding_box(lesions > 0)

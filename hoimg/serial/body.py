@@ -13,7 +13,7 @@ from hoimg.serial.surface import Matrix4, Points, move
 SHARED, NEAR_MM = 0.2, 2.0
 """Two lesions that have more in common at the one exam, and less than half of it at the other,
 cannot both have been placed rightly; points this near to each other are common."""
-LOST_MM = 3.0
+OWN_MM = 3.0
 """Points belong to a body whose points are no farther."""
 
 
@@ -48,7 +48,7 @@ def owner(bodies: Sequence[Body], points_lps_mm: Points) -> Body | None:
     off = np.linalg.norm(points_lps_mm - points_lps_mm.mean(axis=0), axis=1)
     middle = points_lps_mm[off.argmin()]
     nearest = min(bodies, key=lambda body: body.away_mm(middle))
-    return nearest if nearest.away_mm(middle) <= LOST_MM else None
+    return nearest if nearest.away_mm(middle) <= OWN_MM else None
 
 
 def without_clashes(bodies: Sequence[Body], least_lead: float) -> tuple[Body, ...]:

@@ -22,7 +22,7 @@ from hoimg.serial.body_outlines import by_outlines
 from hoimg.serial.body_search import correlation, searched
 from hoimg.serial.matching import clouds, lattice
 from hoimg.serial.placement import Registration
-from hoimg.serial.surface import Matrix4, Points, move, resample
+from hoimg.serial.surface import Matrix4, Points, coarse_grid, move, resample
 from hoimg.settings import SerialSettings
 
 VOXEL_MM = 2.0
@@ -103,11 +103,7 @@ def _looked(scan: Scan) -> _Looked:
     import SimpleITK as sitk
 
     view = scan.volume.grid
-    z, y, x = (
-        max(int(np.floor((n - 1) * s / VOXEL_MM)) + 1, 1)
-        for n, s in zip(view.size_zyx, view.spacing_zyx_mm, strict=True)
-    )
-    grid = Grid((z, y, x), (VOXEL_MM,) * 3, view.origin_lps_mm, view.direction)
+    grid = coarse_grid(view, VOXEL_MM)
     image = to_sitk(scan.volume.hu, view)
     clamped = sitk.Clamp(image, sitk.sitkFloat32, LOW_HU, HIGH_HU)
     hu = sitk.GetArrayFromImage(resample(clamped, grid, LOW_HU)) - np.float32(LOW_HU)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,14 +43,14 @@ def searched(
     ways = _ways(points, found)
     if not ways:
         return None
-    tried = np.concatenate(ways)
-    alike = np.array([likeness(motion) for motion in tried])
+    by_way = [np.array([likeness(motion) for motion in way]) for way in ways]
+    tried, alike = np.concatenate(ways), np.concatenate(by_way)
     best = int(alike.argmax())
     if alike[best] < least:
         return None
     places = np.stack([move(motion, points) for motion in tried])
     off = np.linalg.norm(places - places[best], axis=2).mean(axis=1)
-    peaks = np.concatenate([_peaks(part) for part in np.split(alike, _ends(ways))])
+    peaks = np.concatenate([_peaks(part) for part in by_way])
     rivals = alike[peaks & (off > APART_MM)]
     if len(rivals) and rivals.max() > alike[best] - settings.min_lesion_lead:
         return None
@@ -75,12 +75,6 @@ def _ways(points: Points, found: Registration) -> list[NDArray[np.float64]]:
             both = [parts[near].matrix_lps, part.matrix_lps]
             ways.append(between(both, np.stack([1 - share, share])))
     return ways
-
-
-def _ends(ways: Sequence[NDArray[np.float64]]) -> NDArray[np.intp]:
-    """Where each way but the first begins among the places of all."""
-    ends: NDArray[np.intp] = np.cumsum([len(way) for way in ways])[:-1]
-    return ends
 
 
 def _peaks(alike: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -129,6 +129,20 @@ def near_any(maps: Sequence[Mask], grid: Grid, reach_mm: float) -> NDArray[np.bo
     return near
 
 
+def coarse_grid(view: Grid, voxel_mm: float) -> Grid:
+    """A view in even voxels, from the same first voxel centre.
+
+    Args:
+        view: Of an exam.
+        voxel_mm: Edge of the voxels.
+    """
+    z, y, x = (
+        max(int(np.floor((n - 1) * s / voxel_mm)) + 1, 1)
+        for n, s in zip(view.size_zyx, view.spacing_zyx_mm, strict=True)
+    )
+    return Grid((z, y, x), (voxel_mm,) * 3, view.origin_lps_mm, view.direction)
+
+
 def resample(image: sitk.Image, grid: Grid, outside: float) -> sitk.Image:
     """Linear resampling onto a grid; fine images are averaged first so that nothing aliases."""
     import SimpleITK as sitk

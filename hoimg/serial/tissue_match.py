@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from hoimg.geometry import Box, Grid, bounding_box
 from hoimg.image import CTVolume, Mask, to_sitk
 from hoimg.serial.placement import Registration, between, weights_by_distance
-from hoimg.serial.surface import Matrix4, move, resample
+from hoimg.serial.surface import Matrix4, coarse_grid, move, resample
 from hoimg.serial.tissue import Tissue
 from hoimg.settings import SerialSettings
 
@@ -107,7 +107,7 @@ def match_tissue(
     parts = [part for part in found.parts if part.accepted]
     if len(parts) < 2:
         return None
-    grid = _coarse(fixed.grid)
+    grid = coarse_grid(fixed.grid, VOXEL_MM)
     nodes = _nodes(grid)
     points = nodes.to_lps_mm(np.indices(nodes.size_zyx).reshape(3, -1).T)
     away = np.stack([part.distance_mm(points) for part in parts])
@@ -116,7 +116,8 @@ def match_tissue(
     ways = _ways(ends, away)
     if not ways:
         return None
-    here, there = _soft(fixed, fixed_bone, grid), _soft(moving, moving_bone, _coarse(moving.grid))
+    here = _soft(fixed, fixed_bone, grid)
+    there = _soft(moving, moving_bone, coarse_grid(moving.grid, VOXEL_MM))
     images = to_sitk(there.hu, there.grid), to_sitk(there.counts, there.grid)
     tried, alike = [], []
     for near, shares in ways:
@@ -128,15 +129,6 @@ def match_tissue(
         tried += shares
     sweep = _Sweep(nodes, ends, weights_by_distance(away), np.array(tried), np.array(alike))
     return _trusted(sweep, _chosen(sweep), settings)
-
-
-def _coarse(view: Grid) -> Grid:
-    """The view in voxels of ``VOXEL_MM``."""
-    z, y, x = (
-        max(int(np.floor((n - 1) * s / VOXEL_MM)) + 1, 1)
-        for n, s in zip(view.size_zyx, view.spacing_zyx_mm, strict=True)
-    )
-    return Grid((z, y, x), (VOXEL_MM,) * 3, view.origin_lps_mm, view.direction)
 
 
 def _nodes(grid: Grid) -> Grid:

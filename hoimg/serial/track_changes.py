@@ -3,39 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from hoimg.results import Change, Observation
 from hoimg.serial.change import LONG_INTERVAL, as_images_show, compare
 from hoimg.serial.contents import Shown, growth_shown, only_in_outlines
-from hoimg.serial.threads import Shapes, Thread, Ways
-from hoimg.settings import SerialSettings
-
-if TYPE_CHECKING:
-    from hoimg.serial.tracking import ExamLesions
-
-
-@dataclass(frozen=True, eq=False)
-class Followed:
-    """All lesions of a patient while they are written down.
-
-    Attributes:
-        threads: The lesions.
-        exams: In date order.
-        shapes: Their lesions as points.
-        ways: From each exam to each other.
-        names: ``lesion_id`` of each thread by its index.
-        settings: Matching and change.
-    """
-
-    threads: Sequence[Thread]
-    exams: Sequence[ExamLesions]
-    shapes: Shapes
-    ways: Ways
-    names: Mapping[int, str]
-    settings: SerialSettings
+from hoimg.serial.followed import ExamLesions, Followed
+from hoimg.serial.threads import Thread
 
 
 def changes_of(k: int, seen: Sequence[Observation], patient: Followed) -> list[Change]:

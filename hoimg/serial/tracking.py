@@ -5,41 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hoimg.image import CTVolume, Mask
-from hoimg.results import Acquisition, Change, Observation
-from hoimg.serial.identity import Known, names_of
+from hoimg.results import Change, Observation
+from hoimg.serial.followed import ExamLesions, Followed
+from hoimg.serial.identity import names_of
 from hoimg.serial.matching import clouds, fraction_near, fraction_outside, way_between
 from hoimg.serial.placement import Registration
 from hoimg.serial.threads import Shapes, Thread, Ways, link
-from hoimg.serial.track_changes import Followed, changes_of, earlier_changes_of
+from hoimg.serial.track_changes import changes_of, earlier_changes_of
 from hoimg.settings import SerialSettings
 
 Registrations = Mapping[tuple[str, str], Registration]
-
-
-@dataclass(frozen=True, eq=False)
-class ExamLesions:
-    """What tracking needs of one exam.
-
-    Attributes:
-        exam_id: Name of the exam.
-        days: Days from baseline.
-        acquisition: How it was made.
-        lesions: Label map on the exam's own grid.
-        observations: By label.
-        metal: Metal on the same grid, if any is known: what lies under it cannot be seen.
-        known: Label to how that lesion was named before.
-        volume: The exam, HU, to see whether a change of size is in the images; None leaves that.
-    """
-
-    exam_id: str
-    days: int
-    acquisition: Acquisition
-    lesions: Mask
-    observations: Mapping[int, Observation]
-    metal: Mask | None = None
-    known: Mapping[int, Known] = field(default_factory=dict)
-    volume: CTVolume | None = None
 
 
 @dataclass(frozen=True, eq=False)

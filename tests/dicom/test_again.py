@@ -14,6 +14,7 @@ from hoimg.dicom.types import Inventory, Patient, SeriesInfo
 from hoimg.errors import InputRefused, UsageError
 from hoimg.geometry import Grid
 from hoimg.results import Exam as Reported
+from hoimg.results import Finding
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,20 @@ def test_of_two_volumes_on_the_same_voxels_the_one_made_as_reported(
     wanted = reported(patient, **{trait: TRAITS[trait][0 if first else 1]})
     for order in ((one, other), (other, one)):
         assert find(monkeypatch, wanted, series.grid, *order).series is (one if first else other)
+
+
+def test_contrast_that_only_the_image_shows_is_asked_of_no_header(monkeypatch, patient):
+    series = patient.exams[0].series
+    soft, sharp = (
+        replace(series, acquisition=series.acquisition.model_copy(update={"kernel": kernel}))
+        for kernel in TRAITS["kernel"]
+    )
+    seen = Finding(code="contrast_seen", level="warning", message="Vessels show an agent.")
+    for one in (soft, sharp):
+        told = {"kernel": one.acquisition.kernel, "contrast": True}
+        wanted = reported(patient, **told).model_copy(update={"findings": [seen]})
+        for order in ((soft, sharp), (sharp, soft)):
+            assert find(monkeypatch, wanted, series.grid, *order).series is one
 
 
 def test_a_series_that_fails_its_checks_now_is_refused_with_their_codes(monkeypatch, patient):

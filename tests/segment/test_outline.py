@@ -275,3 +275,13 @@ def test_a_patchy_plate_of_middling_density_ends_at_half_of_it_beside_denser_tis
     mask = outline(hu, rough, np.zeros(hu.shape, bool), spacing, 4.0)
     truth = np.pi * 11**2 * 5.2
     assert mask.sum() * np.prod(spacing) == pytest.approx(truth, rel=0.15)
+
+
+def test_a_lesion_half_in_an_organ_ends_at_half_of_what_lies_on_either_side():
+    """Half of its height over muscle, most of what is around, is hardly above the organ."""
+    z, y, x = coordinates(24, FINE)
+    depth = 10 - np.sqrt(x**2 + y**2 + z**2)
+    hu = blurred(depth, 260.0, np.where((x > 0) & (x < 18), 110.0, 20.0))
+    mask = outline(hu, cut_at_150(hu), np.zeros(hu.shape, bool), FINE, 4.0)
+    for half in (mask & (x > 0), mask & (x < 0)):
+        assert half.sum() * np.prod(FINE) == pytest.approx(2 / 3 * np.pi * 1000, rel=0.06)

@@ -283,6 +283,18 @@ def test_what_is_evenly_dense_in_air_or_in_cortex_is_no_vessel(around):
     assert contrast_seen(lumen, make_working(CTVolume.from_array(hu, (2.0, 2.0, 2.0)), 1.5))
 
 
+@pytest.mark.parametrize(("part", "seen"), [(0.1, True), (0.25, False)])
+def test_what_cortex_partly_surrounds_is_no_vessel(part, seen):
+    hu = np.full((60, 80, 80), 40.0, np.float32)
+    y, x = np.indices(hu.shape)[1:] - 40
+    r, turn = np.hypot(y, x), np.arctan2(y, x) / (2 * np.pi) + 0.5
+    hu[(r < 26) & (turn < part)] = 700.0
+    hu[r < 22] = 250.0
+    assert (
+        contrast_seen(r < 21, make_working(CTVolume.from_array(hu, (2.0, 2.0, 2.0)), 1.5)) == seen
+    )
+
+
 def test_a_candidate_that_the_outline_leaves_too_small_is_listed(monkeypatch):
     # No input of this kind is known, but the last step must not lose a candidate without a word.
     monkeypatch.setattr(
@@ -292,6 +304,19 @@ def test_a_candidate_that_the_outline_leaves_too_small_is_listed(monkeypatch):
     assert found.lesions.array.max() == 0
     assert listed(found) == ["too_small"]
     assert "after outlining" in [r.note for r in found.excluded_regions]
+
+
+def test_a_lesion_that_is_drawn_in_two_halves_is_one(monkeypatch):
+    def halves(mask, _least):
+        lower = mask.copy()
+        lower[int(np.argwhere(mask)[:, 0].mean()) :] = False
+        return [lower, mask & ~lower]
+
+    whole = with_given(with_shell)
+    monkeypatch.setattr("hoimg.segment.drawing._parts", halves)
+    found = with_given(with_shell)
+    np.testing.assert_array_equal(found.lesions.array, whole.lesions.array)
+    assert found.lesion_flags == whole.lesion_flags == {1: []}
 
 
 def test_air_is_a_finding_and_no_crash():

@@ -228,6 +228,37 @@ def test_a_lesion_that_could_be_either_of_two_outlines_is_left_to_the_bones():
     assert told("rise", before, after).bodies == ()
 
 
+def test_an_outline_that_is_another_lesions_by_its_image_is_not_taken():
+    # A rim that is gone, and a solid ball of its size that went where the right bone would lay it.
+    low, high, motion = (
+        np.array([0.0, 0.0, -42.0]),
+        np.array([0.0, 0.0, -20.0]),
+        part_of(RISE, 0.25),
+    )
+    solid = [
+        np.where(np.linalg.norm(points() - at, axis=1) < 9, 500.0, 0.0)
+        for at in (high, apply(motion, high))
+    ]
+    before = scan(np.eye(4), shell(low, radius=9.0), solid[0])
+    after = scan(RISE, solid[1], noise=2)
+    strict, found = SerialSettings(min_lesion_correlation=0.9), placed("rise")
+    (body,) = place_bodies(before, after, found, strict)
+    found = replace(found, bodies=(body,))
+    assert error_mm(found, high, motion) < 2.0
+    assert error_mm(found, low, part_of(RISE, 0.5)) < 1.0
+
+
+@pytest.mark.parametrize(("least_gain", "off_mm"), [(0.03, 0.0), (1.0, 6.0)])
+def test_the_place_by_bones_is_kept_where_the_image_gains_too_little(least_gain, off_mm):
+    centre, motion = np.array([0.0, 0.0, -20.0]), part_of(RISE, 0.7)  # half way, and 6 mm
+    before, after = scan(np.eye(4), lesion(centre)), scan(RISE, lesion(centre, motion), noise=2)
+    settings = SerialSettings(min_lesion_gain=least_gain)
+    found = placed("rise")
+    found = replace(found, bodies=place_bodies(before, after, found, settings))
+    assert len(found.bodies) == 1
+    assert error_mm(found, centre, motion) == pytest.approx(off_mm, abs=1.5)
+
+
 def test_other_points_go_as_before():
     centre, motion = np.array([0.0, 0.0, -20.0]), part_of(RISE, 0.9)
     before, after = scan(np.eye(4), lesion(centre)), scan(RISE, lesion(centre, motion), noise=2)

@@ -10,6 +10,8 @@ from hoimg.image import CTVolume, Mask
 from hoimg.results import Acquisition, Observation
 from hoimg.serial import ExamLesions, Registration, track
 from hoimg.serial.align import rigid
+from hoimg.serial.contents import Shown, growth_shown
+from hoimg.serial.matching import clouds
 from hoimg.settings import SerialSettings
 
 SIZE, SPACING = (40, 50, 50), (1.5, 1.0, 1.0)
@@ -211,6 +213,37 @@ def test_how_much_of_a_growth_has_to_be_seen_is_a_setting():
     assert change(*pair, settings=SerialSettings(growth_in_images=2.0)).category == (
         "no_detectable_change"
     )
+
+
+def with_pieces(*pieces):
+    """A ball of 9 mm, and balls of 5 mm at ``x`` from its middle with a part of its excess."""
+    grid = Grid(SIZE, SPACING, (0.0, 0.0, 0.0))
+    points = grid.to_lps_mm(np.indices(SIZE).reshape(3, -1).T).reshape(*SIZE, 3)
+    excess, outline = np.zeros(SIZE), np.zeros(SIZE, np.uint8)
+    for x, radius, part in ((0.0, RADIUS, 1.0), *((x, 5.0, part) for x, part in pieces)):
+        mm = np.linalg.norm(points - np.add(MIDDLE, (x, 0, 0)), axis=-1)
+        excess += 550 * part * np.clip(radius - mm + 0.5, 0, 1)
+        outline[mm <= radius] = 1
+    volume, lesions = CTVolume((50 + excess).astype(np.int16), grid), Mask(outline, grid)
+    return Shown(volume, lesions, clouds(lesions)[1], 50.0)
+
+
+PIECE = (5.0 / RADIUS) ** 3
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "growth"),
+    [
+        ([], [(17, 1.0)], PIECE),
+        ([(17, 1.0)], [], -PIECE),
+        ([(-17, 1.0)], [(17, 1.0)], 0.0),  # one came, one went
+        ([], [(17, 0.4)], 0.0),  # drawn, and hardly there
+        ([(17, 1.0)], [(17, 1.0)], 0.0),
+    ],
+)
+def test_growth_is_what_came_less_what_went_of_what_is_dense(before, after, growth):
+    found = growth_shown(with_pieces(*before), with_pieces(*after), STILL)
+    assert found == pytest.approx(growth, abs=0.1 * PIECE)
 
 
 def test_growth_is_not_seen_without_the_scans():
