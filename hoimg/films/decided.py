@@ -18,6 +18,7 @@ from hoimg.film_regions import (
 )
 from hoimg.films.again import ties_of
 from hoimg.films.analysis import FilmAnalysis, with_regions
+from hoimg.outlines import covered_of, runs_of
 from hoimg.results import Finding
 
 if TYPE_CHECKING:
@@ -152,12 +153,23 @@ def _label_at(film: FilmAnalysis, point_px: tuple[float, float]) -> int | None:
 
 
 def _without(film: FilmAnalysis, label: int) -> FilmAnalysis:
+    """The film without a lesion; pixels that it covered of others are theirs again."""
+    labels = np.where(film.labels_yx == label, np.uint16(0), film.labels_yx)
+    kept = {}
+    for outline in film.outlines:
+        if outline.label == label:
+            continue
+        hidden = covered_of(outline, labels.shape)
+        labels = np.where(hidden & (labels == 0), np.uint16(outline.label), labels)
+        before = film.kept[outline.label]
+        still = {"covered": runs_of(hidden & (labels != outline.label))}
+        kept[outline.label] = replace(before, facts=before.facts.model_copy(update=still))
     return replace(
         film,
         regions=tuple(r for r in film.regions if r.label != label),
-        labels_yx=np.where(film.labels_yx == label, np.uint16(0), film.labels_yx),
+        labels_yx=labels,
         observations={k: v for k, v in film.observations.items() if k != label},
-        kept={k: v for k, v in film.kept.items() if k != label},
+        kept=kept,
     )
 
 
