@@ -164,9 +164,15 @@ def _without(film: FilmAnalysis, label: int) -> FilmAnalysis:
         before = film.kept[outline.label]
         still = {"covered": runs_of(hidden & (labels != outline.label))}
         kept[outline.label] = replace(before, facts=before.facts.model_copy(update=still))
+    # Of a region that another one hid wholly a report holds nothing: its outline takes its place.
+    regions = tuple(
+        r if r.region_yx.any() else replace(r, region_yx=labels == r.label)
+        for r in film.regions
+        if r.label != label
+    )
     return replace(
         film,
-        regions=tuple(r for r in film.regions if r.label != label),
+        regions=regions,
         labels_yx=labels,
         observations={k: v for k, v in film.observations.items() if k != label},
         kept=kept,

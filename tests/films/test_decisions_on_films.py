@@ -80,8 +80,9 @@ def test_a_film_lesion_is_left_out_or_relabelled(film):
         assert (film / "third" / name).read_bytes() == (film / "new" / name).read_bytes()
 
 
-def test_what_lay_under_a_lesion_that_was_left_out_is_seen_again(film):
-    before = made(film, "--roi", f"1={BOX}", "--roi", "2=box:75,65,225,215")
+@pytest.mark.parametrize("second", [BOX, "box:75,65,225,215"])
+def test_what_lay_under_a_lesion_that_was_left_out_is_seen_again(film, second):
+    before = made(film, "--roi", f"1={BOX}", "--roi", f"2={second}")
     whole = [x["observations"][0]["area_px2"] for x in before["lesions"]]
     away = FilmEdit(action="exclude", point_px=(150, 140), time=NOW)
     (film / "out" / "edits.json").write_text(Edits(on_films=(away,)).text())
