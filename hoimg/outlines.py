@@ -100,3 +100,9 @@ def covered_of(before: Outline, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     for first, count in before.on_film.covered:
         flat[first : first + count] = True
     return flat.reshape(shape)
+
+
+def runs_of(covered_yx: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """The same as an outline keeps it: first and number of pixels of each run, row by row."""
+    ends = np.flatnonzero(np.diff(np.pad(covered_yx.ravel().astype(np.int8), 1)))
+    return [(int(a), int(b - a)) for a, b in zip(ends[::2], ends[1::2], strict=True)]

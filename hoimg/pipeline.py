@@ -191,7 +191,7 @@ def analyze_patient(
 
     def film(exam: Exam) -> FilmAnalysis:
         found = analyze_film(exam, regions.get(exam.exam_id, ()), settings)
-        return film_decided(with_suggestions(found, settings), on_films.get(exam.exam_id, ()))
+        return with_suggestions(found, settings)
 
     unread: dict[str, Finding] = {}
     refusals: dict[str, InputRefused] = {}
@@ -215,7 +215,10 @@ def analyze_patient(
         raise next(refusals[e.exam_id] for e in patient.exams)
     if len(shown) > 1:
         say("films: placed onto each other, lesions compared")
-        shown = tied_films(with_news(shown, settings), settings)
+    shown = with_news(shown, settings)
+    # Not before: to what is suggested a place is known that a reader rejected.
+    shown = [film_decided(a, on_films.get(a.exam.exam_id, ())) for a in shown]
+    shown = tied_films(shown, settings)
     onset_day = None
     if onset is not None and patient.baseline_date is not None:
         onset_day = (onset - patient.baseline_date).days

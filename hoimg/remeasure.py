@@ -87,7 +87,7 @@ def remeasure_patient(
     def film(exam: Exam) -> tuple[FilmAnalysis, Redrawn]:
         say(f"{exam.exam_id}: measuring")
         found, changed = remeasure_film(exam, saved)
-        found = with_confirmed(found, told, settings)
+        found = with_confirmed(found, saved)
         return film_decided(found, on_films.get(exam.exam_id, ())), changed
 
     analyses = each(one, scans)

@@ -63,6 +63,9 @@ class Suggestion(ResultModel):
     from_exam: str | None = Field(
         default=None, description="That other film; null for the other side of the same."
     )
+    from_label: int | None = Field(
+        default=None, description="The region_label there of a region that was carried."
+    )
     score: float | None = Field(
         default=None,
         description="How steep and closed the edge round it is that the other has not, less how "

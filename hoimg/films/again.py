@@ -74,7 +74,7 @@ def remeasure_film(exam: Exam, saved: SavedReport) -> tuple[FilmAnalysis, Redraw
     )
     before = {o.label: o for o in reported.outlines}
     told = _told_before(saved, exam.exam_id)
-    ties = _ties(saved, exam.exam_id)
+    ties = ties_of(saved, exam.exam_id)
     shown = list(check_film(film))
     inverted = any(f.code == "polarity_doubtful" for f in shown)
     gap = exposure_gap(film) if any(f.code == "two_exposures" for f in shown) else None
@@ -188,8 +188,13 @@ def _told_before(saved: SavedReport, exam_id: str) -> Mapping[int, Observation]:
     }
 
 
-def _ties(saved: SavedReport, exam_id: str) -> Mapping[int, str]:
-    """Label to its lesion, as regions name one."""
+def ties_of(saved: SavedReport, exam_id: str) -> Mapping[int, str]:
+    """What ties each region of a film to its lesion, by label.
+
+    Args:
+        saved: The report.
+        exam_id: The film.
+    """
     return {
         seen.region_label: f"uid:{lesion.tracking_uid}"
         for lesion in saved.report.lesions

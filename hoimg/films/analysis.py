@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hoimg.film_regions import PlacedRegion
 from hoimg.image import Radiograph
+from hoimg.outlines import fingerprints, runs_of
 from hoimg.results import (
     Film,
     FilmImages,
@@ -79,8 +80,6 @@ class FilmAnalysis:
     @property
     def outlines(self) -> list[Outline]:
         """Every outline, by label: what it takes to measure it again."""
-        from hoimg.outlines import fingerprints
-
         seen = fingerprints(self.labels_yx)
         return [
             Outline(
@@ -253,14 +252,13 @@ def kept_of(
         flags: What else is said of it.
     """
     assert outline.excess is not None
-    ends = np.flatnonzero(np.diff(np.pad(covered_yx.ravel().astype(np.int8), 1)))
     facts = OutlineOnFilm(
         contrast_to_noise=_finite(outline),
         excess=outline.excess,
         edge_cost=outline.edge_cost,
         area_span=outline.area_span,
         length_span=outline.length_span,
-        covered=[(int(a), int(b - a)) for a, b in zip(ends[::2], ends[1::2], strict=True)],
+        covered=runs_of(covered_yx),
     )
     return KeptOutline(tuple(dict.fromkeys((*flags, *outline.flags))), facts)
 

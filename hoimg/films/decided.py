@@ -8,14 +8,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hoimg.edits import Applied, Edits, FilmEdit
-from hoimg.film_regions import PlacedRegion, film_named, place_regions, split_by_film
+from hoimg.edits import Applied, Edits, FilmEdit, FilmRegionEdit
+from hoimg.film_regions import (
+    FilmRegion,
+    PlacedRegion,
+    film_named,
+    place_regions,
+    split_by_film,
+)
+from hoimg.films.again import ties_of
 from hoimg.films.analysis import FilmAnalysis, with_regions
+from hoimg.outlines import covered_of, runs_of
 from hoimg.results import Finding
 
 if TYPE_CHECKING:
     from hoimg.dicom import Exam
-    from hoimg.settings import Settings
+    from hoimg.report.saved import SavedReport
 
 
 def decisions_by_film(
@@ -78,23 +86,29 @@ def film_decided(film: FilmAnalysis, edits: Sequence[FilmEdit]) -> FilmAnalysis:
     return replace(film, decided=tuple(done), findings=(*film.findings, *new))
 
 
-def with_confirmed(film: FilmAnalysis, edits: Edits, settings: Settings) -> FilmAnalysis:
+def with_confirmed(film: FilmAnalysis, saved: SavedReport) -> FilmAnalysis:
     """A film of an earlier report with the regions that a reader gave since, outlined and measured.
+
+    A place that was suggested because a lesion of another film would lie there is of that lesion.
 
     Args:
         film: As it was.
-        edits: Regions with a time that no map holds yet are new.
-        settings: All of them.
+        saved: The report; regions of its edits with a time that no map holds yet are new.
     """
-    new = [r for r in edits.regions if r.time is not None and not r.applied]
-    given, _ = split_by_film(Edits(regions=tuple(new)).film_regions, [film.exam])
+    new = [r for r in saved.edits.regions if r.time is not None and not r.applied]
+    here, _ = split_by_film(new, [film.exam])
+    drawn = Edits(regions=tuple(here)).film_regions
+    given = [
+        _of_its_lesion(region, edit, film.exam.exam_id, saved)
+        for region, edit in zip(drawn, here, strict=True)
+    ]
     placed = place_regions(given, [film.exam]).get(film.exam.exam_id, [])
     first = max((r.label for r in film.regions), default=0) + 1
     regions = [
         PlacedRegion(label, region.region_yx, region.ties, region.flags)
         for label, region in enumerate(placed, first)
     ]
-    return with_regions(film, regions, settings) if regions else film
+    return with_regions(film, regions, saved.settings) if regions else film
 
 
 def with_films_told(edits: Edits, films: Sequence[FilmAnalysis]) -> Edits:
@@ -116,6 +130,18 @@ def with_films_told(edits: Edits, films: Sequence[FilmAnalysis]) -> Edits:
     return edits.model_copy(update={"on_films": decided, "regions": regions})
 
 
+def _of_its_lesion(
+    region: FilmRegion, edit: FilmRegionEdit, exam_id: str, saved: SavedReport
+) -> FilmRegion:
+    for place in saved.exam(exam_id).suggestions:
+        if tuple(map(float, place.box)) != edit.box or place.from_label is None:
+            continue
+        tie = ties_of(saved, place.from_exam or "").get(place.from_label)
+        if tie is not None:
+            return replace(region, label=None, tracking_uid=tie.removeprefix("uid:"))
+    return region
+
+
 def _label_at(film: FilmAnalysis, point_px: tuple[float, float]) -> int | None:
     x, y = (int(np.floor(v + 0.5)) for v in point_px)
     rows, columns = film.labels_yx.shape
@@ -127,12 +153,29 @@ def _label_at(film: FilmAnalysis, point_px: tuple[float, float]) -> int | None:
 
 
 def _without(film: FilmAnalysis, label: int) -> FilmAnalysis:
+    """The film without a lesion; pixels that it covered of others are theirs again."""
+    labels = np.where(film.labels_yx == label, np.uint16(0), film.labels_yx)
+    kept = {}
+    for outline in film.outlines:
+        if outline.label == label:
+            continue
+        hidden = covered_of(outline, labels.shape)
+        labels = np.where(hidden & (labels == 0), np.uint16(outline.label), labels)
+        before = film.kept[outline.label]
+        still = {"covered": runs_of(hidden & (labels != outline.label))}
+        kept[outline.label] = replace(before, facts=before.facts.model_copy(update=still))
+    # Of a region that another one hid wholly a report holds nothing: its outline takes its place.
+    regions = tuple(
+        r if r.region_yx.any() else replace(r, region_yx=labels == r.label)
+        for r in film.regions
+        if r.label != label
+    )
     return replace(
         film,
-        regions=tuple(r for r in film.regions if r.label != label),
-        labels_yx=np.where(film.labels_yx == label, np.uint16(0), film.labels_yx),
+        regions=regions,
+        labels_yx=labels,
         observations={k: v for k, v in film.observations.items() if k != label},
-        kept={k: v for k, v in film.kept.items() if k != label},
+        kept=kept,
     )
 
 

@@ -49,7 +49,7 @@ def film_lesions(
     """
     from hoimg.maturity import FilmFacts, assess_on_films
 
-    groups, told = _groups(films)
+    groups, told = _groups(films, course.patient_key)
     by_uid = {lesion.tracking_uid: lesion for lesion in scans}
     order = {exam_id: k for k, exam_id in enumerate(course.days)}
     facts = {
@@ -62,9 +62,8 @@ def film_lesions(
     numbers = (f"L{n}" for n in count(1))
     made: list[Lesion] = []
     placements: list[RegistrationSummary] = []
-    for key, seen in groups.items():
+    for uid, seen in groups.items():
         observations = [a.observations[r.label] for a, r in seen]
-        uid = _uid(course.patient_key, key)
         changes, placed = changes_on_films(seen, settings.film, uid)
         placements += placed
         if (partner := by_uid.get(uid)) is not None:
@@ -97,8 +96,13 @@ def film_lesions(
     return [*(by_uid[lesion.tracking_uid] for lesion in scans), *made], told, placements
 
 
-def _groups(films: Sequence[FilmAnalysis]) -> tuple[dict[str, Seen], list[Finding]]:
-    """What each film shows of each lesion, by a name that later films do not change."""
+def _groups(
+    films: Sequence[FilmAnalysis], patient_key: str
+) -> tuple[dict[str, Seen], list[Finding]]:
+    """What each film shows of each lesion, by its tracking UID.
+
+    A label and the UID that an earlier report made of it are one lesion.
+    """
     sides: dict[str, set[str]] = {}
     for film in films:
         for region in film.regions:
@@ -115,7 +119,7 @@ def _groups(films: Sequence[FilmAnalysis]) -> tuple[dict[str, Seen], list[Findin
             if key.startswith("label:") and len(sides.get(key, ())) > 1:
                 apart.add(key)
                 key = f"{key}|{info.side or film.exam.exam_id}"
-            groups.setdefault(key, []).append((film, region))
+            groups.setdefault(_uid(patient_key, key), []).append((film, region))
     told = [
         Finding(
             code="label_on_both_sides",

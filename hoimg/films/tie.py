@@ -133,7 +133,11 @@ def _suggestion(
         "carried_regions_count in section film).",
     )
     return told, Suggestion(
-        box=corners, source="region_on_another_film", from_exam=one.exam.exam_id, roi=roi
+        box=corners,
+        source="region_on_another_film",
+        from_exam=one.exam.exam_id,
+        from_label=region.label,
+        roi=roi,
     )
 
 

@@ -83,7 +83,6 @@ def context(
         {
             **lesion_view(lesion, number, exams, maker, films),
             "reader": lesion_reader(report, lesion),
-            "reader_label": lesion.reader_label or "",
         }
         for number, lesion in enumerate(report.lesions, start=1)
     ]

@@ -20,6 +20,7 @@ from hoimg.edits import (
     spans_plane,
 )
 from hoimg.errors import UsageError
+from hoimg.film_regions import parse_film_region
 from hoimg.results import Label
 from hoimg.review.places import Place, Places
 
@@ -180,10 +181,12 @@ def _suggestion(asked: Asked, saved: SavedReport, say: dict[str, object]) -> Fil
     number = -1 if asked.number is None else asked.number
     for exam in saved.report.exams:
         if exam.exam_id == asked.exam_id and 0 <= number < len(exam.suggestions):
-            box = exam.suggestions[number].box
+            place = exam.suggestions[number]
+            region = parse_film_region(place.roi)
             return FilmRegionEdit.model_validate(
                 {
-                    "box": tuple(map(float, box)),
+                    "box": tuple(map(float, place.box)),
+                    "label": None if region is None else region.label,
                     "exam_id": exam.exam_id,
                     "sop_instance_uid": _sop_uid(saved, exam.exam_id),
                     **say,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.segment.film_cut import NO_EDGE, cheapest_region, link_costs, mean_cost
-from hoimg.segment.film_even import disc
+from hoimg.segment.film_even import disc, mean_near
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -89,7 +89,7 @@ def enclosed(
         return []
     costs = link_costs(_own_edges(even, other, usable, step_mm, tolerance_mm), 1.0)
     higher, theirs = (
-        values - _mean_near(values, inside, AROUND_MM / step_mm)
+        values - mean_near(values, inside, AROUND_MM / step_mm)
         for values, inside in zip((even, other), body, strict=True)
     )
     worth = np.clip(np.minimum(higher, higher - theirs) / BRIGHTER, -1, 1).astype(np.float64)
@@ -145,15 +145,6 @@ def _own_edges(
     least = float(np.quantile(strength[usable], LEAST_USUAL))
     scale = own / np.maximum(usual, max(least, 1e-6))
     return down * scale, right * scale
-
-
-def _mean_near(values: Floats, inside: Bools, sigma: float) -> Floats:
-    """Gaussian mean of the pixels inside."""
-    from scipy import ndimage
-
-    share = ndimage.gaussian_filter(inside.astype(np.float32), sigma)
-    total = ndimage.gaussian_filter(np.where(inside, values, np.float32(0)), sigma)
-    return np.asarray(total / np.maximum(share, np.float32(1e-3)))
 
 
 def _best(found: list[Enclosed]) -> list[Enclosed]:

@@ -115,16 +115,25 @@ def made_even(values: Floats, body: Bools, sigma: float) -> Floats:
         body: What counts; skin beside air would else stand out like bone.
         sigma: Of the Gaussian neighbourhood, pixels.
     """
+    away = values - mean_near(values, body, sigma)
+    # Two ranks of a thousand: below that, an even field would be blown up to noise.
+    even = away / np.sqrt(mean_near(away**2, body, sigma) + np.float32(0.002**2))
+    return np.where(body, even, np.float32(0))
+
+
+def mean_near(values: Floats, inside: Bools, sigma: float) -> Floats:
+    """Gaussian mean of the pixels inside.
+
+    Args:
+        values: ``[y, x]``.
+        inside: What counts.
+        sigma: Pixels.
+    """
     from scipy import ndimage
 
-    def local(field: Floats) -> Floats:
-        return np.asarray(ndimage.gaussian_filter(np.where(body, field, 0), sigma) / share)
-
-    share = np.maximum(ndimage.gaussian_filter(body.astype(np.float32), sigma), np.float32(1e-3))
-    away = values - local(values)
-    # Two ranks of a thousand: below that, an even field would be blown up to noise.
-    even = away / np.sqrt(local(away**2) + np.float32(0.002**2))
-    return np.where(body, even, np.float32(0))
+    share = ndimage.gaussian_filter(inside.astype(np.float32), sigma)
+    total = ndimage.gaussian_filter(np.where(inside, values, np.float32(0)), sigma)
+    return np.asarray(total / np.maximum(share, np.float32(1e-3)))
 
 
 def disc(radius: float) -> Bools:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hoimg.film_shapes import HipLandmarks
 from hoimg.image import Radiograph
-from hoimg.segment.film_even import EvenFilm, disc, even_film, made_even
+from hoimg.segment.film_even import EvenFilm, disc, even_film, made_even, mean_near
 from hoimg.segment.film_head import EVEN_MM, FilmHead, find_film_heads
 from hoimg.settings.film import FilmSettings
 
@@ -162,8 +162,7 @@ def _ridges(film: EvenFilm) -> Bools:
     inner = ndimage.binary_erosion(film.body, disc(1.5 * sigma))
     # Of the neighbourhood and of the whole film: even soft tissue has lines of noise alone.
     squared = np.where(inner, across**2, 0)
-    share = ndimage.gaussian_filter(inner.astype(np.float32), EVEN_MM / film.step_mm)
-    local = ndimage.gaussian_filter(squared, EVEN_MM / film.step_mm) / np.maximum(share, 1e-3)
+    local = mean_near(squared, inner, EVEN_MM / film.step_mm)
     usual = np.maximum(local, squared.sum() / max(int(inner.sum()), 1))
     return np.asarray(inner & (-across > RIDGE_LEVEL * np.sqrt(usual)))
 

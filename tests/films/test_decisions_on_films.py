@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import pytest
 from film_objects import film_dataset
 from film_reports import AREA_MM2, BOX, ball, made, report_of
@@ -76,6 +78,25 @@ def test_a_film_lesion_is_left_out_or_relabelled(film):
     assert run(["-q", "measure", *words]) == 0
     for name in ("report.json", "edits.json"):
         assert (film / "third" / name).read_bytes() == (film / "new" / name).read_bytes()
+
+
+@pytest.mark.parametrize("second", [BOX, "box:75,65,225,215"])
+def test_what_lay_under_a_lesion_that_was_left_out_is_seen_again(film, second):
+    before = made(film, "--roi", f"1={BOX}", "--roi", f"2={second}")
+    whole = [x["observations"][0]["area_px2"] for x in before["lesions"]]
+    away = FilmEdit(action="exclude", point_px=(150, 140), time=NOW)
+    (film / "out" / "edits.json").write_text(Edits(on_films=(away,)).text())
+    report = again(film, "new")
+    [(seen,)] = [x["observations"] for x in report["lesions"]]
+    assert (seen["label"], seen["area_px2"]) == (2, whole[1])
+    shown = np.asarray(nib.load(film / "new" / report["exams"][0]["labelmap"]).dataobj)
+    assert (np.unique(shown).tolist(), (shown == 2).sum()) == ([0, 2], whole[1])
+    # The map and what is kept of it say the same: measured again, nothing is found redrawn.
+    words = [str(film / "new"), str(film / "in"), "-o", str(film / "third")]
+    assert run(["-q", "measure", *words]) == 0
+    assert (film / "third" / "report.json").read_bytes() == (
+        film / "new" / "report.json"
+    ).read_bytes()
 
 
 def test_a_film_lesion_that_was_left_out_cannot_be_dropped_from_the_file(film):

@@ -74,7 +74,10 @@ def test_a_finding_is_told_of_its_own_place_alone() -> None:
     assert not tells_of(told.model_copy(update={"code": "no_region_given"}), place)
 
 
-def test_a_place_that_a_reader_confirmed_is_told_of_no_more(tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", ["1=", ""])
+def test_a_confirmed_place_is_of_the_lesion_that_it_was_carried_from(
+    tmp_path: Path, named: str
+) -> None:
     for k, (move, day) in enumerate(((None, "20240110"), (MOVED, "20240601"))):
         pixels, shadow = film(move, noise=1 + k)
         low, high = float(pixels.pixels.min()), float(pixels.pixels.max())
@@ -87,19 +90,35 @@ def test_a_place_that_a_reader_confirmed_is_told_of_no_more(tmp_path: Path) -> N
             rows, columns = np.nonzero(shadow)
             corners = columns.min() - 20, rows.min() - 20, columns.max() + 21, rows.max() + 21
             box = "box:" + ",".join(str(v) for v in corners)
-    later = made(tmp_path, "--roi", f"1=1.2.3.0:{box}")["exams"][1]
+    later = made(tmp_path, "--roi", f"{named}1.2.3.0:{box}")["exams"][1]
     saved = read_saved(tmp_path / "out")
     asked = Asked(kind="confirm", exam_id=later["exam_id"], number=0)
     edits = added(saved.edits, asked, saved, Places(), "R.", datetime(2025, 3, 4, tzinfo=UTC))
+    assert [r.label for r in edits.regions] == [1 if named else None]
     (tmp_path / "out" / "edits.json").write_text(edits.text())
     words = [str(tmp_path / "out"), str(tmp_path / "in"), "-o", str(tmp_path / "again")]
     assert run(["-q", "measure", *words]) == 0
-    after = report_of(tmp_path / "again")["exams"][1]
+    report = report_of(tmp_path / "again")
+    (lesion,), after = report["lesions"], report["exams"][1]
+    assert lesion["lesion_id"] == "L1"
+    assert [o["status"] for o in lesion["observations"]] == ["measured"] * 2
+    assert len(lesion["changes"]) == 1
     gone = {SUGGESTED, "no_region_given"}
     assert gone <= {f["code"] for f in later["findings"]}
     assert gone.isdisjoint(f["code"] for f in after["findings"])
     assert all(f in after["findings"] for f in later["findings"] if f["code"] not in gone)
     assert (len(later["suggestions"]), after["suggestions"]) == (1, [])
+
+
+def test_a_label_and_the_uid_that_a_report_made_of_it_are_one_lesion(exams: list[Exam]) -> None:
+    course = Course("p", {e.exam_id: e.days_from_baseline for e in exams}, None, None)
+    [before], _, _ = film_lesions([analysed(exams[0], ("label:3",))], course, S, [], {})
+    films = [
+        analysed(exams[0], (f"uid:{before.tracking_uid}",)),
+        analysed(exams[1], ("label:3",), moved=True),
+    ]
+    [lesion], _, _ = film_lesions(films, course, S, [], {before.tracking_uid: "L1"})
+    assert (lesion.tracking_uid, len(lesion.observations)) == (before.tracking_uid, 2)
 
 
 @pytest.mark.parametrize("first", [True, False])

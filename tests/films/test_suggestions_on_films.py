@@ -16,7 +16,7 @@ from film_objects import film_dataset
 from film_reports import made, report_of
 
 from hoimg.cli.main import run
-from hoimg.edits import Edits
+from hoimg.edits import Edits, FilmEdit
 from hoimg.errors import UsageError
 from hoimg.report.saved import read_saved
 from hoimg.review.decisions import Asked, added
@@ -194,6 +194,25 @@ def test_what_an_earlier_film_has_not_is_suggested_on_the_later(tmp_path: Path) 
     assert y0 < FINE * PLACE[0] < y1
     page = (tmp_path / "out" / "report.html").read_text()
     assert "it was not there on the film of day 0" in page
+
+
+@pytest.mark.parametrize("counted", [False, True])
+def test_a_place_that_a_reader_rejected_is_neither_suggested_nor_called_again(
+    tmp_path: Path, counted: bool
+) -> None:
+    old = (100, 130, 7)
+    dates(tmp_path, (old,), (old, PLACE))
+    row, column, radius = (FINE * v for v in PLACE)
+    far = radius + 20
+    box = f"box:{column - far},{row - far},{column + far},{row + far}"
+    (tmp_path / "c.toml").write_text("[film]\nsuggestions_count = true\n")
+    words = ["--config", str(tmp_path / "c.toml")] if counted else ["--roi", f"1.2.3.1:{box}"]
+    away = FilmEdit(action="exclude", point_px=(column, row), sop_instance_uid="1.2.3.1")
+    (tmp_path / "edits.json").write_text(Edits(on_films=(away,)).text())
+    report = made(tmp_path, *words, "--edits", str(tmp_path / "edits.json"))
+    assert report["lesions"] == []
+    assert [e["suggestions"] for e in report["exams"]] == [[], []]
+    assert [e["outcome"] for e in report["reader"]] == ["excluded"]
 
 
 def test_what_was_there_before_is_not_new_and_what_has_gone_is_not_suggested(

@@ -23,7 +23,7 @@ from five_lesions import DUMBBELL, DUMBBELL_RADII, NUMBERS, Made, made_in
 
 import hoimg
 from hoimg.cli.main import run
-from hoimg.edits import Edits, read_edits
+from hoimg.edits import Edits, FilmEdit, read_edits
 from hoimg.film_regions import film_region
 from hoimg.guidance import Guidance
 from hoimg.results import Suggestion
@@ -430,7 +430,13 @@ def test_films_are_decided_and_suggested_places_confirmed(browser, tmp_path):
     )
     folder = tmp_path / "report"
     hoimg.write_report(replace(result, report=report), folder)
+    # A decision that stands at no lesion, and no piece that was left out to call after all.
+    nowhere = FilmEdit(action="exclude", point_px=(299, 299))
+    (folder / "edits.json").write_text(Edits(on_films=(nowhere,)).text())
     with serving(folder, "E.") as server, opened(browser, server) as watched:
+        rest = watched.page.locator("form[data-review=include]")
+        assert rest.locator(".decided li").count() == 1
+        assert not rest.locator("[type=submit]").is_visible()
         kinds = form(watched.page, "L1").locator("[name=kind] option").all()
         assert [k.get_attribute("value") for k in kinds] == ["accept", "exclude", "relabel", "note"]
         decide(watched.page, "L1", "relabel", label="immature")
@@ -439,5 +445,8 @@ def test_films_are_decided_and_suggested_places_confirmed(browser, tmp_path):
         own.locator(".decided li").wait_for()
         assert axe.Axe().run(watched.page).response["violations"] == []
     kept = read_edits(folder / "edits.json")
-    assert [(e.action, e.label, e.reader) for e in kept.on_films] == [("relabel", "immature", "E.")]
+    assert [(e.action, e.label, e.reader) for e in kept.on_films] == [
+        ("exclude", None, None),
+        ("relabel", "immature", "E."),
+    ]
     assert [(r.box, r.reader) for r in kept.regions] == [((10, 220, 70, 290), "E.")]

@@ -209,6 +209,8 @@
       const { exam_id, number } = items[Number(pick.value)];
       return { kind, exam_id, number, note: note.value };
     }, listed);
+    // Nothing is left to pick: the decisions alone.
+    element.querySelector(".fields").hidden = items.length === 0;
     element.dataset.review = kind;
     return element;
   }
