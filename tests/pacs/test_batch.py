@@ -13,9 +13,10 @@ from limb_patient import limb, write_exams
 from orthanc_server import NEEDS_ORTHANC, Orthanc
 from studies import SECRET_ID, SECRET_NAME, write_study
 
-from hoimg.archive.remote import split_query
+from hoimg.archive.remote import census_of_pacs, split_query
 from hoimg.cli.main import run
 from hoimg.errors import UsageError
+from hoimg.pacs.archive import Query
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -121,3 +122,16 @@ def test_a_modality_that_an_archive_ignores_fetches_nobody_else():
     assert not query.matches({"ModalitiesInStudy": "MR"})
     assert not query.matches({"ModalitiesInStudy": ""})
     assert not query.matches({})
+
+    class Ignores:
+        """An archive that names everybody, whatever it is asked."""
+
+        def studies(self, _: Query) -> list[dict[str, str]]:
+            one = {"IssuerOfPatientID": "", "NumberOfStudyRelatedInstances": "3"}
+            return [
+                {"PatientID": who, "StudyInstanceUID": uid, "ModalitiesInStudy": what, **one}
+                for who, uid, what in (("A", "1.1", "CT"), ("A", "1.2", "MR"), ("B", "1.3", "MR"))
+            ]
+
+    (case,) = census_of_pacs(Ignores(), query, "https://h/d").cases  # type: ignore[arg-type]
+    assert case.studies == ("1.1",)
