@@ -11,12 +11,16 @@ from pathlib import Path
 import pytest
 from limb_patient import limb, write_exams
 from orthanc_server import NEEDS_ORTHANC, Orthanc
+from pydicom import dcmread
 from studies import SECRET_ID, SECRET_NAME, write_study
 
+from hoimg.archive.child import do
 from hoimg.archive.remote import census_of_pacs, split_query
+from hoimg.archive.task import REPORT, Task, probe
 from hoimg.cli.main import run
 from hoimg.errors import UsageError
 from hoimg.pacs.archive import Query
+from hoimg.settings import Settings
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -73,6 +77,19 @@ def test_everybody_who_matches_is_pulled_and_reported(served, tmp_path, capsys):
     assert run(["-q", "batch", address, "-o", str(out)]) == 4
     assert "(0 in this run)" in capsys.readouterr().out
     assert hashes(out / "patients") == before
+
+
+@NEEDS_ORTHANC
+def test_images_of_another_patient_than_was_said_make_no_report(served, tmp_path):
+    server, scans = served
+    study = str(dcmread(next(p for p in scans.rglob("*") if p.is_file())).StudyInstanceUID)
+    task = Task(
+        "p-somebody-else", (), Settings().model_dump_json(), "f" * 64, str(tmp_path),
+        probe=probe(), url=server.web, studies=(study,),
+    )  # fmt: skip
+    outcome = do(task)
+    assert (outcome.status, outcome.code, outcome.passing) == ("failed", "other_patient", False)
+    assert not (tmp_path / REPORT).exists()
 
 
 @NEEDS_ORTHANC
