@@ -76,10 +76,8 @@ def main() -> None:
         hit: dict[str, int] = {}
         again, runs, left = 0, 0, given.kills
         out, log = base / "out", base / "log"
-        while True:
+        while left:
             runs += 1
-            if not left:
-                break
             done = set(statuses(out)) if (out / "results.sqlite").exists() else set()
             kind = one(root, out, log, rng, given.apart)
             if kind is not None:
@@ -95,7 +93,7 @@ def main() -> None:
         go(root, out)
         assert tables(out) == tables(base / "quiet"), "the database differs"
         assert files(out) == files(base / "quiet"), "the files differ"
-        print(f"{given.kills} kills in {runs} runs: {hit}; finished patients done again: {again}")
+        print(f"{given.kills} kills in {runs + 1} runs: {hit}; finished patients done again: {again}")
 
 
 def one(root: Path, out: Path, log: Path, rng: random.Random, apart: bool) -> str | None:

@@ -103,8 +103,9 @@ class Cluster:
                         "distributed.admin.system-monitor.interval": "10s",
                         "distributed.scheduler.work-stealing": False,
                         "distributed.scheduler.worker-saturation": 1.0,
-                        # Every other user of the machine could read its pages.
+                        # Every other user of the machine could read their pages.
                         "distributed.scheduler.http.routes": [],
+                        "distributed.worker.http.routes": [],
                     }
                 )
             )

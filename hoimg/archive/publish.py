@@ -26,13 +26,14 @@ def found_report(outcome: Outcome, out: Path) -> Path | None:
     return next((folder for folder in places if _is_it(folder, outcome)), None)
 
 
-def publish(outcome: Outcome, out: Path) -> Path | None:
+def publish(outcome: Outcome, report: Path | None, out: Path) -> Path | None:
     """Move the report of an outcome to ``patients/<key>``, and what stood there aside.
 
     May be called again after it was interrupted anywhere.
 
     Args:
-        outcome: One that is done has its report (:func:`found_report`).
+        outcome: How a patient ended.
+        report: Where their report lies (:func:`found_report`); None when they failed.
         out: Folder of the results.
 
     Returns:
@@ -41,18 +42,17 @@ def publish(outcome: Outcome, out: Path) -> Path | None:
     Raises:
         OSError: when something cannot be moved.
     """
-    made = Path(outcome.folder) / REPORT
     target = out / PATIENTS / outcome.key
-    if outcome.status == "done" and found_report(outcome, out) == target:
+    if report == target:
         return None  # moved, and interrupted before that was recorded
     aside = None
     if target.exists():
         aside = _free(out / REPLACED, outcome.key)
         target.replace(aside)
         sync_folder(aside.parent)
-    if outcome.status == "done":
+    if report is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
-        made.replace(target)
+        report.replace(target)
         sync_folder(target.parent)
     trace = Path(outcome.folder) / TRACE
     if trace.is_file():

@@ -317,7 +317,7 @@ class _Run:
             )
         # Read before anything is moved: what stands there stays until the new one is at hand.
         rows = rows_of_outcome(outcome, step.case, report, self.number, self.settings)
-        if publish(outcome, self.out) is not None:
+        if publish(outcome, report, self.out) is not None:
             self.progress.aside += 1
         self.database.put(outcome.key, rows)
         discard(outcome)

@@ -107,21 +107,22 @@ def watch_folder(
         settle_s: How long the files of a patient have to be quiet.
         stop: Set from a signal handler; ``take_census`` and ``run`` may raise :class:`Stopped`
             when they see it.
-        take_census: Reads the headers; called when what is quiet has changed.
+        take_census: Reads the headers; called when what is quiet has changed, or a folder has
+            come to rest because what still came into it is gone again.
         run: Given who is complete.
 
     Raises:
         UsageError: when the folder is gone.
     """
-    quiet, before = Quiet(root, settle_s), dict[Path, State]()
+    quiet, before = Quiet(root, settle_s), Look({}, frozenset())
     while not stop.is_set():
         look = quiet.look()
-        if look.quiet != before:
+        if look.quiet != before.quiet or before.busy - look.busy:
             try:
                 run(complete(take_census(), look))
             except Stopped:
                 return
-            before = look.quiet
+        before = look
         stop.wait(min(LOOK_EVERY_S, settle_s / 4))
 
 

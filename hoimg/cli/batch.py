@@ -132,8 +132,8 @@ def batch(
             raise typer.Exit(WITH_FAILURES)
         return
     if root is not None and "://" in root:
-        census = _census_of_pacs(root, console)
         check_places(output, [])
+        census = _census_of_pacs(root, console)
     else:
         paths = [Path(root)] if root is not None else _listed(listed or Path("-"))
         check_places(output, paths)

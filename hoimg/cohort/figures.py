@@ -77,7 +77,7 @@ def _waterfall_svg(bars: Sequence[tuple[float, str]], kinds: Counter[str]) -> Ma
         f"to {percent(values[-1])}, median {percent(statistics.median(values))}. "
         + ", ".join(f"{kinds[k]} {_kind_words(k)}" for k in KINDS if kinds[k])
     )
-    parts = [_open(HIGH + 44, spoken)]
+    parts = [open_plot(HIGH + 44, spoken)]
     for k in range(round((top - bottom) / step) + 1):
         value = bottom + k * step
         parts.append(_level(zero - value * scale, tick_text(value, step)))
@@ -142,7 +142,7 @@ def regions(lesions: Iterable[LesionCourse]) -> Markup:
         for name, v in rows
     )
     height = 24 + row * len(rows)
-    parts = [_open(height + 40, f"Volume by region. {spoken}.")]
+    parts = [open_plot(height + 40, f"Volume by region. {spoken}.")]
     for power in range(low, high + 1):
         x = x_of(10.0**power)
         parts.append(
@@ -208,7 +208,7 @@ def counts(title: str, rows: Sequence[tuple[str, int]]) -> Markup:
         return Markup("")
     most, left, row = max(n for _, n in rows), 420, 26
     spoken = "; ".join(f"{name}: {n}" for name, n in rows)
-    parts = [_open(row * len(rows) + 8, f"{title}. {spoken}.")]
+    parts = [open_plot(row * len(rows) + 8, f"{title}. {spoken}.")]
     for k, (name, n) in enumerate(rows):
         y, wide = 4 + k * row, (WIDTH - left - 70) * n / most
         parts.append(
@@ -216,17 +216,21 @@ def counts(title: str, rows: Sequence[tuple[str, int]]) -> Markup:
                 '<text class="row" x="{}" y="{}" text-anchor="end">{}</text>'
                 '<rect class="bar" x="{}" y="{}" width="{:.1f}" height="16"/>'
                 '<text class="tick" x="{:.1f}" y="{}">{}</text>'
-            ).format(left - 12, y + 17, _fit(name), left, y + 4, wide, left + wide + 8, y + 17, n)
+            ).format(
+                left - 12, y + 17, cut_text(name, 58), left, y + 4, wide, left + wide + 8, y + 17, n
+            )
         )
     parts.append(Markup("</svg>"))
     return Markup("").join(parts)
 
 
-def _fit(text: str, most: int = 58) -> str:
+def cut_text(text: str, most: int) -> str:
+    """A text of at most so many characters; an ellipsis says that more was there."""
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def _open(height: float, spoken: str) -> Markup:
+def open_plot(height: float, spoken: str) -> Markup:
+    """Begin a drawing of this height, px; what is said aloud stands for all in it."""
     return Markup(
         '<svg class="plot wide" viewBox="0 0 {} {:.0f}" role="img" aria-label="{}">'
     ).format(WIDTH, height, spoken)

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from hoimg.archive.plan import PATIENTS
+from hoimg.archive.queries import GROWING
 from hoimg.cohort.figures import KINDS, counts, regions, waterfall
 from hoimg.cohort.read import LesionCourse, Patient, read_cohort
 from hoimg.cohort.swimmer import legend, swimmer
@@ -24,7 +25,6 @@ from hoimg.whole_files import write_whole
 COHORT = "cohort.html"
 PICTURES_BYTES = 24_000_000
 """Of all pictures on the page; who comes after that has none there."""
-GROWING = ("new", "enlarging")
 MOST_REASONS = 12
 _LABELS = ("immature", "indeterminate", "mature")
 
@@ -104,8 +104,7 @@ def answer(patients: Sequence[Patient]) -> str:
     told = f"{done} of {words.count(len(patients), 'patient')} with a report"
     if not labels:
         return f"{told}: no heterotopic ossification was called"
-    parts = words.join([f"{labels[x]} {x}" for x in _LABELS if labels[x]])
-    return f"{told}, {words.count(labels.total(), 'lesion')}: {parts} on imaging"
+    return f"{told}, {_label_words(labels)} on imaging"
 
 
 def _row(patient: Patient, out: Path) -> dict[str, Any]:
@@ -144,9 +143,13 @@ def _row(patient: Patient, out: Path) -> dict[str, Any]:
 def _brief(patient: Patient) -> str:
     if not patient.lesions:
         return "no lesion called"
-    labels = Counter(lesion.label for lesion in patient.lesions)
+    return _label_words(Counter(lesion.label for lesion in patient.lesions))
+
+
+def _label_words(labels: Counter[str]) -> str:
+    """E.g. ``3 lesions: 2 immature and 1 mature``."""
     parts = words.join([f"{labels[x]} {x}" for x in _LABELS if labels[x]])
-    return f"{words.count(len(patient.lesions), 'lesion')}: {parts}"
+    return f"{words.count(labels.total(), 'lesion')}: {parts}"
 
 
 def _words_of(lesions: Sequence[LesionCourse]) -> set[str]:

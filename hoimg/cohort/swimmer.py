@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from hoimg.cohort.figures import WIDTH, cut_text, open_plot
 from hoimg.cohort.read import LesionCourse
 from hoimg.report.plots import nice_step, tick_text
 from hoimg.report.words import LABELS, count
 
-WIDTH, LEFT, RIGHT, TOP, LANE = 1080, 190, 24, 26, 15
+LEFT, RIGHT, TOP, LANE = 190, 24, 26, 15
 MOST_LANES = 200
 """More cannot be read one by one; those that were followed longest are shown."""
 MARKS = {
@@ -58,11 +59,7 @@ def _svg(lanes: list[LesionCourse]) -> Markup:
         f"Maturity label of {count(len(lanes), 'lesion')} over {span} days; at their newest exam "
         + ", ".join(f"{now[label]} {label}" for label in MARKS)
     )
-    parts = [
-        Markup('<svg class="plot wide" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(
-            WIDTH, height + 26, spoken
-        )
-    ]
+    parts = [open_plot(height + 26, spoken)]
     day: float = first - first % step
     while day <= first + span:
         if day >= first:
@@ -82,7 +79,7 @@ def _svg(lanes: list[LesionCourse]) -> Markup:
         y = TOP + LANE * (n + 0.5)
         parts.append(
             Markup('<text class="row" x="{}" y="{:.1f}" text-anchor="end">{}</text>').format(
-                LEFT - 10, y + 4, f"{_short(lane.patient_key)} {_short(lane.lesion_id, 6)}"
+                LEFT - 10, y + 4, f"{cut_text(lane.patient_key, 16)} {cut_text(lane.lesion_id, 6)}"
             )
         )
         for (day_a, label), (day_b, _) in zip(lane.labels, lane.labels[1:], strict=False):
@@ -103,7 +100,3 @@ def _svg(lanes: list[LesionCourse]) -> Markup:
 def legend() -> list[tuple[str, str]]:
     """Labels with their words, for the key above the plot."""
     return [(label, LABELS[label]) for label in MARKS]
-
-
-def _short(text: str, most: int = 16) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"

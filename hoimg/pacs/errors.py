@@ -39,6 +39,6 @@ def untrusted(name: str) -> PacsError:
     """The error of a certificate that nobody we trust has signed, or that is another host's."""
     return PacsError(
         f"{name}: its certificate is not trusted; give the certificate of the authority that "
-        "signed it with --ca FILE",
+        "signed it with --ca FILE, or in the environment as SSL_CERT_FILE",
         "tls_refused",
     )

@@ -9,14 +9,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import psutil
 import pytest
-from archives import files, go, tables, write_root
+from archives import files, go, settings, tables, write_root
 
-from hoimg.archive.cluster import ClusterLost
+from hoimg.archive.cluster import Cluster, ClusterLost, Where
 from hoimg.archive.run import Progress
 from hoimg.errors import HoimgError
 
@@ -147,6 +148,32 @@ def test_a_scheduler_that_is_killed_stops_the_run_clearly_and_the_next_one_goes_
         go(root, tmp_path / "out", dask=True, scheduler=cluster.address)
     assert not done & set(log.read_text().split())
     assert same(tmp_path / "out", quiet)
+
+
+def listening() -> set[tuple[str, int]]:
+    """Addresses that this process and all below it listen on."""
+    me = psutil.Process()
+    places = [c for p in (me, *me.children(recursive=True)) for c in p.net_connections("tcp")]
+    return {(c.laddr.ip, c.laddr.port) for c in places if c.status == psutil.CONN_LISTEN}
+
+
+def answered(host: str, port: int) -> set[int]:
+    """Codes that Dask's pages give; nothing where no HTTP is spoken."""
+    codes = set()
+    for page in ("/info/main/workers.html", "/json/identity.json", "/metrics", "/health"):
+        connection = HTTPConnection(host, port, timeout=30)
+        with closing(connection), suppress(OSError, HTTPException):
+            connection.request("GET", page)
+            codes.add(connection.getresponse().status)
+    return codes
+
+
+def test_a_cluster_of_ours_has_no_page_for_other_users_of_the_machine(tmp_path):
+    before = listening()
+    with Cluster(Where(), settings().batch, tmp_path):
+        places = listening() - before
+        assert {host for host, _ in places} == {"127.0.0.1"}
+        assert set.union(*(answered(*place) for place in places)) == {404}
 
 
 def test_where_no_cluster_is_the_run_says_so(undisturbed, tmp_path, monkeypatch):

@@ -190,9 +190,12 @@ def test_failures_by_reason_as_table_csv_and_json(results, capsys):
 
 def test_a_query_writes_nothing_and_says_what_is_no_batch(results, tmp_path, capsys):
     before = tables(results)
+    # Of a file in WAL mode SQLite's header says 2 there, and reading it writes others beside it.
+    assert (results / DATABASE).read_bytes()[18:20] == b"\1\1"
     with Database(results / DATABASE, read_only=True) as database, pytest.raises(HoimgError):
         database.put("p9", {})
     assert tables(results) == before
+    assert [path.name for path in results.iterdir()] == [DATABASE]
     assert run(["query", str(tmp_path), "failed"]) == 2
     assert "hoimg batch" in capsys.readouterr().err
     (tmp_path / DATABASE).write_bytes(b"no database at all, whatever it is called")

@@ -156,10 +156,12 @@ def test_an_outcome_whose_report_was_moved_is_published_once(tmp_path):
     task = Task("p1", (), "{}", "f" * 64, str(tmp_path / "work" / "p1-x"))
     Path(task.folder).mkdir(parents=True)
     outcome = odd_child.act(Task(**{**vars(task), "files": ("good",)}))
-    assert publish.found_report(outcome, tmp_path) == Path(task.folder) / REPORT
-    assert publish.publish(outcome, tmp_path) is None
-    assert publish.found_report(outcome, tmp_path) == tmp_path / "patients" / "p1"
-    assert publish.publish(outcome, tmp_path) is None
+    made = publish.found_report(outcome, tmp_path)
+    assert made == Path(task.folder) / REPORT
+    assert publish.publish(outcome, made, tmp_path) is None
+    moved = publish.found_report(outcome, tmp_path)
+    assert moved == tmp_path / "patients" / "p1"
+    assert publish.publish(outcome, moved, tmp_path) is None
     assert not (tmp_path / "replaced").exists()
 
 

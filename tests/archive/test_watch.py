@@ -146,6 +146,34 @@ def test_the_headers_are_read_only_when_something_is_newly_quiet(tmp_path):
     assert (looks, rounds) == (8, [1])
 
 
+def test_who_waited_for_a_file_that_is_gone_again_is_taken(tmp_path):
+    root = tmp_path / "in"
+    write_one(root / "a" / "1", "ANNA")
+    mark = root / "a" / "still-copying"
+    stop, rounds = threading.Event(), list[int]()
+    looks = 0
+    real = Quiet.look
+
+    def look(self: Quiet) -> object:
+        nonlocal looks
+        looks += 1
+        if looks <= 3:
+            mark.write_bytes(bytes(looks))  # another size at each look: never quiet
+        elif looks == 4:
+            mark.unlink()
+        elif looks == 6:
+            stop.set()
+        return real(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Quiet, "look", look)
+        watch_folder(
+            root, 1e-9, stop, lambda: census_of_root(root, S),
+            lambda census: rounds.append(len(census.cases)),
+        )  # fmt: skip
+    assert rounds == [0, 1]
+
+
 def test_told_to_stop_in_the_middle_it_ends(tmp_path):
     write_one(tmp_path / "a" / "1", "ANNA")
 

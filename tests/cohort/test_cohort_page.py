@@ -243,6 +243,7 @@ def test_nothing_that_the_data_say_is_run(browser, tmp_path):
             "u1": {PATIENTS: [patient_row("u1", HOSTILE, HOSTILE)]},
         },
     )
+    (tmp_path / "patients").mkdir()  # else nothing is found by "patients/../p"
     (tmp_path / "p").mkdir()
     (tmp_path / "p" / "report.html").write_text("not of this batch")
     watched = Watched(browser, write_cohort(tmp_path))

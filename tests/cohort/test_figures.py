@@ -7,7 +7,7 @@ import re
 import pytest
 
 from hoimg.cohort.figures import CUT_PCT, counts, regions, waterfall
-from hoimg.cohort.read import LastChange, LesionCourse
+from hoimg.cohort.read import LastChange, LesionCourse, _last
 from hoimg.cohort.swimmer import MOST_LANES, swimmer
 
 
@@ -35,6 +35,17 @@ def bars(svg: str, kind: str) -> list[tuple[float, float]]:
         return []
     found = re.findall(r"M([\d.]+) ([\d.]+)V([\d.]+)", path[1])
     return [(float(x), float(zero) - float(tip)) for x, zero, tip in found]
+
+
+def test_the_last_change_is_that_from_the_nearest_exam_to_the_newest():
+    rows = [
+        {"from_day": start, "to_day": end, "days": end - start, "category": "enlarging",
+         "volume_change_pct": float(start), "volume_rc_pct": 25.0, "comparable": 1}
+        for start, end in ((30, 60), (60, 90), (0, 90), (0, 30))
+    ]  # fmt: skip
+    assert _last(rows) == LastChange("enlarging", 30, 60.0, 25.0, True)
+    assert _last(rows[::-1]) == _last(rows)
+    assert _last([]) is None
 
 
 def test_bars_are_as_long_as_their_changes_and_in_order():

@@ -76,3 +76,19 @@ def test_the_shape_of_a_film_is_kept(tmp_path):
     path = tmp_path / "report.html"
     path.write_text(page(png(), view="0 0 40 20"))
     assert pixels(thumbnail(path)).shape == (SIDE_PX // 2, SIDE_PX, 3)
+
+
+def test_what_the_page_shows_of_the_lesion_s_picture_is_taken_and_no_picture_before_it(tmp_path):
+    halves, stream = Image.new("L", (80, 40), 0), io.BytesIO()
+    halves.paste(200, (40, 0, 80, 40))
+    halves.save(stream, "PNG")
+    # Twice as wide as the view, and its left half lies outside.
+    shown = page(base64.b64encode(stream.getvalue()).decode()).replace(
+        'x="0" y="0" width="40"', 'x="-40" y="0" width="80"'
+    )
+    before = page(png()).replace("lesion", "overview")
+    path = tmp_path / "report.html"
+    path.write_text(before + shown)
+    seen = pixels(thumbnail(path))
+    assert seen.shape == (SIDE_PX, SIDE_PX, 3)
+    assert seen[:, 8:].min() > 190  # at the edge the halves are mixed

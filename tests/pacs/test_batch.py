@@ -11,11 +11,16 @@ from pathlib import Path
 import pytest
 from limb_patient import limb, write_exams
 from orthanc_server import NEEDS_ORTHANC, Orthanc
+from pydicom import dcmread
 from studies import SECRET_ID, SECRET_NAME, write_study
 
-from hoimg.archive.remote import split_query
+from hoimg.archive.child import do
+from hoimg.archive.remote import census_of_pacs, split_query
+from hoimg.archive.task import REPORT, Task, probe
 from hoimg.cli.main import run
 from hoimg.errors import UsageError
+from hoimg.pacs.archive import Query
+from hoimg.settings import Settings
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -75,6 +80,19 @@ def test_everybody_who_matches_is_pulled_and_reported(served, tmp_path, capsys):
 
 
 @NEEDS_ORTHANC
+def test_images_of_another_patient_than_was_said_make_no_report(served, tmp_path):
+    server, scans = served
+    study = str(dcmread(next(p for p in scans.rglob("*") if p.is_file())).StudyInstanceUID)
+    task = Task(
+        "p-somebody-else", (), Settings().model_dump_json(), "f" * 64, str(tmp_path),
+        probe=probe(), url=server.web, studies=(study,),
+    )  # fmt: skip
+    outcome = do(task)
+    assert (outcome.status, outcome.code, outcome.passing) == ("failed", "other_patient", False)
+    assert not (tmp_path / REPORT).exists()
+
+
+@NEEDS_ORTHANC
 @pytest.mark.parametrize("words", ["PatientID=PAT-0", "ModalitiesInStudy=MR"])
 def test_where_nobody_matches_the_query_is_not_repeated(served, tmp_path, capsys, words):
     server, _ = served
@@ -121,3 +139,16 @@ def test_a_modality_that_an_archive_ignores_fetches_nobody_else():
     assert not query.matches({"ModalitiesInStudy": "MR"})
     assert not query.matches({"ModalitiesInStudy": ""})
     assert not query.matches({})
+
+    class Ignores:
+        """An archive that names everybody, whatever it is asked."""
+
+        def studies(self, _: Query) -> list[dict[str, str]]:
+            one = {"IssuerOfPatientID": "", "NumberOfStudyRelatedInstances": "3"}
+            return [
+                {"PatientID": who, "StudyInstanceUID": uid, "ModalitiesInStudy": what, **one}
+                for who, uid, what in (("A", "1.1", "CT"), ("A", "1.2", "MR"), ("B", "1.3", "MR"))
+            ]
+
+    (case,) = census_of_pacs(Ignores(), query, "https://h/d").cases  # type: ignore[arg-type]
+    assert case.studies == ("1.1",)

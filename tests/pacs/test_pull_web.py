@@ -231,8 +231,9 @@ def test_wrong_and_right_passwords(
 
 
 def test_a_certificate_is_trusted_only_when_it_is_given(
-    filled: Filled, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+    filled: Filled, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     server, made = filled
     own, other = (certificate(tmp_path, name) for name in ("localhost", "elsewhere"))
     out = tmp_path / "out"
@@ -253,6 +254,11 @@ def test_a_certificate_is_trusted_only_when_it_is_given(
         assert set(files_in(out).values()) == of_studies(made, 2)
         assert run(["pull", url, *given, "--ca", str(own.cert) + ".absent"]) == 2
         assert run(["pull", url.replace("https", "http"), *given, "--ca", str(own.cert)]) == 2
+        # The way for commands without --ca, such as batch.
+        monkeypatch.setenv("SSL_CERT_FILE", str(own.cert))
+        again = tmp_path / "again"
+        assert run(["pull", url, "-o", str(again), *given[2:]]) == 0
+        assert set(files_in(again).values()) == of_studies(made, 2)
 
 
 def test_a_wrong_path_and_a_closed_port_say_what_to_do(
