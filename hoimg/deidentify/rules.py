@@ -155,7 +155,7 @@ def _sequence(
     element: DataElement, action: str, dataset: Dataset, patient: Patient, depth: int
 ) -> list[Dataset] | None:
     if element.keyword in table.GRAPHICS:
-        return _graphics(element, patient, depth) if is_own(dataset) else None
+        return _graphics(element, patient, depth) if _is_own(dataset) else None
     if element.keyword == "PersonIdentificationCodeSequence":
         return [_nobody()]
     if action and element.keyword not in table.SEQUENCES_KEPT:
@@ -163,7 +163,7 @@ def _sequence(
     return [cleaned(item, patient, depth + 1) for item in element.value or []]
 
 
-def is_own(dataset: Dataset) -> bool:
+def _is_own(dataset: Dataset) -> bool:
     """Whether an object says that hoimg made it."""
     return str(dataset.get("Manufacturer", "")) == "hoimg"
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hoimg.errors import UsageError
 from hoimg.export.kinds import Kind
 from hoimg.export.mesh_files import FORMATS
-from hoimg.geometry import Grid, bounding_box
+from hoimg.geometry import Box, Grid, bounding_box
 from hoimg.report.saved import SavedReport
 from hoimg.results import Exam
 from hoimg.whole_files import write_whole
@@ -111,6 +111,8 @@ def _meshes(
     saved: SavedReport, exam: Exam
 ) -> Iterator[tuple[str, NDArray[np.float64], NDArray[np.intp]]]:
     """Each lesion of an exam, then its native skeleton: name, points (LPS mm) and faces."""
+    from scipy.ndimage import find_objects
+
     grid = saved.grid(exam.exam_id)
     labels = saved.lesions(exam.exam_id, grid).array
     named: dict[int, str] = {}
@@ -118,26 +120,26 @@ def _meshes(
         for seen in lesion.observations:
             if seen.exam_id == exam.exam_id and seen.label is not None:
                 named.setdefault(seen.label, _safe(lesion.lesion_id))
+    boxes = dict(enumerate(find_objects(labels), 1))
     for label, name in named.items():
-        mesh = _mesh(labels == label, grid, None)
-        if mesh is not None:
-            yield name, *mesh
-    skeleton = _mesh(saved.anatomy(exam.exam_id).skeleton.array != 0, grid, SKELETON_STEP_MM)
-    if skeleton is not None:
-        yield "skeleton", *skeleton
+        box = boxes.get(label)
+        if box is not None:
+            yield name, *_mesh(labels[box] == label, box, grid, None)
+    skeleton = saved.anatomy(exam.exam_id).skeleton.array != 0
+    box = bounding_box(skeleton)
+    if box is not None:
+        yield "skeleton", *_mesh(skeleton[box], box, grid, SKELETON_STEP_MM)
 
 
 def _mesh(
-    mask: NDArray[np.bool_], grid: Grid, step_mm: float | None
-) -> tuple[NDArray[np.float64], NDArray[np.intp]] | None:
+    mask: NDArray[np.bool_], box: Box, grid: Grid, step_mm: float | None
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Of what a box of the grid holds."""
     from hoimg.measure.surface import mesh_of_mask
 
-    box = bounding_box(mask)
-    if box is None:
-        return None
     z, y, x = box
     start = (z.start, y.start, x.start)
-    mesh = mesh_of_mask(mask[box], grid.spacing_zyx_mm, start, step_mm)
+    mesh = mesh_of_mask(mask, grid.spacing_zyx_mm, start, step_mm)
     assert mesh is not None
     points = grid.to_lps_mm(mesh.points / np.asarray(grid.spacing_zyx_mm))
     # zyx to xyz mirrors, and so does a grid whose axes are left-handed.

@@ -61,7 +61,9 @@ class Query:
             raise UsageError("say what to pull: --patient, --study, --accession or --dates")
         for value in (*self.keys().values(), *([] if self.modality is None else [self.modality])):
             if not value.strip() or any(c in "*?\\" or not c.isprintable() for c in value):
-                raise UsageError("a patient, study or accession number is empty or has wildcards")
+                raise UsageError(
+                    "a patient, study, accession number or modality is empty or has wildcards"
+                )
         if self.study_uid is not None and not is_uid(self.study_uid):
             raise UsageError("--study: give a Study Instance UID, numbers with dots between them")
         if self.since and self.until and self.since > self.until:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from hoimg.pacs.address import DimseAddress
-from hoimg.pacs.errors import PacsError, untrusted
+from hoimg.pacs.errors import PacsError, unreachable, untrusted
 from hoimg.pacs.storage import entity
 from hoimg.pacs.tls import remember_failures
 
@@ -71,7 +71,7 @@ def associated(
             ],
         )
     except socket.gaierror:  # no such host
-        raise _unreachable(address) from None
+        raise unreachable(address.name) from None
     if not association.is_established:
         # Not association.is_rejected: pynetdicom's network thread closes the connection when
         # it is refused, and where associate() wakes only then, it takes the closed connection
@@ -85,7 +85,7 @@ def associated(
         if untold:
             raise _no_handshake(address, untold[-1])
         if not connected.is_set():
-            raise _unreachable(address)
+            raise unreachable(address.name)
         if not association.rejected_contexts:
             raise _hung_up(address, aet)
         # None of what we want is offered: the caller says what is lacking.
@@ -107,12 +107,6 @@ def status_of(status: Dataset, address: DimseAddress) -> int:
     if "Status" not in status:
         raise broken_off(address)
     return int(status.Status)
-
-
-def _unreachable(address: DimseAddress) -> PacsError:
-    return PacsError(
-        f"{address.name}: cannot be reached; check host, port and network", "unreachable"
-    )
 
 
 def _no_handshake(address: DimseAddress, error: OSError) -> PacsError:

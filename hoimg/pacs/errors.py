@@ -42,3 +42,8 @@ def untrusted(name: str) -> PacsError:
         "signed it with --ca FILE, or in the environment as SSL_CERT_FILE",
         "tls_refused",
     )
+
+
+def unreachable(name: str) -> PacsError:
+    """The error of a host that does not answer."""
+    return PacsError(f"{name}: cannot be reached; check host, port and network", "unreachable")

@@ -20,7 +20,7 @@ from hoimg.pacs import multipart
 from hoimg.pacs.address import WebAddress
 from hoimg.pacs.archive import STUDY, Instance, Query
 from hoimg.pacs.credentials import PASSWORD, TOKEN, USER, Credentials
-from hoimg.pacs.errors import PacsError, untrusted
+from hoimg.pacs.errors import PacsError, unreachable, untrusted
 from hoimg.pacs.tls import Tls
 
 CONNECT_S, ANSWER_S = 10.0, 120.0
@@ -123,7 +123,7 @@ class WebArchive:
             "POST", "studies", headers={"Content-Type": content_type, "Accept": _JSON}, data=body
         )
         said = _parsed(answer) if answer.strip().startswith((b"{", b"[")) else {}
-        failed = (said.get(_FAILED) or {}).get("Value") if isinstance(said, dict) else None
+        failed = _all(said, _FAILED) if isinstance(said, dict) else []
         if failed:
             reason = _first(failed[0], _REASON) if isinstance(failed[0], dict) else ""
             code = f" (failure reason {int(reason):04X}H)" if str(reason).isdigit() else ""
@@ -182,10 +182,10 @@ class WebArchive:
             except requests.exceptions.SSLError:
                 raise untrusted(self._address.name) from None
             except requests.exceptions.ConnectTimeout:
-                raise _unreachable(self._address) from None
+                raise unreachable(self._address.name) from None
             except requests.exceptions.RequestException as error:
                 if last and _never_connected(error):
-                    raise _unreachable(self._address) from None
+                    raise unreachable(self._address.name) from None
         raise PacsError(
             f"{self._address.name}: broke off in the middle; what has come is kept, run the "
             "command again to go on",
@@ -293,12 +293,6 @@ def _never_connected(error: requests.exceptions.RequestException) -> bool:
     return type(reason).__name__ in {"NewConnectionError", "NameResolutionError"}
 
 
-def _unreachable(address: WebAddress) -> PacsError:
-    return PacsError(
-        f"{address.name}: cannot be reached; check host, port and network", "unreachable"
-    )
-
-
 def _no_dicomweb(address: WebAddress) -> PacsError:
     return PacsError(f"{address.url}: does not answer as a DICOMweb service does", "bad_answer")
 
@@ -312,17 +306,21 @@ def _parsed(body: bytes) -> Any:
         raise PacsError("the archive's answer is no JSON", "bad_answer") from None
 
 
-def _values(item: Mapping[str, Any], keyword: str) -> str:
-    """All values, as DICOM writes them: backslashes between."""
-    element = item.get(TAGS[keyword])
+def _all(item: Mapping[str, Any], tag: str) -> list[Any]:
+    """The values of an element; none where it has not the form of PS3.18 F.2."""
+    element = item.get(tag)
     values = element.get("Value") if isinstance(element, dict) else None
-    return "\\".join(str(v) for v in values or () if v is not None)
+    return values if isinstance(values, list) else []
 
 
 def _first(item: Mapping[str, Any], tag: str) -> Any:
-    element = item.get(tag)
-    values = element.get("Value") if isinstance(element, dict) else None
-    return values[0] if isinstance(values, list) and values else ""
+    values = _all(item, tag)
+    return values[0] if values else ""
+
+
+def _values(item: Mapping[str, Any], keyword: str) -> str:
+    """All values, as DICOM writes them: backslashes between."""
+    return "\\".join(str(v) for v in _all(item, TAGS[keyword]) if v is not None)
 
 
 def _value(item: Mapping[str, Any], keyword: str) -> str:

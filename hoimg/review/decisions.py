@@ -195,6 +195,14 @@ def _suggestion(asked: Asked, saved: SavedReport, say: dict[str, object]) -> Fil
     raise UsageError("that place is not among those that are suggested")
 
 
+def _on_ct(asked: Asked, lesion: Lesion, here: Sequence[Place]) -> Place:
+    """The lesion in the exam that the decision names, which has to be a CT."""
+    for place in here:
+        if place.exam_id == asked.exam_id and place.point_lps_mm is not None:
+            return place
+    raise UsageError(f"{lesion.lesion_id}: is not outlined on a CT of that name")
+
+
 def _split(
     asked: Asked,
     lesion: Lesion,
@@ -204,9 +212,7 @@ def _split(
 ) -> Edit:
     from hoimg.segment.draft import pick_at
 
-    place = next((p for p in here if p.exam_id == asked.exam_id), None)
-    if place is None or place.point_lps_mm is None:
-        raise UsageError(f"{lesion.lesion_id}: is not outlined on a CT of that name")
+    place = _on_ct(asked, lesion, here)
     if len(asked.points_lps_mm) < 2:
         raise UsageError("to split it takes a point in each part: two at least")
     grid = saved.grid(place.exam_id)
@@ -230,9 +236,7 @@ def _cut(
     """A plane through two points that stands upright on a slice of the viewer."""
     from hoimg.segment.reader_split import beyond_plane
 
-    place = next((p for p in here if p.exam_id == asked.exam_id), None)
-    if place is None or place.point_lps_mm is None:
-        raise UsageError(f"{lesion.lesion_id}: is not outlined on a CT of that name")
+    place = _on_ct(asked, lesion, here)
     if len(asked.points_lps_mm) != 2 or asked.slice is None:
         raise UsageError("to cut it takes two points of the line, and the slice that it is on")
     (a, b), (x, y, z) = asked.points_lps_mm, ACROSS[asked.slice]

@@ -89,8 +89,13 @@ class Rerun:
             if code == 0:
                 self._on_done(folder)
                 self._made += 1
+            elif code < 0:  # the last words are of progress
+                self._error = (
+                    f"hoimg measure was ended by signal {-code} after: {self._words}; the machine "
+                    "may have run out of memory"
+                )
             else:
-                self._error = self._words or f"hoimg measure ended with exit code {code}"
+                self._error = self._words
         except (HoimgError, OSError) as error:
             self._error = str(error)
         except Exception as error:  # a thread that dies in silence would leave the page waiting

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hoimg.edits import Edit, Edits, FilmEdit
+from hoimg.edits import OF_THE_MAP, Edit, Edits, FilmEdit
 from hoimg.reading import identity_of, said_of, who_and_when
 from hoimg.report import words
 from hoimg.report.film_view import film_words
@@ -89,7 +89,7 @@ def _decisions(saved: SavedReport, edits: Edits) -> list[dict[str, Any]]:
         first = group[0]
         lesion = now.get(identity_of(first)) or first.lesion_before
         pending = any(source[id(s)].applied is None for s in group)
-        changes_map = first.action not in ("accept", "relabel", "note")
+        changes_map = first.action in OF_THE_MAP
         made.append(
             {
                 "lesion": lesion if lesion in known else None,

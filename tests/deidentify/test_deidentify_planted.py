@@ -6,7 +6,7 @@ from pathlib import Path
 
 import planted_phi as planted
 import pytest
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -203,7 +203,7 @@ def test_a_surname_alone_is_cut_in_every_spelling(tmp_path, name, written):
 
 def test_a_coded_string_that_is_a_surname_is_emptied_and_a_word_of_radiology_stays(tmp_path):
     for number, (name, part) in enumerate(
-        [("Zoltanfy^H", "ZOLTANFY"), ("Hip^Anna", "HIP"), ("No^Ct", "PELVIS")]
+        [("Zoltanfy^H", "ZOLTANFY"), ("Hip^Anna", "HIP"), ("No^Pelvis", "PELVIS")]
     ):
         ds = planted.ct(uid=f"{planted.IMAGE}.{number}")
         ds.PatientName, ds.BodyPartExamined, ds.BurnedInAnnotation = name, part, "NO"
@@ -228,3 +228,37 @@ def test_text_behind_a_number_or_in_an_unknown_element_is_not_copied(tmp_path):
     run(tmp_path / "in", tmp_path / "out")
     (written,) = (tmp_path / "out").rglob("*.dcm")
     assert b"Trudel" not in written.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("maker", "kept"), [("hoimg", {"HO_OUTLINES": ["L1"], "HO_HIPS": []}), ("SIEMENS", {})]
+)
+def test_of_drawings_only_hoimgs_own_layers_and_labels_stay(tmp_path, maker, kept):
+    """Both are asked: another's object may have a layer of that name, ours one of another's."""
+    ds = planted.ct()
+    ds.SOPClassUID, ds.Modality = "1.2.840.10008.5.1.4.1.1.11.1", "PR"
+    ds.Manufacturer = maker
+    ds.GraphicAnnotationSequence = [
+        drawn("HO_OUTLINES", "L1", "Aunt Trudel"), drawn("HO_HIPS", "seen by Refphys"),
+        drawn("NOTES", "L2"),
+    ]  # fmt: skip
+    planted.write(ds, tmp_path / "in" / "state")
+    assert run(tmp_path / "in", tmp_path / "out").written == 1
+    (path,) = (tmp_path / "out").rglob("*.dcm")
+    found = dcmread(path)
+    assert {
+        item.GraphicLayer: [t.UnformattedTextValue for t in item.get("TextObjectSequence", [])]
+        for item in found.get("GraphicAnnotationSequence", [])
+    } == kept
+    for item in found.get("GraphicAnnotationSequence", []):
+        assert item.GraphicObjectSequence[0].GraphicData == [1, 2, 3, 4]
+
+
+def drawn(layer: str, *texts: str) -> Dataset:
+    line, item = Dataset(), Dataset()
+    line.GraphicType, line.GraphicData = "POLYLINE", [1, 2, 3, 4]
+    item.GraphicLayer, item.GraphicObjectSequence = layer, [line]
+    item.TextObjectSequence = [Dataset() for _ in texts]
+    for held, text in zip(item.TextObjectSequence, texts, strict=True):
+        held.UnformattedTextValue = text
+    return item

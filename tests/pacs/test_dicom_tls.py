@@ -1,15 +1,19 @@
-"""DIMSE over TLS, with a real Orthanc: who is believed, who is let in, both ways of fetching."""
+"""DIMSE over TLS, with a real Orthanc: who is believed, who is let in, fetching and storing."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 import requests
 from certificates import Certificate, certificate
 from orthanc_server import NEEDS_ORTHANC, Orthanc, free_port
+from pydicom import Dataset, dcmread
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification
 from studies import SECRET_ID, files_in, write_study
@@ -115,6 +119,33 @@ def test_a_server_that_asks_for_our_certificate_gets_it_by_both_ways(
     for out, more in (("get", []), ("move", ["--listen", f"127.0.0.1:{port}"])):
         assert run(["pull", url, "-o", str(tmp_path / out), *wanted, *ours, *more]) == 0
         assert len(files_in(tmp_path / out)) == count
+
+
+def test_a_reports_objects_go_to_a_server_that_asks_for_our_certificate(
+    start_orthanc: Callable[..., Orthanc], server_cert: Certificate, our_cert: Certificate,
+    tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    # For push a report is what its manifest lists; two slices stand for the objects.
+    report = tmp_path / "report"
+    made = write_study(report, series=1, slices=2)
+    listed = []
+    for uid, data in made.items():
+        (report / f"{uid}.in").rename(report / f"{uid}.dcm")
+        listed.append({"path": f"{uid}.dcm", "sha256": hashlib.sha256(data).hexdigest()})
+    (report / "manifest.json").write_text(json.dumps({"files": listed}))
+    server = start_orthanc(more=settings(server_cert, our_cert.cert, asks=True))
+    words = ["push", str(report), f"dicoms://ORTHANC@localhost:{server.dicom}"]
+    words += ["--ca", str(server_cert.cert)]
+    assert run(words) == 1
+    assert "certificate of ours (--cert)" in capsys.readouterr().err
+    assert server.count() == 0
+    assert run([*words, "--cert", str(our_cert.both)]) == 0
+    assert capsys.readouterr().out == "2 object(s) stored, 0 already there\n"
+    assert by_uid(server.files()) == by_uid(made.values())
+
+
+def by_uid(files: Iterable[bytes]) -> dict[str, Dataset]:
+    return {data.SOPInstanceUID: data for data in map(dcmread, map(BytesIO, files))}
 
 
 def test_a_listener_with_tls_takes_only_from_those_who_show_a_certificate(

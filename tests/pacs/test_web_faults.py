@@ -155,6 +155,7 @@ def test_a_count_that_is_not_reached_is_told(
         ((200, "application/json", b'[{"0020000D": {'), "is no JSON"),
         ((200, "application/json", b""), "broke off"),
         ((204, "application/json", b""), "no study that matches"),
+        ((200, "application/json", b'[{"00080061": {"Value": 5}}]'), "no study that matches"),
         ((500, "text/plain", b"PAT-4711 crashed"), "answered with an error (500)"),
         ((503, "text/plain", b""), "answered with an error (503)"),
         ((403, "text/plain", b""), "does not let us in (403)"),

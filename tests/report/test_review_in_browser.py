@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,14 @@ from five_lesions import DUMBBELL, DUMBBELL_RADII, NUMBERS, Made, made_in
 import hoimg
 from hoimg.cli.main import run
 from hoimg.edits import Edits, FilmEdit, read_edits
+from hoimg.errors import UsageError
 from hoimg.film_regions import film_region
 from hoimg.guidance import Guidance
+from hoimg.report.saved import read_saved
 from hoimg.results import Suggestion
+from hoimg.review.decisions import Asked, added
 from hoimg.review.guard import Guard
+from hoimg.review.places import Places
 from hoimg.review.server import ReviewServer, reviewed
 
 pytestmark = pytest.mark.xdist_group("browser")
@@ -450,3 +455,6 @@ def test_films_are_decided_and_suggested_places_confirmed(browser, tmp_path):
         ("relabel", "immature", "E."),
     ]
     assert [(r.box, r.reader) for r in kept.regions] == [((10, 220, 70, 290), "E.")]
+    again = Asked(kind="confirm", exam_id=exam.exam_id, number=0)
+    with pytest.raises(UsageError, match="confirmed already"):
+        added(kept, again, read_saved(folder), Places(), "E.", datetime(2025, 1, 2, tzinfo=UTC))

@@ -100,3 +100,17 @@ def test_while_the_new_report_is_made_nothing_can_be_decided(folder, tmp_path, m
         assert child.poll() is None
     assert child.poll() is not None, "it does not outlive the review"
     assert len(read_edits(folder / "edits.json").edits) == 1
+
+
+def test_a_command_that_is_killed_is_told_as_such(folder, tmp_path, monkeypatch):
+    program = (
+        "import os, signal, sys; print('hoimg: step 1', file=sys.stderr, flush=True); "
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    monkeypatch.setattr("hoimg.review.rerun._RUN", program)
+    with with_scans(folder, tmp_path) as server:
+        assert decide(server, NOTE)[0] == 200
+        assert rerun(server)[0] == 202
+        state = until_ended(server)
+    assert state["made"] == 0
+    assert "was ended by signal 9 after: step 1" in state["error"]

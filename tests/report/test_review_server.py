@@ -222,6 +222,21 @@ def test_a_cut_goes_through_two_points_upright_on_the_slice(server, folder):
     assert np.allclose(normal / np.linalg.norm(normal), [0, -1, 0], atol=1e-9)
 
 
+def test_a_split_needs_points_that_lie_in_the_lesion(server, folder):
+    place, other = (server.what.places.of(name)[-1] for name in ("L1", "L2"))
+    assert place.exam_id == other.exam_id
+    x, y, z = place.point_lps_mm
+    asked = {**NOTE, "kind": "split", "exam_id": place.exam_id}
+    before = (folder / "edits.json").read_bytes()
+    for second in ([x, y + 500, z], other.point_lps_mm):
+        status, told = decide(server, {**asked, "points_lps_mm": [[x, y, z], second]})
+        assert (status, told["error"]) == (422, "point 2 does not lie in L1 of that exam")
+    assert (folder / "edits.json").read_bytes() == before
+    assert decide(server, {**asked, "points_lps_mm": [[x, y, z], [x, y, z + 1]]})[0] == 200
+    (edit,) = read_edits(folder / "edits.json").edits
+    assert (edit.point_lps_mm, edit.more_points_lps_mm) == ((x, y, z), ((x, y, z + 1),))
+
+
 def test_two_lesions_are_merged_only_where_they_are_two(folder):
     saved = read_saved(folder)
     first, second = saved.measured[:2]
