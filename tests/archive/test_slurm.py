@@ -1,4 +1,4 @@
-"""Jobs of SLURM: what they ask for. ``benchmarks/archive/slurm.py`` runs a batch on a real SLURM."""
+"""What jobs of SLURM ask for. ``benchmarks/archive/slurm.py`` runs a batch on a real SLURM."""
 
 from __future__ import annotations
 
