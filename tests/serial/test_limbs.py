@@ -85,26 +85,37 @@ def muscle(p):
     return 30 + 35 * map_coordinates(fibres(), p.T[::-1] / 2 + 80, order=1, mode="reflect")
 
 
-def scan(body=None, limb=None, *, scale=1.0, bones=(trunk, femur), seed=0, flip=False, soft=None):
+def scan(
+    body=None,
+    limb=None,
+    *,
+    scale=1.0,
+    bones=(trunk, femur),
+    seed=0,
+    flip=False,
+    soft=None,
+    size=SIZE,
+    centre=(0.0, 0.0, -18.0),
+):
     """A CT with the trunk moved by ``body`` and the femur by ``body @ limb``, and its bone mask.
 
     Soft tissue is even, or goes with the trunk, with ``soft``'s HU.
     """
     body = np.eye(4) if body is None else body
     limb = np.eye(4) if limb is None else limb
-    half = np.array([(n - 1) / 2 * s for n, s in zip(SIZE, SPACING, strict=True)])[::-1]
-    grid = Grid(SIZE, SPACING, tuple(np.array([0.0, 0.0, -18.0]) - half))
-    points = grid.to_lps_mm(np.indices(SIZE).reshape(3, -1).T)
+    half = np.array([(n - 1) / 2 * s for n, s in zip(size, SPACING, strict=True)])[::-1]
+    grid = Grid(size, SPACING, tuple(np.array(centre) - half))
+    points = grid.to_lps_mm(np.indices(size).reshape(3, -1).T)
     if flip:
         points = points * [-1, 1, 1]
     motions = {trunk: body, femur: body @ limb}
     depths = [bone(apply(np.linalg.inv(motions[bone]), points) / scale) * scale for bone in bones]
-    depth = np.max(depths, axis=0).reshape(SIZE)
+    depth = np.max(depths, axis=0).reshape(size)
     flesh = 50.0
     if soft is not None:
-        flesh = soft(apply(np.linalg.inv(body), points)).reshape(SIZE)
+        flesh = soft(apply(np.linalg.inv(body), points)).reshape(size)
     hu = np.where(depth > 3, 250.0, np.where(depth > 0, 1100.0, flesh))
-    hu = gaussian_filter(hu, 0.5) + np.random.default_rng(seed).normal(0, 15, SIZE)
+    hu = gaussian_filter(hu, 0.5) + np.random.default_rng(seed).normal(0, 15, size)
     return CTVolume(hu.astype(np.int16), grid), Mask(depth > 0, grid)
 
 
@@ -145,6 +156,31 @@ def test_a_bent_limb_is_followed_by_its_own_bone(bend):
         back = np.linalg.norm(found.inverse().carry(apply(truth, points)) - points, axis=1)
         assert np.percentile(back, 95) <= 2.5
         assert found.covers(points).mean() > 0.95
+
+
+WIDE = {"size": (120, 84, 130), "centre": (40.0, 0.0, 10.0)}
+"""A view in which the limb may hang down or stand straight up."""
+
+
+@pytest.mark.parametrize("bend", [(0, -120, 0), (20, -150, 0)])
+def test_a_limb_that_was_raised_over_the_trunk_is_followed(bend):
+    # Arms up at one exam and down at the next: far beyond what a search about the joint reaches.
+    limb = turn(bend)
+    found = register(*scan(**WIDE), *scan(BODY, limb, seed=1, **WIDE))
+    assert [p.accepted for p in found.parts] == [True, True]
+    for bone, truth in ((trunk, BODY), (femur, BODY @ limb)):
+        error = np.linalg.norm(found.carry(places(bone)) - apply(truth, places(bone)), axis=1)
+        assert np.percentile(error, 95) <= 2.5
+        assert found.covers(places(bone)).mean() > 0.95
+
+
+def test_a_limb_raised_until_it_lies_on_other_bone_is_given_up_and_carries_nothing():
+    found = register(*scan(**WIDE), *scan(BODY, turn((0, -170, 0)), seed=1, **WIDE))
+    assert found.parts[0].accepted
+    assert not any(p.accepted for p in found.parts[1:])
+    error = np.linalg.norm(found.carry(places(trunk)) - apply(BODY, places(trunk)), axis=1)
+    assert np.percentile(error, 95) <= 2.5
+    assert found.covers(places(femur)).mean() < 0.05
 
 
 def test_tissue_beside_a_bent_limb_goes_where_the_images_show_it():
