@@ -48,7 +48,10 @@ def targets(program: int, cluster: list[subprocess.Popen[bytes]]) -> dict[str, l
     found: dict[str, list[int]] = {"program": [program]}
     for top in (psutil.Process(program), *(psutil.Process(p.pid) for p in cluster)):
         for process in top.children(recursive=True):
-            words = " ".join(process.cmdline())
+            try:
+                words = " ".join(process.cmdline())
+            except psutil.NoSuchProcess:
+                continue  # ended in between
             kind = "patient" if "odd_child" in words else "worker"
             if "resource_tracker" not in words:
                 found.setdefault(kind, []).append(process.pid)

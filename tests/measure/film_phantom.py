@@ -46,11 +46,15 @@ def film(
     lesion: np.ndarray | None = None,
     source: str = "calibrated",
     mirrored: bool = False,
+    skin: float = 25.0,
 ) -> Radiograph:
-    """The hip in a block of soft tissue that gets thinner towards the skin, with a little noise."""
+    """The hip in a block of soft tissue that gets thinner towards the skin, with a little noise.
+
+    The skin is so many mm from the film's edge; the trochanter begins at 82.
+    """
     _rows, columns = grid(spacing)
     pelvis, femur = bones(spacing)
-    soft = np.sqrt(np.clip((columns - 25) / 235, 0, 1)) * 3.0
+    soft = np.sqrt(np.clip((columns - skin) / (SIZE[1] - skin), 0, 1)) * 3.0
     values = soft + 0.5 * pelvis + 0.5 * femur
     if lesion is not None:
         values = values + 0.35 * lesion

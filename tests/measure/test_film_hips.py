@@ -255,6 +255,16 @@ def test_head_and_bones_are_found_whatever_the_grey_levels_mean(mirrored, law):
     assert hip.gap_mm == pytest.approx(59.0, abs=2.0)
 
 
+@pytest.mark.parametrize("skin", [25.0, 70.0])
+def test_a_bridge_reaches_a_trochanter_close_under_the_skin(skin):
+    # From the wing out and down along the trochanter's outer edge, 12 mm from where the body ends.
+    bridge = phantom.box(0.5, 66, 78, 72, 140) | phantom.box(0.5, 66, 137, 72, 82)
+    film = phantom.film(lesion=bridge, skin=skin)
+    (marks,) = find_hip_landmarks(film, "R", "frontal", bridge, SETTINGS)
+    hip = measured(film, marks, bridge)
+    assert (hip.joined_to_pelvis, hip.joined_to_femur, hip.gap_mm) == ((1,), (1,), 0.0)
+
+
 def test_found_head_lies_where_it_was_drawn():
     film = phantom.film()
     nothing = np.zeros(film.pixels.shape, bool)
