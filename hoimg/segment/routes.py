@@ -25,7 +25,6 @@ from hoimg.segment.morphology import (
 from hoimg.segment.parts import basin_parts, joined_parts, lump_parts
 from hoimg.segment.shells import Shells
 from hoimg.segment.survey import Survey
-from hoimg.segment.symmetry import Mirror
 from hoimg.segment.working import Working
 
 Bool = NDArray[np.bool_]
@@ -72,13 +71,16 @@ def propose(maps: Survey) -> list[Candidate]:
 
 def _outgrown(maps: Survey, off_shell: Bool) -> tuple[list[Bool], Bool]:
     """What stands out from bone: beyond its cortex, by each opening, and off mirrored bone."""
-    division = maps.division
+    division, marrow, mirror = maps.division, maps.marrow, maps.mirror
+    native = ~marrow.beyond(SURFACE_MM) & np.isfinite(marrow.cortex_mm)
     by_marrow = []
     for radius in OPENED_MM:
         # A lump on a bone whose marrow was not seen comes off only at a wider opening.
         seeds = open_mm(division.marrow_suspects, radius, maps.working.spacing_zyx_mm)
-        by_marrow.append(_grown(seeds, maps, None) & off_shell)
-    return by_marrow, _grown(division.mirror_suspects, maps, maps.mirror) & off_shell
+        by_marrow.append(_grown(seeds, maps, native) & off_shell)
+    if mirror is not None:
+        native |= mirror.distance_mm <= 0.5
+    return by_marrow, _grown(division.mirror_suspects, maps, native) & off_shell
 
 
 def _floccules(maps: Survey, sure: Bool) -> list[Bool]:
@@ -126,16 +128,13 @@ def _grouped(mask: Bool, wall: Bool, group_mm: float, spacing: tuple[float, floa
     return fill_holes(joined) & ~wall
 
 
-def _grown(seeds: Bool, maps: Survey, mirror: Mirror | None) -> Bool:
+def _grown(seeds: Bool, maps: Survey, native: Bool) -> Bool:
     """Suspects grown back to the native surface that they stand on, and their cores filled."""
     if not seeds.any():
         return seeds
-    division, marrow = maps.division, maps.marrow
+    division = maps.division
     spacing = maps.working.spacing_zyx_mm
     wall = maps.metal | division.solid | division.kept
-    native = ~marrow.beyond(SURFACE_MM) & np.isfinite(marrow.cortex_mm)
-    if mirror is not None:
-        native |= mirror.distance_mm <= 0.5
     reach = division.dense & dilate_mm(seeds, GROW_BACK_MM, spacing) & ~native
     grown = close_mm(seeds | reach, maps.settings.group_mm / 2, spacing)
     # Lesion and native bone together close the envelope of a fused lesion's marrow core.
