@@ -56,7 +56,9 @@ def propose(maps: Survey) -> list[Candidate]:
         for grown in by_marrow:
             out += _pieces(grown, "marrow", near_kept, working)
         out += _pieces(by_mirror, "mirror", near_kept, working)
-        standing = np.logical_or.reduce([*by_marrow, by_mirror])
+        standing = by_mirror.copy()
+        for grown in by_marrow:
+            standing |= grown
         hard = sure | maps.metal | shelled
         for faint in floccules:
             free = remove_small((division.free | faint) & off_shell, 20.0 / working.voxel_mm3)
@@ -89,10 +91,11 @@ def _floccules(maps: Survey, sure: Bool) -> list[Bool]:
     spacing = working.spacing_zyx_mm
     halo = max(2.0, 1.2 * max(spacing))  # partial volume of cortex
     near_bone = dilate_mm(maps.marrow.inside | open_mm(sure, 0.6, spacing), halo, spacing)
-    dense_ones = division.free | division.marrow_suspects | division.mirror_suspects
+    bright = division.free | division.marrow_suspects | division.mirror_suspects
+    bright &= working.hu > BRIGHT_HU
     # The blur around a dense body is no floccule, and would bridge two lesions side by side.
-    blur = dilate_mm(dense_ones & (working.hu > BRIGHT_HU), 3.5, spacing)
-    clear = ~(blur | near_bone)
+    clear = ~(dilate_mm(bright, 3.5, spacing) | near_bone)
+    del bright
     barred = near_bone | maps.metal | maps.streaks
     found = faint_mineral(working, maps.body, barred, maps.settings, FAINT)
     return [faint & clear for faint in found]
