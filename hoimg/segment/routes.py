@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.geometry import margin_voxels, overlap, widened
+from hoimg.memory import give_back_freed_memory
 from hoimg.segment.candidates import BRIGHT_HU, GROW_BACK_MM, ROOM_MM, Candidate, faint_mineral
 from hoimg.segment.division import OPENED_MM, SURFACE_MM, Division
 from hoimg.segment.morphology import (
@@ -103,6 +104,7 @@ def _floccules(maps: Survey, sure: Bool) -> list[Bool]:
 
 def _cut_out(maps: Survey, shelled: Bool, near_kept: Bool) -> list[Candidate]:
     """Parts of bone by form, for what looks like a bone's marrow or has no marrow beside it."""
+    give_back_freed_memory()  # parting bone takes the most of the whole search
     working, division = maps.working, maps.division
     spacing = working.spacing_zyx_mm
     off: Bool | None = None
