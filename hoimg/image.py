@@ -212,7 +212,7 @@ def write_nifti(path: Path, array_zyx: NDArray[Any], grid: Grid) -> None:
         with path.open("wb") as stream:
             stream.write(packed.compress(_nifti_header(kept, grid)))
             for plane in kept:
-                stream.write(packed.compress(np.ascontiguousarray(plane)))
+                stream.write(packed.compress(np.ascontiguousarray(plane).data))
             stream.write(packed.flush())
     except OSError as error:
         told = "was not written whole; is the disk full?"

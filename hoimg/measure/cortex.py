@@ -73,7 +73,7 @@ def own_cortex(
     if rows.size == 0:
         return None
     if metal is not None:
-        clean = rows[~metal.any(axis=(1, 2))[rows]]
+        clean = rows[~np.asarray(metal.any(axis=(1, 2)))[rows]]
         rows = clean if clean.size >= min(rows.size, 5) else rows
     half = max(margin_voxels(MARGIN_MM, spacing_mm)[0] // 2, 2)
     # Away from the scan's ends, where the mask's end is no cortex.
