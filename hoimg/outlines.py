@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hoimg.geometry import label_boxes
 from hoimg.image import Mask
 from hoimg.results import Outline
 
@@ -75,16 +76,12 @@ def fingerprints(labels: NDArray[Any]) -> dict[int, str]:
     Args:
         labels: Label map of a CT or a film, or one mask.
     """
-    from scipy.ndimage import find_objects
-
-    array = labels.astype(np.uint8) if labels.dtype == bool else labels
     found: dict[int, str] = {}
-    for label, box in enumerate(find_objects(array), start=1):
-        if box is not None:
-            inside = array[box] == label
-            place = ",".join(f"{s.start}:{s.stop}" for s in box)
-            bits = np.packbits(inside).tobytes()
-            found[label] = hashlib.sha256(place.encode() + b"|" + bits).hexdigest()
+    for label, whole in label_boxes(labels if labels.ndim == 3 else labels[None]).items():
+        box = whole[-labels.ndim :]
+        place = ",".join(f"{s.start}:{s.stop}" for s in box)
+        bits = np.packbits(labels[box] == label).tobytes()
+        found[label] = hashlib.sha256(place.encode() + b"|" + bits).hexdigest()
     return found
 
 

@@ -24,6 +24,7 @@ from hoimg.follow import Course, Step, each, followed, hips_of
 from hoimg.guidance import Guidance, place_guidance
 from hoimg.hip_marks import place_marks, with_films_named
 from hoimg.image import CTVolume, Mask
+from hoimg.memory import give_back_freed_memory
 from hoimg.model_skeleton import model_skeleton
 from hoimg.outlines import GIVEN, outlines_of
 from hoimg.reading import with_reader
@@ -95,6 +96,7 @@ def analyze_exam(
         lesions=placed.mask,
         prior=prior if settings.segment.prior_exam else None,
     )
+    give_back_freed_memory()  # of the segmentation, much of which is not needed again
     done: tuple[Edit, ...] = ()
     if changing := [e for e in edits if e.of_the_map]:
         segmentation, done = edited(volume, segmentation, changing, settings)

@@ -200,7 +200,6 @@ def test_resampling_to_finer_voxels_keeps_the_volume():
 
 
 def test_a_map_that_does_not_fit_onto_the_disk_is_an_error(tmp_path):
-    # ITK ends without a word and leaves a file that is cut off.
     array = np.random.default_rng(0).integers(0, 60000, (10, 40, 40)).astype(np.uint16)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))

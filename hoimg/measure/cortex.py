@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,17 +73,19 @@ def own_cortex(
     if rows.size == 0:
         return None
     if metal is not None:
-        clean = rows[~metal[rows].any(axis=(1, 2))]
+        clean = rows[~np.asarray(metal.any(axis=(1, 2)))[rows]]
         rows = clean if clean.size >= min(rows.size, 5) else rows
     half = max(margin_voxels(MARGIN_MM, spacing_mm)[0] // 2, 2)
     # Away from the scan's ends, where the mask's end is no cortex.
     inner = rows[(rows >= half) & (rows < hu.shape[0] - half)]
     rows = inner if inner.size else rows
     chosen = np.unique(rows[np.linspace(0, rows.size - 1, SLABS).round().astype(int)])
-    parts = [
-        _read_slab(hu, spacing_mm, skeleton, avoid, metal, int(z), half, fwhm_zyx_mm)
-        for z in chosen
-    ]
+
+    def read(z: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+        return _read_slab(hu, spacing_mm, skeleton, avoid, metal, z, half, fwhm_zyx_mm)
+
+    with ThreadPoolExecutor(2) as both:
+        parts = list(both.map(read, chosen.tolist()))
     peak, base, width, thickness, sigma = (
         np.concatenate([part[i] for part in parts]) for i in range(5)
     )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.attenuation import hu_at_kvp
-from hoimg.geometry import Box, Triple, margin_voxels, widened
+from hoimg.geometry import Box, Triple, label_boxes, margin_voxels, widened
 from hoimg.image import CTVolume, Mask
 from hoimg.measure.calibrate import calibrate
 from hoimg.measure.calibration import Refusal
@@ -77,8 +77,6 @@ def measure_exam(
     Raises:
         ValueError: when a mask lies on another grid than the volume.
     """
-    from scipy import ndimage
-
     for name, mask in (
         ("lesions", lesions), ("skeleton", skeleton), ("metal", metal), ("body", body)
     ):  # fmt: skip
@@ -86,15 +84,26 @@ def measure_exam(
             raise ValueError(f"{name}: the mask lies on another grid than the volume")
     spacing = volume.grid.spacing_zyx_mm
     labels = lesions.array.astype(np.uint8) if lesions.array.dtype == bool else lesions.array
-    references = exam_references(
-        volume,
-        labels,
-        _binary(skeleton),
-        _binary(metal),
-        _binary(body),
-        settings,
-        acquisition,
-    )
+    boxes = label_boxes(labels)
+    with ThreadPoolExecutor(1) as beside:  # hips need none of the references
+        hips = beside.submit(
+            measure_hips,
+            volume,
+            labels,
+            boxes,
+            skeleton=_binary(skeleton),
+            metal=_binary(metal),
+            settings=settings,
+        )
+        references = exam_references(
+            volume,
+            labels,
+            _binary(skeleton),
+            _binary(metal),
+            _binary(body),
+            settings,
+            acquisition,
+        )
 
     def measured(found: tuple[int, Box]) -> Observation:
         label, box = found
@@ -108,7 +117,6 @@ def measure_exam(
         )
         return _observation(exam_id, label, numbers, volume, list((flags or {}).get(label, [])))
 
-    boxes = {v: box for v, box in enumerate(ndimage.find_objects(labels), start=1) if box}
     with ThreadPoolExecutor(2) as both:  # what takes time runs outside of Python's lock
         observations = dict(zip(boxes, both.map(measured, boxes.items()), strict=True))
     filled = acquisition.model_copy(
@@ -126,15 +134,7 @@ def measure_exam(
             "size_zyx": acquisition.size_zyx or volume.grid.size_zyx,
         }
     )
-    hips = measure_hips(
-        volume,
-        labels,
-        boxes,
-        skeleton=_binary(skeleton),
-        metal=_binary(metal),
-        settings=settings,
-    )
-    return ExamMeasurements(observations, filled, references, tuple(hips))
+    return ExamMeasurements(observations, filled, references, tuple(hips.result()))
 
 
 def exam_references(

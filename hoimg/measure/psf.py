@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -139,7 +140,9 @@ def point_spread(
         ("cortex", skeleton, BONE),
         ("skin", body, SKIN),
     )
-    read = [(name, scan.edges(mask, surface, thick)) for name, mask, surface in both]
+    with ThreadPoolExecutor(2) as threads:
+        edges = threads.map(lambda one: scan.edges(one[1], one[2], thick), both)
+        read = [(name, found) for (name, _, _), found in zip(both, edges, strict=True)]
     in_plane = _sharper([(name, edges.in_plane_sigma(thick)) for name, edges in read])
     if in_plane is None:
         return PointSpread(fallback_fwhm(spacing_mm, thick), ("slice_thickness", "usual", "usual"))

@@ -92,7 +92,7 @@ def _exam_objects(report: Report, exam: Exam, images: ExamImages) -> list[tuple[
         resampled=images.resampled,
     )
     labels = images.lesions.array
-    box = bounding_box(labels > 0)
+    box = bounding_box(labels)
     start, stop = (0, 1) if box is None else (box[0].start, box[0].stop)
     segments = () if box is None else _segments(report, exam.exam_id, np.unique(labels[box]))
     crop = np.ascontiguousarray(labels[box] if box else labels[:0], dtype=np.uint16)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hoimg.geometry import Box
+from hoimg.geometry import Box, label_boxes
 from hoimg.image import Mask
 from hoimg.report.planes import PlaneName, plane_of
 from hoimg.results import ExamImages
@@ -65,12 +65,8 @@ class Picture:
 
 
 def find_lesions(images: ExamImages) -> dict[int, Box]:
-    """Bounding box of every label in the exam's label map, in one pass over the volume."""
-    from scipy.ndimage import find_objects
-
-    array = images.lesions.array
-    boxes = find_objects(array.astype(np.uint8) if array.dtype == bool else array)
-    return {label: box for label, box in enumerate(boxes, start=1) if box is not None}
+    """Bounding box of every label in the exam's label map."""
+    return label_boxes(images.lesions.array)
 
 
 def inner_voxel(labels_zyx: NDArray[Any], box: Box, label: int) -> tuple[int, int, int]:

@@ -7,6 +7,7 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,9 +71,19 @@ def _make(result: PatientResult, staged: Path) -> None:
     from hoimg.report.page import page_html
 
     report = files.add_labelmaps(result.report, result.images, result.films)
-    files.write_labelmaps(result.images, staged)
-    files.write_film_labelmaps(result.films, staged)
-    report = _write_dicom(replace(result, report=report), staged)
+
+    def page(told: Report) -> str:
+        return page_html(told, result.images, result.settings_toml, result.films, result.links)
+
+    with ThreadPoolExecutor(2) as beside:  # compressing and drawing run outside of Python's lock
+        maps = beside.submit(files.write_labelmaps, result.images, staged)
+        html = beside.submit(page, report)
+        files.write_film_labelmaps(result.films, staged)
+        told = _write_dicom(replace(result, report=report), staged)
+        maps.result()
+        # Where no object could be written, the page says so; that is rare.
+        shown = html.result() if told == report else page(told)
+    report = told
     texts = {
         "report.json": files.report_json(report),
         "lesions.csv": files.lesions_csv(report),
@@ -80,9 +91,7 @@ def _make(result: PatientResult, staged: Path) -> None:
         "totals.csv": files.totals_csv(report),
         "settings.toml": result.settings_toml,
         "edits.json": (result.edits or Edits()).text(),
-        "report.html": page_html(
-            report, result.images, result.settings_toml, result.films, result.links
-        ),
+        "report.html": shown,
     }
     for file_name, text in texts.items():
         (staged / file_name).write_text(text, encoding="utf-8", newline="\n")

@@ -35,6 +35,8 @@ DYNAMICS_HU = 40.0
 ENCLOSING_HU = 250.0
 ENCLOSED = 0.75
 """Part of the surface of a large low region near which bone makes it marrow."""
+FLOOD_ROOM = (2, 2, 2)
+"""Voxels round what is flooded that its lowest places depend on."""
 WALL_FACES = 6
 """Basins with fewer common faces (of working voxels) only meet at an edge."""
 
@@ -106,7 +108,7 @@ def flooded(heights: NDArray[np.int16], mask: Bool) -> Labels:
     from skimage.segmentation import watershed
 
     out = np.zeros(mask.shape, dtype=np.int32)
-    box = bounding_box(mask, (2, 2, 2))
+    box = bounding_box(mask, FLOOD_ROOM)
     if box is not None:
         lowest = local_minima(heights[box], connectivity=1) & mask[box]
         starts = cc3d.connected_components(lowest, connectivity=6, out_dtype=np.uint32)

@@ -30,7 +30,7 @@ ENOUGH, ENOUGH_SLICES = 200_000, 3_000_000
 """Voxels from which a median is read, of slices with so many."""
 WINDOW_MM = 2.0
 """Standard deviation of the window in which floccules are uneven."""
-SLAB = 64
+SLAB = 32
 """Slices looked at in one go."""
 BRIGHT_HU = 350.0
 """Floccules stay below this; what is denser has a rim of its own, with its blur around."""

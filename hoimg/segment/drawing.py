@@ -57,7 +57,7 @@ class Drawing:
         self.core, self.beyond = core, beyond
         size = volume.grid.size_zyx
         self.skeleton = _native_skeleton(size, working, bone, called)
-        self.metal = working.to_native(metal, size)
+        self.metal = working.to_native_sparse(metal, size)
         self.lesions: NDArray[np.uint16] = sparse_zeros(size, np.uint16)
 
     def outlined(self, candidate: Candidate) -> tuple[Box, list[Bool]]:

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hoimg.geometry import Box, margin_voxels, widened
-from hoimg.segment.basins import Basins, flooded, join_shallow
+from hoimg.geometry import Box, bounding_box, margin_voxels, widened
+from hoimg.segment.basins import FLOOD_ROOM, Basins, flooded, join_shallow
 from hoimg.segment.candidates import ROOM_MM
 from hoimg.segment.marrow import Marrow
 from hoimg.segment.morphology import (
@@ -110,10 +110,16 @@ def lump_parts(bone: BoneDepth, off: Bool, working: Working) -> list[Part]:
     spacing = working.spacing_zyx_mm
     # Only the neighbourhood of what may be no native bone is parted.
     solid = bone.solid & dilate_mm(bone.solid & off, NEIGHBOUR_MM, spacing)
-    heights = -bone.depth_mm
-    lumps = flooded(np.rint(10.0 * heights).astype(np.int16), solid)
-    count = int(lumps.max()) + 1
-    lumps, _ = join_shallow(lumps, heights, np.zeros(count, dtype=bool), NECK_MM)
+    box = bounding_box(solid, FLOOD_ROOM)
+    if box is None:
+        return []
+    heights = -bone.depth_mm[box]
+    steps = 10.0 * heights
+    flood = flooded(np.rint(steps, out=steps).astype(np.int16), solid[box])
+    count = int(flood.max()) + 1
+    lumps = np.zeros(solid.shape, dtype=np.int32)
+    lumps[box] = join_shallow(flood, heights, np.zeros(count, dtype=bool), NECK_MM)[0]
+    del heights, steps, flood
     sizes = np.bincount(lumps[solid], minlength=count)
     return list(_uncut(lumps, sizes, np.ones(count, dtype=bool), off, working))
 

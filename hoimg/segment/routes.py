@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.geometry import margin_voxels, overlap, widened
+from hoimg.memory import give_back_freed_memory
 from hoimg.segment.candidates import BRIGHT_HU, GROW_BACK_MM, ROOM_MM, Candidate, faint_mineral
 from hoimg.segment.division import OPENED_MM, SURFACE_MM, Division
 from hoimg.segment.morphology import (
@@ -25,7 +26,6 @@ from hoimg.segment.morphology import (
 from hoimg.segment.parts import basin_parts, joined_parts, lump_parts
 from hoimg.segment.shells import Shells
 from hoimg.segment.survey import Survey
-from hoimg.segment.symmetry import Mirror
 from hoimg.segment.working import Working
 
 Bool = NDArray[np.bool_]
@@ -57,7 +57,9 @@ def propose(maps: Survey) -> list[Candidate]:
         for grown in by_marrow:
             out += _pieces(grown, "marrow", near_kept, working)
         out += _pieces(by_mirror, "mirror", near_kept, working)
-        standing = np.logical_or.reduce([*by_marrow, by_mirror])
+        standing = by_mirror.copy()
+        for grown in by_marrow:
+            standing |= grown
         hard = sure | maps.metal | shelled
         for faint in floccules:
             free = remove_small((division.free | faint) & off_shell, 20.0 / working.voxel_mm3)
@@ -72,13 +74,16 @@ def propose(maps: Survey) -> list[Candidate]:
 
 def _outgrown(maps: Survey, off_shell: Bool) -> tuple[list[Bool], Bool]:
     """What stands out from bone: beyond its cortex, by each opening, and off mirrored bone."""
-    division = maps.division
+    division, marrow, mirror = maps.division, maps.marrow, maps.mirror
+    native = ~marrow.beyond(SURFACE_MM) & np.isfinite(marrow.cortex_mm)
     by_marrow = []
     for radius in OPENED_MM:
         # A lump on a bone whose marrow was not seen comes off only at a wider opening.
         seeds = open_mm(division.marrow_suspects, radius, maps.working.spacing_zyx_mm)
-        by_marrow.append(_grown(seeds, maps, None) & off_shell)
-    return by_marrow, _grown(division.mirror_suspects, maps, maps.mirror) & off_shell
+        by_marrow.append(_grown(seeds, maps, native) & off_shell)
+    if mirror is not None:
+        native |= mirror.distance_mm <= 0.5
+    return by_marrow, _grown(division.mirror_suspects, maps, native) & off_shell
 
 
 def _floccules(maps: Survey, sure: Bool) -> list[Bool]:
@@ -87,10 +92,11 @@ def _floccules(maps: Survey, sure: Bool) -> list[Bool]:
     spacing = working.spacing_zyx_mm
     halo = max(2.0, 1.2 * max(spacing))  # partial volume of cortex
     near_bone = dilate_mm(maps.marrow.inside | open_mm(sure, 0.6, spacing), halo, spacing)
-    dense_ones = division.free | division.marrow_suspects | division.mirror_suspects
+    bright = division.free | division.marrow_suspects | division.mirror_suspects
+    bright &= working.hu > BRIGHT_HU
     # The blur around a dense body is no floccule, and would bridge two lesions side by side.
-    blur = dilate_mm(dense_ones & (working.hu > BRIGHT_HU), 3.5, spacing)
-    clear = ~(blur | near_bone)
+    clear = ~(dilate_mm(bright, 3.5, spacing) | near_bone)
+    del bright
     barred = near_bone | maps.metal | maps.streaks
     found = faint_mineral(working, maps.body, barred, maps.settings, FAINT)
     return [faint & clear for faint in found]
@@ -98,6 +104,7 @@ def _floccules(maps: Survey, sure: Bool) -> list[Bool]:
 
 def _cut_out(maps: Survey, shelled: Bool, near_kept: Bool) -> list[Candidate]:
     """Parts of bone by form, for what looks like a bone's marrow or has no marrow beside it."""
+    give_back_freed_memory()  # parting bone takes the most of the whole search
     working, division = maps.working, maps.division
     spacing = working.spacing_zyx_mm
     off: Bool | None = None
@@ -126,16 +133,13 @@ def _grouped(mask: Bool, wall: Bool, group_mm: float, spacing: tuple[float, floa
     return fill_holes(joined) & ~wall
 
 
-def _grown(seeds: Bool, maps: Survey, mirror: Mirror | None) -> Bool:
+def _grown(seeds: Bool, maps: Survey, native: Bool) -> Bool:
     """Suspects grown back to the native surface that they stand on, and their cores filled."""
     if not seeds.any():
         return seeds
-    division, marrow = maps.division, maps.marrow
+    division = maps.division
     spacing = maps.working.spacing_zyx_mm
     wall = maps.metal | division.solid | division.kept
-    native = ~marrow.beyond(SURFACE_MM) & np.isfinite(marrow.cortex_mm)
-    if mirror is not None:
-        native |= mirror.distance_mm <= 0.5
     reach = division.dense & dilate_mm(seeds, GROW_BACK_MM, spacing) & ~native
     grown = close_mm(seeds | reach, maps.settings.group_mm / 2, spacing)
     # Lesion and native bone together close the envelope of a fused lesion's marrow core.

@@ -91,25 +91,41 @@ def mirror_skeleton(
     if lesions is not None:
         cleaned[lesions] = MUSCLE_HU
     full = to_sitk(cleaned, working.grid)
+    del cleaned
     axis = _left_right_axis(working)
     fine = resample_to(full, PARTNER_SPACING_MM)
+    coarse = resample_to(fine, REGISTRATION_SPACING_MM)
     best = None
     for start in ("MOMENTS", "GEOMETRY"):
         # Arms in view or a patient off the middle can lead one start astray.
-        made = _mirrored(fine, full, axis, start)
+        made = _laid_over(fine, coarse, axis, start)
         if made is not None and (best is None or made.agreement > best.agreement):
             best = made
         # A start that finds nothing like the other side is not helped by another one.
         if best is None or best.agreement < MIN_AGREEMENT or best.agreement >= SURE_AGREEMENT:
             break
-    return None if best is None or best.agreement < MIN_AGREEMENT else best
+    if best is None or best.agreement < MIN_AGREEMENT:
+        return None
+    step = tuple(fine.GetSpacing()[::-1])
+    with ThreadPoolExecutor(1) as beside:
+        solid = beside.submit(_onto, best.to_solid, fine, full)
+        faint = smooth_mm(best.partner, 2.0, step) > 90
+        return Mirror(solid.result(), _onto(distance_mm(faint, step), fine, full), best.agreement)
 
 
-def _mirrored(fine, full, axis: int, start: str) -> Mirror | None:  # type: ignore[no-untyped-def]
-    """The mirrored skeleton from one start of the registration; None where there is none."""
+@dataclass(frozen=True, eq=False)
+class _Partner:
+    """The other side, laid over the scan at ``PARTNER_SPACING_MM``: HU, and mm to its bone."""
+
+    partner: NDArray[np.float32]
+    to_solid: NDArray[np.float32]
+    agreement: float
+
+
+def _laid_over(fine, coarse, axis: int, start: str) -> _Partner | None:  # type: ignore[no-untyped-def]
+    """The other side from one start of the registration; None where there is none."""
     import SimpleITK as sitk
 
-    coarse = resample_to(fine, REGISTRATION_SPACING_MM)
     coarse_flipped = _flipped(coarse, axis)
     own = sitk.GetArrayFromImage(fine) > 250
     if not own.any():
@@ -127,18 +143,11 @@ def _mirrored(fine, full, axis: int, start: str) -> Mirror | None:  # type: igno
     both = sitk.CompositeTransform([affine, warp])  # applied last to first: warp, then affine
     partner = sitk.GetArrayFromImage(sitk.Resample(flipped, fine, both, sitk.sitkLinear, -1000.0))
     step = tuple(fine.GetSpacing()[::-1])
-
-    def to_faint() -> NDArray[np.float32]:
-        return _onto(distance_mm(smooth_mm(partner, 2.0, step) > 90, step), fine, full)
-
-    with ThreadPoolExecutor(1) as beside:
-        faint_distance = beside.submit(to_faint)
-        solid = fill_holes(close_mm(partner > BONE_HU, 3.0, step), per_slice=True)
-        to_solid = distance_mm(solid, step)
-        if not solid.any():
-            return None
-        agreement = float((to_solid[own] <= 4.0).mean())
-        return Mirror(_onto(to_solid, fine, full), faint_distance.result(), agreement)
+    solid = fill_holes(close_mm(partner > BONE_HU, 3.0, step), per_slice=True)
+    if not solid.any():
+        return None
+    to_solid = distance_mm(solid, step)
+    return _Partner(partner, to_solid, float((to_solid[own] <= 4.0).mean()))
 
 
 def _stretch(affine) -> float:  # type: ignore[no-untyped-def]

@@ -42,7 +42,7 @@ def joined(
     for label, group in enumerate(groups.values(), start=1):
         renamed[group] = label
         kept[label] = list(dict.fromkeys(flag for old in group for flag in flags[old]))
-    box = bounding_box(lesions > 0)
+    box = bounding_box(lesions)
     if box is not None:
         lesions[box] = renamed[lesions[box]]
     return kept
@@ -60,7 +60,7 @@ def contacts_mm2(
     Returns:
         By the two labels, the smaller one first; those without a common face are not in it.
     """
-    box = bounding_box(labels > 0)
+    box = bounding_box(labels)
     areas: dict[tuple[int, int], float] = {}
     if box is None:
         return areas

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hoimg.geometry import Box, Grid
 from hoimg.image import CTVolume
+from hoimg.memory import sparse_filled
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +63,15 @@ class Working:
                 pad[axis] = (0, size - out.shape[axis])
                 out = np.pad(out, pad, mode="edge")
         return out
+
+    def to_native_sparse(
+        self, array: NDArray[Any], native_size: tuple[int, int, int]
+    ) -> NDArray[Any]:
+        """The same where little is set: empty rows take no memory."""
+        (nz, ny, nx), last = native_size, len(array) - 1
+        planes = (array[min(k // self.factors[0], last)] for k in range(nz))
+        whole = (self.to_native(plane[None], (1, ny, nx))[0] for plane in planes)
+        return sparse_filled(native_size, array.dtype, whole)
 
     def block(self, array: NDArray[Any], native_box: Box) -> NDArray[Any]:
         """A box of the native grid out of a working array (nearest neighbour), a copy."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hoimg.geometry import Box, Grid, margin_voxels, widened
+from hoimg.geometry import Box, Grid, label_boxes, margin_voxels, widened
 from hoimg.image import Mask
 from hoimg.serial.placement import Registration
 from hoimg.serial.surface import Matrix4, Points, inside, move, thin
@@ -55,16 +55,9 @@ class Matches:
 
 def clouds(lesions: Mask) -> dict[int, Cloud]:
     """Every label of a label map as points; one pass over the map, then crops."""
-    from scipy.ndimage import find_objects
-
-    array = lesions.array.astype(np.uint8) if lesions.array.dtype == bool else lesions.array
     found: dict[int, Cloud] = {}
-    if not array.any():
-        return found
-    for label, box in enumerate(find_objects(array), start=1):
-        if box is None:
-            continue
-        index = np.argwhere(array[box] == label)
+    for label, box in label_boxes(lesions.array).items():
+        index = np.argwhere(lesions.array[box] == label)
         start = np.array([s.start for s in box])
         points = lesions.grid.to_lps_mm(thin(index, MOST_POINTS) + start)
         found[label] = Cloud(label, points, len(index), box)
