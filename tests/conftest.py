@@ -7,9 +7,15 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
 NO_SKIP = os.environ.get("HOIMG_NO_SKIP") == "1"
+
+# A deadline is a timed test. What CI says of a commit is the same every time; other examples are
+# searched for wherever else the tests run.
+settings.register_profile("hoimg", deadline=None, derandomize=NO_SKIP, print_blob=True)
+settings.load_profile("hoimg")
 
 
 @pytest.fixture(scope="session")

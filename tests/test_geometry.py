@@ -16,6 +16,7 @@ from hoimg.geometry import (
     Grid,
     Matrix,
     bounding_box,
+    label_boxes,
     margin_voxels,
     nested,
     overlap,
@@ -163,6 +164,20 @@ def test_bounding_box_of_one_voxel_with_margin_is_clipped():
     mask[0, 2, 5] = True
     assert bounding_box(mask) == (slice(0, 1), slice(2, 3), slice(5, 6))
     assert bounding_box(mask, (1, 1, 2)) == (slice(0, 2), slice(1, 4), slice(3, 6))
+
+
+@given(sizes, st.integers(0, 2**16), st.sampled_from([0.0, 0.002, 0.2]))
+def test_boxes_of_labels_hold_each_label_and_no_more(size, seed, share):
+    rng = np.random.default_rng(seed)
+    labels = np.where(rng.random(size) < share, rng.integers(1, 5, size), 0).astype(np.uint16)
+    found = label_boxes(labels)
+    assert sorted(found) == [int(v) for v in np.unique(labels) if v]
+    for value, box in found.items():
+        at = np.argwhere(labels == value)
+        assert [s.start for s in box] == at.min(axis=0).tolist()
+        assert [s.stop - 1 for s in box] == at.max(axis=0).tolist()
+    whole = label_boxes(labels > 0)
+    assert whole == ({1: bounding_box(labels > 0)} if labels.any() else {})
 
 
 def test_bounding_box_of_nothing_is_none():

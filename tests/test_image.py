@@ -199,6 +199,24 @@ def test_resampling_to_finer_voxels_keeps_the_volume():
     assert moved.array.sum() * fine.voxel_volume_mm3 == array.sum() * coarse.voxel_volume_mm3
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    st.tuples(*[st.integers(1, 7)] * 3),
+    st.sampled_from([np.uint8, np.uint16, np.int16, np.float32]),
+    st.booleans(),
+    st.integers(0, 2**16),
+)
+def test_a_nifti_file_holds_the_bytes_that_itk_writes(tmp_path_factory, size, dtype, turned, seed):
+    folder = tmp_path_factory.mktemp("nifti")
+    grid = Grid(size, (2.5, 0.9, 0.7), (-40.0, 12.0, 300.0), *([OBLIQUE] if turned else []))
+    array = np.random.default_rng(seed).integers(0, 200, size).astype(dtype)
+    sitk.WriteImage(to_sitk(array, grid), str(folder / "itk.nii"))
+    for given_array in (array, np.asfortranarray(array)):
+        write_nifti(folder / "ours.nii.gz", given_array, grid)
+        held = gzip.decompress((folder / "ours.nii.gz").read_bytes())
+        assert held == (folder / "itk.nii").read_bytes()
+
+
 def test_a_map_that_does_not_fit_onto_the_disk_is_an_error(tmp_path):
     array = np.random.default_rng(0).integers(0, 60000, (10, 40, 40)).astype(np.uint16)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
