@@ -103,7 +103,9 @@ def film_on_film(
             outlines = (together.earlier_yx, together.later_yx)
         shown = shown_in_films(one.film, other.film, outlines, similarity, settings)
     spacing = spacing_of(one.film, settings)
-    check = check_projection(pair, placement, settings, outlines, spacing)
+    check = check_projection(
+        pair, placement, settings, outlines, spacing, together=together is not None
+    )
     return FilmOnFilm(placement, check, shown, together)
 
 
