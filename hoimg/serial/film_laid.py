@@ -31,14 +31,12 @@ class Laid:
         earlier: Round the lesion.
         later: The same of the later film; its ``region`` is that of both.
         difference: Later film less what the earlier one foretells, units of the later one.
-        noise: Its unevenness round the region: 1.4826 times the median deviation.
         gain: Units of the later film for one of the earlier one, mean.
     """
 
     earlier: Working
     later: Working
     difference: Floats
-    noise: float
     gain: float
 
 
@@ -99,8 +97,7 @@ def laid_on(
     gain = float(slope[known].mean()) / spread
     if not gain > 0:
         return None
-    noise = 1.4826 * float(np.median(np.abs(rest[ring] - np.median(rest[ring]))))
-    return Laid(before, after, rest, noise, gain)
+    return Laid(before, after, rest, gain)
 
 
 def _same_grid(one: Working, other: Working) -> bool:

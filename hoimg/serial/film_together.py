@@ -35,9 +35,9 @@ Bools = NDArray[np.bool_]
 UNLIKE_COST = 0.05
 """Of a pixel in one outline alone where the films are alike, in pixels of outline without an edge;
 also of one in neither where they differ. Chosen on simulated films, tuning set."""
-PLAIN, QUIET = 0.5, 0.25
-"""Differences of this part of the lesion's contrast are plain; of less than that, or than twice the
-noise, none."""
+PLAIN = 0.5
+"""Differences of this part of the lesion's contrast are as much as none as they are plain: where a
+blurred edge has its place."""
 BLUR_MM = 0.7
 SHARP_PER_MM = 0.1
 """An edge of the difference that rises by this part of the lesion's contrast in 1 mm costs 1/e of
@@ -161,8 +161,7 @@ def _unlike(laid: Laid, contrast: float) -> Unlike:
     share = ndimage.gaussian_filter(laid.difference, sigma) / contrast
     came = np.clip(1 - share / PLAIN, 0, 1)
     went = np.clip(1 + share / PLAIN, 0, 1)
-    quiet = max(QUIET, 2 * laid.noise / contrast)
-    neither = np.minimum(np.clip((np.abs(share) - quiet) / PLAIN, 0, 1), came + went)
+    neither = np.clip(np.abs(share) / PLAIN - 1, 0, 1)
     return Unlike(UNLIKE_COST * neither, UNLIKE_COST * came, UNLIKE_COST * went)
 
 
