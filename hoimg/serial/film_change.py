@@ -20,6 +20,7 @@ RC_FROM_INTERVALS = "area_rc_from_intervals"
 NOT_MEASURED = "area_change_not_measured"
 NOT_IN_FILMS = "change_not_in_images"
 TOGETHER = "area_change_of_outlines_together"
+DISAGREE = "area_changes_disagree"
 SHARED_MM = 0.5
 """Outlines nearer to each other than this share their error, which cancels in a change."""
 IN_PATIENT = ("calibrated", "detector_corrected")
@@ -112,7 +113,9 @@ def compare_on_films(
             registration to trust; then areas in mm2 are compared for showing, where both hold in
             the patient.
         together: The areas by outlines that were drawn on both films, where there are such: they
-            are compared in place of those of each film alone, and a flag says so.
+            are compared in place of those of each film alone, and a flag says so; not where each
+            film's own outline tells another change than its interval allows
+            (``area_changes_disagree``).
         shown: Gain and loss in the films where only one outline reaches
             (:func:`hoimg.serial.film_images.shown_in_films`); None where it is not known.
         reasons: Why the films may not be compared.
@@ -131,11 +134,12 @@ def compare_on_films(
     if any("region_too_tight" in o.flags for o in (earlier, later)):
         why.append("region_too_tight")
     found = list(flags)
-    if together is None:
-        sizes = _sizes(earlier, later, area_scale)
-    else:
+    sizes = own = _sizes(earlier, later, area_scale)
+    if together is not None:
         sizes = together.earlier, together.later
         found.append(TOGETHER)
+        if own is not None and not _agree(sizes, own, settings):
+            why.append(DISAGREE)
     percent = rc = None
     if sizes is None:
         found.append(NOT_MEASURED)
@@ -165,6 +169,19 @@ def compare_on_films(
         comparable=not why and percent is not None,
         flags=[*found, *why],
     )
+
+
+def _agree(
+    together: tuple[Measured, Measured], own: tuple[Measured, Measured], settings: FilmSettings
+) -> bool:
+    """Whether both ways to draw tell one change, within what each film's own outline allows.
+
+    Outlines drawn together follow the films' difference, and so where a film was placed wrongly.
+    """
+    by_intervals = allowed_pct(*own, settings.area_shared_error) or 0.0
+    room = math.log1p(max(settings.rc_area_pct, by_intervals) / 100)
+    ratios = (math.log(two.value / one.value) for one, two in (together, own))
+    return abs(next(ratios) - next(ratios)) <= room
 
 
 def _with_others(allowed: float, ratios: tuple[float, float]) -> float:

@@ -145,3 +145,23 @@ def test_the_change_is_that_of_the_outlines_drawn_together(
     assert made.area_rc_pct == pytest.approx(rc)
     assert made.category == category
     assert TOGETHER in made.flags
+
+
+@pytest.mark.parametrize(
+    ("own", "agrees"), [(1121.0, True), (1119.0, False), (1750.0, True), (1751.0, False)]
+)
+def test_a_change_that_the_films_own_outlines_deny_is_not_compared(
+    own: float, agrees: bool
+) -> None:
+    """Own intervals of no width allow the 25 % of the settings: 1.4 / 1.25 to 1.4 * 1.25."""
+    exact = AreasTogether(
+        Measured(100.0, (100.0, 100.0)), Measured(140.0, (140.0, 140.0)), (1.0, 1.0)
+    )
+    one, two = (
+        _seen(e, a).model_copy(update={"area_ci95_px2": (a, a)})
+        for e, a in (("a", 1000.0), ("b", own))
+    )
+    made = compare_on_films(one, two, 90, S, area_scale=1.0, together=exact)
+    assert made.comparable == agrees
+    assert made.category == ("enlarging" if agrees else "no_detectable_change")
+    assert ("area_changes_disagree" in made.flags) != agrees
