@@ -50,7 +50,10 @@ class Change(ResultModel):
     )
     rim_rc: float | None = None
     area_change_pct: float | None = Field(
-        default=None, description="Radiographs: change of the projected area."
+        default=None,
+        description="Radiographs: change of the projected area; with the flag "
+        "area_change_of_outlines_together that of outlines drawn on both films at once, not of the "
+        "areas of the observations.",
     )
     area_rc_pct: float | None = Field(
         default=None, description="Its repeatability coefficient in force, percent of the area."

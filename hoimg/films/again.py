@@ -13,6 +13,7 @@ from hoimg.errors import InputRefused
 from hoimg.film_regions import PlacedRegion
 from hoimg.film_shapes import FilmOutline
 from hoimg.films.analysis import (
+    EDITED,
     LOOKS_INVERTED,
     FilmAnalysis,
     KeptOutline,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from hoimg.report.saved import SavedReport
     from hoimg.settings import Settings
 
-EDITED = "outline_edited"
 OF_THE_OLD_SHAPE = frozenset({"touches_fov", "overlaps_cortex", "region_too_tight"})
 """Flags of outlining that a new outline makes untrue."""
 

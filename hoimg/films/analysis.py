@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hoimg.film_regions import PlacedRegion
 from hoimg.image import Radiograph
-from hoimg.outlines import fingerprints, runs_of
+from hoimg.outlines import GIVEN, fingerprints, runs_of
 from hoimg.results import (
     Film,
     FilmImages,
@@ -34,6 +34,7 @@ NO_VOLUME = "film_gives_no_volume"
 """Flag of every measured lesion on a film: volume, HU and mass are null for this reason."""
 LOOKS_INVERTED = "film_looks_inverted"
 ACROSS = "region_across_exposures"
+EDITED = "outline_edited"
 NO_REGION = "no_region_given"
 
 
@@ -90,6 +91,11 @@ class FilmAnalysis:
             )
             for label in sorted(self.kept)
         ]
+
+    def by_reader(self, label: int) -> bool:
+        """Whether a reader drew an outline, in place of one that was found or anew."""
+        kept = self.kept.get(label)
+        return kept is not None and not {EDITED, GIVEN}.isdisjoint(kept.flags)
 
     @property
     def images(self) -> FilmImages:

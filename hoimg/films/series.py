@@ -18,6 +18,8 @@ from hoimg.settings import FilmSettings
 if TYPE_CHECKING:
     from hoimg.serial.film_projection import ProjectionCheck
     from hoimg.serial.film_register import FilmPlacement
+    from hoimg.serial.film_similarity import Similarity
+    from hoimg.serial.film_together import Together
 
 Bools = NDArray[np.bool_]
 Seen = tuple[FilmAnalysis, PlacedRegion]
@@ -32,11 +34,13 @@ class FilmOnFilm:
         placement: By the bone round the lesion.
         check: Of the projection; None where the placement is not trusted.
         shown: How far the films differ where only one outline reaches: gain and loss.
+        together: The lesion's outlines as both films have them; None where each has its own.
     """
 
     placement: FilmPlacement
     check: ProjectionCheck | None
     shown: tuple[float | None, float | None] = (None, None)
+    together: Together | None = None
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -89,15 +93,37 @@ def film_on_film(
     similarity = placement.similarity
     if similarity is None or not placement.accepted:
         return FilmOnFilm(placement, None)
-    outlines = None
+    together = outlines = None
     shown: tuple[float | None, float | None] = (None, None)
-    if theirs is not None:
+    if its is not None and theirs is not None:
         back = carried(theirs, similarity.inverse, other.film, one.film, settings)
         outlines = (mine, back)
+        together = _together((one, region), (other, its), outlines, similarity, settings)
+        if together is not None:
+            outlines = (together.earlier_yx, together.later_yx)
         shown = shown_in_films(one.film, other.film, outlines, similarity, settings)
     spacing = spacing_of(one.film, settings)
-    check = check_projection(pair, placement, settings, outlines, spacing)
-    return FilmOnFilm(placement, check, shown)
+    check = check_projection(
+        pair, placement, settings, outlines, spacing, together=together is not None
+    )
+    return FilmOnFilm(placement, check, shown, together)
+
+
+def _together(
+    earlier: Seen,
+    later: Seen,
+    outlines: tuple[Bools, Bools],
+    similarity: Similarity,
+    settings: FilmSettings,
+) -> Together | None:
+    """The lesion as both films have it; None where a reader drew it on either of them."""
+    from hoimg.serial.film_together import outline_together
+
+    seen = (earlier, later)
+    if any(film.by_reader(region.label) for film, region in seen):
+        return None
+    films, regions = (earlier[0].film, later[0].film), (earlier[1].region_yx, later[1].region_yx)
+    return outline_together(films, regions, outlines, similarity, settings)
 
 
 def changes_on_films(
@@ -158,7 +184,8 @@ def _change(
     settings: FilmSettings,
     flags: Sequence[str],
 ) -> Change:
-    from hoimg.serial.film_change import compare_on_films
+    from hoimg.segment.film_working import spacing_of
+    from hoimg.serial.film_change import areas_together, compare_on_films
 
     (one, region), (other, its) = earlier, later
     return compare_on_films(
@@ -167,6 +194,9 @@ def _change(
         other.exam.days_from_baseline - one.exam.days_from_baseline,
         settings,
         area_scale=_area_scale(made, one, other, settings),
+        together=None
+        if made.together is None
+        else areas_together(made.together, spacing_of(one.film, settings), settings),
         shown=made.shown,
         reasons=made.reasons,
         flags=tuple(flags),

@@ -160,14 +160,24 @@ def _sizes(
     corners = (rim[:, None, :] + half[None]).reshape(-1, 2) * np.array(spacing)
     # The corners of a pixel are its diagonal apart; pixels are counted from side to side.
     length = max_diameter(corners) - (math.hypot(*spacing) - math.sqrt(math.prod(spacing)))
-    poor = max((outline.edge_cost or 0.05) - 0.05, 0.0) * settings.outline_sd_mm_per_cost
-    sd = math.hypot(settings.outline_sd_mm, poor)
+    sd = outline_sd_mm(outline.edge_cost, settings)
     low, high = outline.area_span
     aside = Z95 * sd * perimeter
     area_ci = (max(low * area - aside, 0.0), high * area + aside)
     low, high = outline.length_span
     aside = Z95 * sd * 2
     return _Sizes(area, area_ci, length, (max(low * length - aside, 0.0), high * length + aside))
+
+
+def outline_sd_mm(edge_cost: float | None, settings: FilmSettings) -> float:
+    """Standard deviation of where an outline lies, mm.
+
+    Args:
+        edge_cost: Its mean cost, 0.05 on a perfect edge; None for an outline that was given.
+        settings: How much poor edges add.
+    """
+    poor = max((edge_cost or 0.05) - 0.05, 0.0) * settings.outline_sd_mm_per_cost
+    return math.hypot(settings.outline_sd_mm, poor)
 
 
 def _eroded(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:

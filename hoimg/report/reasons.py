@@ -65,6 +65,10 @@ FLAGS: dict[str, str] = {
     "film_registration_implausible": "the films could not be placed: turn or size is implausible",
     "region_carried": "region was carried over from another film of the same view",
     "area_rc_from_intervals": "RC of the area widened to what the intervals allow",
+    "area_change_of_outlines_together": "change of the area by outlines drawn on both films at "
+    "once; the areas of each film are of its own outline and may differ by another amount",
+    "area_changes_disagree": "outlines drawn on both films at once and on each alone tell "
+    "different changes",
     "area_change_not_measured": "change of the projected area not measured",
     "change_not_in_images": "only the outlines differ: the images are as dense there at both exams",
     "growth_in_images": "what the outline gained was soft tissue in the earlier image",

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Offsets = tuple[tuple[int, int], ...]
 
-OFFSETS = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))
+OFFSETS: Offsets = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))
 """Neighbours, rows and columns."""
 FLOOR = 0.05
 """Cost of a unit of length on a perfect edge: a short outline is better than a long one."""
@@ -65,7 +66,11 @@ def link_costs(gradient_yx: tuple[Floats, Floats], scale: float, *, even: bool =
 
 
 def cheapest_region(
-    costs: Floats, reward: Floats, allowed: Bools, between: tuple[Bools, Bools] | None = None
+    costs: Floats,
+    reward: Floats,
+    allowed: Bools,
+    between: tuple[Bools, Bools] | None = None,
+    offsets: Offsets = OFFSETS,
 ) -> Bools:
     """The set of pixels with the least (cost of its outline - reward of its pixels).
 
@@ -75,6 +80,7 @@ def cheapest_region(
         allowed: Pixels that may be inside.
         between: Pixels that are known to be inside, and all (allowed) ones that may be, where
             something is known of the answer: it is the same, and found sooner. None for nothing.
+        offsets: To the neighbours that the links of ``costs`` go to.
 
     Returns:
         Bool ``[y, x]``; all false when nothing is worth its outline. Of several sets that cost the
@@ -95,7 +101,7 @@ def cheapest_region(
     leaving = np.zeros(count)
     wins = np.zeros(count, np.int64)
     rows, columns, values = [], [], []
-    for links, here, there in _links(costs):
+    for links, here, there in _links(costs, offsets):
         p, q = number[here].ravel(), number[there].ravel()
         v = links[here].ravel()
         whole = np.rint(v * _UNITS).astype(np.int64)
@@ -129,9 +135,14 @@ def cheapest_region(
 
 
 def cheapest_regions(
-    costs: Floats, worth: Floats, rewards: Sequence[float], allowed: Bools
+    costs: Floats,
+    worth: Floats,
+    rewards: Sequence[float],
+    allowed: Bools,
+    fixed: Floats | None = None,
+    offsets: Offsets = OFFSETS,
 ) -> list[Bools]:
-    """:func:`cheapest_region` for several rewards, each ``reward * worth``.
+    """:func:`cheapest_region` for several rewards, each ``fixed + reward * worth``.
 
     A larger reward gives a region that holds that of a smaller one (the least minimisers of a
     submodular function whose linear part grows are nested), so that the rewards are taken from both
@@ -147,10 +158,13 @@ def cheapest_regions(
         worth: For each pixel, 0 or more.
         rewards: Ascending.
         allowed: As there.
+        fixed: The part of the reward that stays, of either sign; None for none.
+        offsets: As there; with others than the eight neighbours all is found on fine pixels.
     """
-    if int(allowed.sum()) > WHOLE:
+    if int(allowed.sum()) > WHOLE and offsets is OFFSETS and fixed is None:
         return _banded(costs, worth, rewards, allowed)
     found: dict[int, Bools] = {}
+    same = 0.0 if fixed is None else fixed
 
     def fill(low: int, high: int) -> None:
         """All rewards between two, those left out."""
@@ -162,7 +176,8 @@ def cheapest_regions(
         fill(middle, high)
 
     def look(k: int, between: tuple[Bools, Bools] | None) -> None:
-        found[k] = cheapest_region(costs, rewards[k] * worth, allowed, between)
+        reward = same + rewards[k] * worth
+        found[k] = cheapest_region(costs, reward, allowed, between, offsets)
 
     last = len(rewards) - 1
     look(last, None)
@@ -235,8 +250,10 @@ def mean_cost(costs: Floats, inside: Bools) -> tuple[float, float]:
     return (cost / length, length) if length else (math.inf, 0.0)
 
 
-def _links(costs: Floats) -> Iterator[tuple[Floats, tuple[slice, slice], tuple[slice, slice]]]:
-    for links, (dy, dx) in zip(costs, OFFSETS, strict=True):
+def _links(
+    costs: Floats, offsets: Offsets = OFFSETS
+) -> Iterator[tuple[Floats, tuple[slice, slice], tuple[slice, slice]]]:
+    for links, (dy, dx) in zip(costs, offsets, strict=True):
         here, there = _pair(links.shape, dy, dx)
         yield links, here, there
 

@@ -16,18 +16,10 @@ from numpy.typing import NDArray
 from hoimg.film_shapes import FilmOutline
 from hoimg.image import Radiograph
 from hoimg.segment.film_background import fill_smoothly, local_noise, steps_across
-from hoimg.segment.film_cut import (
-    FLOOR,
-    NO_EDGE,
-    cheapest_region,
-    cheapest_regions,
-    link_costs,
-    mean_cost,
-)
-from hoimg.segment.film_even import disc
+from hoimg.segment.film_cut import NO_EDGE, cheapest_regions
+from hoimg.segment.film_edges import EdgeField, edge_field, holes_filled, settled, widened
 from hoimg.segment.film_goes_on import share_going_on
-from hoimg.segment.film_native import NativeEdges, native_edges, without_native
-from hoimg.segment.film_working import BLUR_SIGMA_MM, Working, to_film, too_large, work_on
+from hoimg.segment.film_working import Working, to_film, too_large, work_on
 from hoimg.settings.film import FilmSettings
 
 Floats = NDArray[np.float64]
@@ -39,33 +31,13 @@ TOO_LARGE = "region_too_large"
 NO_BACKGROUND = "region_leaves_no_background"
 FOLLOWS_BONE = "film_outline_follows_bone"
 
-EDGE_SIGMA_MM = 0.4
-"""Of the Gaussian whose derivative is the gradient, after the film's own blur to 1 mm."""
-COARSE_SIGMA_MM = 6.0
-"""Broader slopes are soft tissue that gets thicker, no edges."""
 REWARDS = tuple(0.006 * 1.45**n for n in range(9))
 """What a pixel inside is worth against the cost of a pixel of outline without any edge (1): from
 outlines of 15 mm radius that are perfect to small ones that are poor."""
-FULL_REWARD_MM = 6.0
-"""Pixels nearer to the region's border are worth less: a reader leaves a margin."""
-NATIVE_REACH_MM = 1.0
-SETTLE_MM = 2.0
-"""How far the outline may move to the steepest place near it."""
-SETTLED_COST = 0.3
-"""There, a fall of this part of the steepest one near costs 1/e of none."""
-SETTLED_RADIUS_MM = 8.0
-"""A shorter outline is cheaper, which draws the tips of a lesion in; a reward for what is inside
-makes up for that at this radius of curvature."""
-ROUNDED = 0.76
-"""A round body's shadow begins as the square root of the depth behind its outline; blurred by a
-Gaussian, that is steepest this many standard deviations inside of the outline (calculated). For a
-flat side seen edge-on it would be none."""
 PAST_BLUR_MM = 1.6
 """The background is carried on from this far outside of the steepest line."""
 NEARLY = 0.1
 """An outline that costs no more than this beyond the best one could be right as well."""
-LOOSE_MM, LOOSE_COST = 12.0, 0.03
-"""A mean margin beyond this is too loose to be what the reader meant; cost of each mm more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,10 +45,7 @@ class _Choice:
     inside: Bools
     cost: float
     others: tuple[Bools, ...]
-    native: NativeEdges
-    gradient_yx: tuple[Floats, Floats]
-    whole_gradient_yx: tuple[Floats, Floats]
-    typical: float
+    edges: EdgeField
 
 
 def outline_in_region(
@@ -105,7 +74,7 @@ def outline_in_region(
     choice = _choose(work, settings)
     if choice is None:
         return FilmOutline(region_yx, None, None, None, BELOW_NOISE)
-    inside = _settled(choice, work)
+    inside = settled(choice.edges, choice.inside, work.valid)
     background = fill_smoothly(work.values, inside, PAST_BLUR_MM / work.spacing_mm)
     noise = local_noise(work.values, inside, work.valid, work.spacing_mm)
     signal = float((work.values - background)[inside].mean())
@@ -125,7 +94,7 @@ def outline_in_region(
         why = (FOLLOWS_BONE,) if on_bone else ()
         return FilmOutline(region_yx, None, None, contrast, BELOW_NOISE, why, choice.cost)
     shape = film.pixels.shape
-    on_film = _widened(inside, work, shape)
+    on_film = widened(inside, work, shape)
     behind = to_film(background - work.values, work, shape)
     return FilmOutline(
         region_yx,
@@ -141,40 +110,24 @@ def outline_in_region(
 
 def _choose(work: Working, settings: FilmSettings) -> _Choice | None:
     """The outline with the best edges that fits the region."""
-    from scipy import ndimage
-
-    spacing = work.spacing_mm
-    flat = work.values - ndimage.gaussian_filter(work.values, COARSE_SIGMA_MM / spacing)
-    sigma = EDGE_SIGMA_MM / spacing
-    down, right = (ndimage.gaussian_filter(flat, sigma, order=o) for o in ((1, 0), (0, 1)))
-    around = np.hypot(down, right)[work.around]
-    typical = float(np.median(around))
-    if typical <= 0:  # a film without noise
-        typical = float(around.mean()) or 1e-6
-    native = native_edges((down, right), work.region, typical, spacing, settings)
-    whole = (down, right)
-    down, right = without_native(whole, native, NATIVE_REACH_MM / spacing)
-    costs = link_costs((down, right), typical)
-    depth = ndimage.distance_transform_edt(work.region) * spacing
-    worth = np.clip(depth / FULL_REWARD_MM, 0, 1)
-    allowed = (depth > 1.0) & work.valid
+    edges = edge_field(work, work.region, settings)
     found: list[tuple[float, Bools]] = []
-    for region in cheapest_regions(costs, worth, REWARDS, allowed):
-        inside = ndimage.binary_fill_holes(region)
+    for region in cheapest_regions(edges.costs, edges.worth, REWARDS, edges.allowed):
+        inside = holes_filled(region)
         if inside.any():
-            cost, _ = mean_cost(costs, inside)
-            found.append((cost + LOOSE_COST * _looseness(inside, work.region, spacing), inside))
+            found.append((edges.cost_of(inside), inside))
     if not found:
         return None
     cost, inside = min(found, key=lambda one: one[0])
     others = tuple(other for more, other in found if more <= cost + NEARLY)
-    return _Choice(inside, cost, others, native, (down, right), whole, typical)
+    return _Choice(inside, cost, others, edges)
 
 
 def _own_edge_cost(choice: _Choice, inside: Bools, work: Working, settings: FilmSettings) -> float:
     """Mean cost of an outline, edges that go on outside of it counted as none."""
-    gradients = choice.whole_gradient_yx, choice.gradient_yx
-    share = share_going_on(gradients, inside, choice.typical, work.spacing_mm, settings)
+    edges = choice.edges
+    gradients = edges.whole_gradient_yx, edges.gradient_yx
+    share = share_going_on(gradients, inside, edges.typical, work.spacing_mm, settings)
     return share * NO_EDGE + (1 - share) * choice.cost
 
 
@@ -193,52 +146,6 @@ def _longest(inside: Bools) -> float:
     return float(np.ptp(along, axis=0).max()) + 1.0
 
 
-def _settled(choice: _Choice, work: Working) -> Bools:
-    """The outline moved to the steepest place near it, however steep that is.
-
-    What chooses an outline takes every edge well above the noise as perfect, and so leaves open
-    where on the edge it lies.
-    """
-    from scipy import ndimage
-
-    spacing = work.spacing_mm
-    down, right = choice.gradient_yx
-    most = ndimage.maximum_filter(np.hypot(down, right), footprint=disc(SETTLE_MM / spacing))
-    most = np.maximum(most, choice.typical)
-    within = ndimage.distance_transform_edt(choice.inside) * spacing
-    beyond = ndimage.distance_transform_edt(~choice.inside) * spacing
-    allowed = (beyond <= SETTLE_MM) & work.region & work.valid
-    costs = link_costs((down / most, right / most), SETTLED_COST, even=True)
-    perfect = FLOOR + math.exp(-1 / SETTLED_COST)
-    reward = np.full(within.shape, perfect * spacing / SETTLED_RADIUS_MM)
-    # The core has to stay inside.
-    reward[within > min(SETTLE_MM, within.max() / 2)] = 100.0
-    moved = cheapest_region(costs, reward, allowed)
-    return ndimage.binary_fill_holes(moved) if moved.any() else choice.inside
-
-
-def _widened(inside: Bools, work: Working, shape: tuple[int, ...]) -> Bools:
-    """The outline of the body on the film, from the line where its shadow is steepest."""
-    from scipy import ndimage
-
-    within = ndimage.distance_transform_edt(inside) - 0.5
-    beyond = ndimage.distance_transform_edt(~inside) - 0.5
-    depth = np.where(inside, within, -beyond) * work.spacing_mm
-    blur = math.hypot(BLUR_SIGMA_MM, EDGE_SIGMA_MM)
-    on_film = to_film(depth + 1e3, work, shape, smooth=True) - 1e3 >= -ROUNDED * blur
-    return np.asarray(ndimage.binary_fill_holes(on_film), bool)
-
-
-def _looseness(inside: Bools, region: Bools, spacing_mm: float) -> float:
-    """Mean over the four sides of the margin beyond :data:`LOOSE_MM`, mm."""
-    beyond = 0.0
-    for axis in (0, 1):
-        outer, inner = (np.flatnonzero(m.any(axis=1 - axis)) for m in (region, inside))
-        for margin in (inner[0] - outer[0], outer[-1] - inner[-1]):
-            beyond += max(float(margin) * spacing_mm - LOOSE_MM, 0.0)
-    return beyond / 4
-
-
 def _flags(work: Working, choice: _Choice) -> tuple[str, ...]:
     from scipy import ndimage
 
@@ -248,7 +155,7 @@ def _flags(work: Working, choice: _Choice) -> tuple[str, ...]:
     off = np.pad(~work.valid, 1, constant_values=False) | _frame(work)
     if (ndimage.binary_dilation(framed) & off).any():
         flags.append("touches_fov")
-    if (choice.native.on & inside).sum() * work.spacing_mm > 3.0:
+    if (choice.edges.native_on & inside).sum() * work.spacing_mm > 3.0:
         flags.append("overlaps_cortex")
     edge = inside & ~ndimage.binary_erosion(inside, border_value=1)
     depth = ndimage.distance_transform_edt(work.region)

@@ -3,15 +3,90 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hoimg.results import Category, Change, Observation
 from hoimg.serial.repeatability import Measured, allowed_pct
 from hoimg.settings import FilmSettings
 
+if TYPE_CHECKING:
+    from hoimg.serial.film_together import Together
+
 RC_FROM_INTERVALS = "area_rc_from_intervals"
 NOT_MEASURED = "area_change_not_measured"
 NOT_IN_FILMS = "change_not_in_images"
+TOGETHER = "area_change_of_outlines_together"
+DISAGREE = "area_changes_disagree"
+SHARED_MM = 0.5
+"""Outlines nearer to each other than this share their error, which cancels in a change."""
 IN_PATIENT = ("calibrated", "detector_corrected")
+
+
+@dataclass(frozen=True)
+class AreasTogether:
+    """Areas of a lesion on two films by outlines that were drawn on both, in one unit.
+
+    Attributes:
+        earlier: With an interval for the parts of its outline that differ.
+        later: Likewise.
+        ratios: Least and largest ratio of the areas, over theirs, that fit nearly as well.
+    """
+
+    earlier: Measured
+    later: Measured
+    ratios: tuple[float, float]
+
+
+def areas_together(
+    outlines: Together, spacing_yx_mm: tuple[float, float], settings: FilmSettings
+) -> AreasTogether:
+    """The areas of outlines that were drawn on both films.
+
+    What both have in common cancels in their change, errors too: only where they differ does the
+    place of an outline, by the edge that it lies on, add to the interval.
+
+    Args:
+        outlines: On the earlier film's pixels.
+        spacing_yx_mm: Of these.
+        settings: How well an outline's place is known.
+    """
+    one, two = outlines.earlier_yx, outlines.later_yx
+    costs = outlines.edge_costs
+    return AreasTogether(
+        _area(one, two, costs[0], spacing_yx_mm, settings),
+        _area(two, one, costs[1], spacing_yx_mm, settings),
+        outlines.ratios,
+    )
+
+
+def _area(
+    inside: NDArray[np.bool_],
+    other: NDArray[np.bool_],
+    edge_cost: float,
+    spacing_yx_mm: tuple[float, float],
+    settings: FilmSettings,
+) -> Measured:
+    """mm2, with an interval for the parts of the outline that are not the other's."""
+    from scipy import ndimage
+
+    from hoimg.measure.film import outline_sd_mm
+    from hoimg.measure.film_profiles import POINT_MM, contours
+    from hoimg.measure.uncertainty import Z95
+
+    rim = other ^ ndimage.binary_erosion(other)
+    away = ndimage.distance_transform_edt(~rim, sampling=spacing_yx_mm)
+    differs = 0
+    for points, _ in contours(inside, spacing_yx_mm):
+        rows, columns = np.rint(points / np.asarray(spacing_yx_mm)).astype(int).T
+        rows, columns = np.clip(rows, 0, away.shape[0] - 1), np.clip(columns, 0, away.shape[1] - 1)
+        differs += int((away[rows, columns] > SHARED_MM).sum())
+    area = float(inside.sum()) * math.prod(spacing_yx_mm)
+    aside = Z95 * outline_sd_mm(edge_cost, settings) * differs * POINT_MM
+    return Measured(area, (max(area - aside, 0.0), area + aside))
 
 
 def compare_on_films(
@@ -21,6 +96,7 @@ def compare_on_films(
     settings: FilmSettings,
     *,
     area_scale: float | None,
+    together: AreasTogether | None = None,
     shown: tuple[float | None, float | None] = (None, None),
     reasons: tuple[str, ...] = (),
     flags: tuple[str, ...] = (),
@@ -36,6 +112,10 @@ def compare_on_films(
             of areas in pixels that an unchanged lesion would show. None where there is no
             registration to trust; then areas in mm2 are compared for showing, where both hold in
             the patient.
+        together: The areas by outlines that were drawn on both films, where there are such: they
+            are compared in place of those of each film alone, and a flag says so; not where each
+            film's own outline tells another change than its interval allows
+            (``area_changes_disagree``).
         shown: Gain and loss in the films where only one outline reaches
             (:func:`hoimg.serial.film_images.shown_in_films`); None where it is not known.
         reasons: Why the films may not be compared.
@@ -54,7 +134,12 @@ def compare_on_films(
     if any("region_too_tight" in o.flags for o in (earlier, later)):
         why.append("region_too_tight")
     found = list(flags)
-    sizes = _sizes(earlier, later, area_scale)
+    sizes = own = _sizes(earlier, later, area_scale)
+    if together is not None:
+        sizes = together.earlier, together.later
+        found.append(TOGETHER)
+        if own is not None and not _agree(sizes, own, settings):
+            why.append(DISAGREE)
     percent = rc = None
     if sizes is None:
         found.append(NOT_MEASURED)
@@ -62,6 +147,8 @@ def compare_on_films(
         percent = 100.0 * (sizes[1].value / sizes[0].value - 1.0)
         rc = settings.rc_area_pct
         by_intervals = allowed_pct(*sizes, settings.area_shared_error)
+        if by_intervals is not None and together is not None:
+            by_intervals = _with_others(by_intervals, together.ratios)
         if by_intervals is not None and by_intervals > rc:
             rc = by_intervals
             found.append(RC_FROM_INTERVALS)
@@ -82,6 +169,25 @@ def compare_on_films(
         comparable=not why and percent is not None,
         flags=[*found, *why],
     )
+
+
+def _agree(
+    together: tuple[Measured, Measured], own: tuple[Measured, Measured], settings: FilmSettings
+) -> bool:
+    """Whether both ways to draw tell one change, within what each film's own outline allows.
+
+    Outlines drawn together follow the films' difference, and so where a film was placed wrongly.
+    """
+    by_intervals = allowed_pct(*own, settings.area_shared_error) or 0.0
+    room = math.log1p(max(settings.rc_area_pct, by_intervals) / 100)
+    ratios = (math.log(two.value / one.value) for one, two in (together, own))
+    return abs(next(ratios) - next(ratios)) <= room
+
+
+def _with_others(allowed: float, ratios: tuple[float, float]) -> float:
+    """Percent that may be by chance, with what other pairs of outlines leave open."""
+    open_log = max(abs(math.log(r)) for r in ratios)
+    return 100 * math.expm1(math.hypot(math.log1p(allowed / 100), open_log))
 
 
 def _sizes(

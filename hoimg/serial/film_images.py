@@ -87,7 +87,7 @@ def shown_in_films(
     curve = np.polynomial.Polynomial.fit(before[same], after[same], CURVE)
     expected = curve(before)
     contrast = 0.5 * (
-        _step_across(one & known, expected, step) + _step_across(two & known, after, step)
+        step_across(one & known, expected, step) + step_across(two & known, after, step)
     )
     if not contrast > 0:
         return None, None
@@ -97,8 +97,14 @@ def shown_in_films(
     return gained, lost
 
 
-def _step_across(inside: Bools, values: Floats, step_yx_mm: tuple[float, float]) -> float:
-    """Mean just inside less mean just outside; NaN where there is nothing on one side."""
+def step_across(inside: Bools, values: Floats, step_yx_mm: tuple[float, float]) -> float:
+    """A lesion's contrast: mean just inside less mean just outside; NaN with nothing on one side.
+
+    Args:
+        inside: The lesion, bool ``[y, x]``.
+        values: Of the film.
+        step_yx_mm: Size of the pixels.
+    """
     from scipy import ndimage
 
     means = []

@@ -59,6 +59,7 @@ class ProjectionCheck:
     blocks: int
     lesion_aside_mm: float | None
     reason: str | None
+    both_ways: float | None = None
 
 
 def check_projection(
@@ -67,6 +68,8 @@ def check_projection(
     settings: FilmSettings,
     outlines: tuple[Bools, Bools] | None = None,
     spacing_yx_mm: tuple[float, float] = (1.0, 1.0),
+    *,
+    together: bool = False,
 ) -> ProjectionCheck:
     """Look for blocks of bone that moved on their own, and for a lesion that moved against bone.
 
@@ -76,13 +79,18 @@ def check_projection(
         settings: Thresholds.
         outlines: The lesion's outlines, both on the earlier film's pixels; None without two.
         spacing_yx_mm: Of these pixels.
+        together: Whether the outlines were drawn on both films at once: what only one of them has
+            is then in the films, not in how they were drawn.
     """
     assert placement.similarity is not None
     moved, lost, blocks = blocks_moved(pair, placement.similarity)
     aside = None if outlines is None else reaching_aside(*outlines, spacing_yx_mm)
+    swapped = None if outlines is None or not together else both_ways(*outlines)
     reason = None
-    if (aside is not None and aside > settings.projection_max_lesion_aside_mm) or (
-        moved is not None and moved > settings.projection_max_moved_mm
+    if (
+        (aside is not None and aside > settings.projection_max_lesion_aside_mm)
+        or (swapped is not None and swapped > settings.projection_max_both_ways)
+        or (moved is not None and moved > settings.projection_max_moved_mm)
     ):
         reason = PROJECTION
     elif moved is None or lost is None:
@@ -91,7 +99,7 @@ def check_projection(
         reason = PROJECTION
     elif (placement.likeness or 0.0) < settings.projection_min_likeness:
         reason = UNSURE
-    return ProjectionCheck(moved, lost, blocks, aside, reason)
+    return ProjectionCheck(moved, lost, blocks, aside, reason, swapped)
 
 
 def blocks_moved(pair: Pair, similarity: Similarity) -> tuple[float | None, float | None, int]:
@@ -201,6 +209,16 @@ def _on_one_grid(pair: Pair, similarity: Similarity) -> tuple[Floats, Bools, Flo
     other = ndimage.map_coordinates(film, at, order=1)
     other_known = ndimage.map_coordinates(film_known.astype(np.float64), at, order=1) > 0.5
     return own, known, np.where(other_known, other, 0.0), other_known.astype(np.float64)
+
+
+def both_ways(one: Bools, other: Bools) -> float:
+    """The lesser of what only the one and only the other mask has, over the lesser of their areas.
+
+    Growth or shrinking alone give 0, a lesion that turned or moved against the bone does not.
+    Infinite where one is empty.
+    """
+    least = min(int(one.sum()), int(other.sum()))
+    return min(int((one & ~other).sum()), int((other & ~one).sum())) / least if least else math.inf
 
 
 def reaching_aside(one: Bools, other: Bools, spacing_yx_mm: tuple[float, float]) -> float:

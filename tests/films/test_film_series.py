@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from film_objects import film_dataset
 from film_scene import analysed
@@ -64,7 +66,19 @@ def test_a_grown_lesion_is_called_by_the_bone_beside_it(exams: dict[str, Exam]) 
     assert changes[2].area_change_pct == pytest.approx(0, abs=4)
     assert ["long_interval" in c.flags for c in changes] == [False, False, True]
     assert all(c.comparable for c in changes)
+    assert all("area_change_of_outlines_together" in c.flags for c in changes)
     assert all(p.accepted for p in placed)
+
+
+def test_an_outline_that_a_reader_drew_is_not_drawn_again(exams: dict[str, Exam]) -> None:
+    before, after = named(exams, "AP0"), named(exams, "AP1", grown=1.3)
+    by_hand = replace(after.kept[1], flags=("outline_edited",))
+    after = replace(after, kept={1: by_hand})
+    [change], _ = changes_on_films([(f, f.regions[0]) for f in (before, after)], S.film)
+    assert "area_change_of_outlines_together" not in change.flags
+    sizes = [f.observations[1].area_px2 or 0.0 for f in (before, after)]
+    # The film was enlarged 1.07 times besides.
+    assert change.area_change_pct == pytest.approx(100 * (sizes[1] / sizes[0] / 1.07**2 - 1), abs=4)
 
 
 def test_unchanged_in_two_projections_may_be_mature(exams: dict[str, Exam]) -> None:

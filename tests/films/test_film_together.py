@@ -1,0 +1,167 @@
+"""One lesion outlined on two films at once, and the change of its area told by that."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from film_scene import LESION, MOVED, STEP, film, region_round, scene
+
+from hoimg.image import Radiograph
+from hoimg.results import Observation
+from hoimg.serial.film_change import TOGETHER, AreasTogether, areas_together, compare_on_films
+from hoimg.serial.film_laid import laid_on
+from hoimg.serial.film_projection import both_ways
+from hoimg.serial.film_similarity import Similarity, carried
+from hoimg.serial.film_together import Together, outline_together
+from hoimg.serial.repeatability import Measured
+from hoimg.settings import FilmSettings
+
+S = FilmSettings()
+
+
+def together(
+    before: tuple[Radiograph, np.ndarray],
+    after: tuple[Radiograph, np.ndarray],
+    similarity: Similarity = MOVED,
+) -> Together:
+    back = carried(after[1], similarity.inverse, after[0], before[0], S)
+    made = outline_together(
+        (before[0], after[0]),
+        (region_round(before[1]), region_round(after[1])),
+        (before[1], back),
+        similarity,
+        S,
+    )
+    assert made is not None
+    return made
+
+
+@pytest.mark.parametrize("curve", [False, True])
+@pytest.mark.parametrize("grown", [1.0, 1.3, 1.0 / 1.3])
+def test_the_ratio_of_areas_is_that_of_the_discs(curve: bool, grown: float) -> None:
+    made = together(film(), film(MOVED, curve=curve, noise=2, grown=grown))
+    ratio = made.later_yx.sum() / made.earlier_yx.sum()
+    assert ratio == pytest.approx(grown**2, rel=0.08)
+    # Outlines are widened as of round bodies, by 0.44 mm: the disc's sides are steep.
+    assert made.earlier_yx.sum() * STEP**2 == pytest.approx(math.pi * 7.22**2, rel=0.12)
+    assert made.ratios[0] <= 1 <= made.ratios[1]
+
+
+STILL = Similarity(1.0, 0.0, LESION, LESION)
+BAND = 79.0, 92.0
+"""A bar of bone over the lesion's right side, as wide as nothing in the scene; mm."""
+
+
+def _under_a_bar(grown: float, noise: int) -> tuple[Radiograph, np.ndarray]:
+    """The lesion half behind a bar that is brighter than itself and ends outside of the region."""
+    made, shadow = film(noise=noise, grown=grown)
+    x = (np.arange(shadow.shape[1]) + 0.5) * STEP
+    bar = 1.2 / (1 + np.exp(-(x - BAND[0]) / 0.4)) / (1 + np.exp((x - BAND[1]) / 0.4))
+    return replace(made, pixels=(made.pixels + bar[None]).astype(np.float32)), shadow
+
+
+def test_bone_over_the_lesions_edge_cancels_between_films() -> None:
+    before, after = _under_a_bar(1.0, 1), _under_a_bar(1.2, 2)
+    made = together(before, after, STILL)
+    assert made.later_yx.sum() / made.earlier_yx.sum() == pytest.approx(1.44, rel=0.1)
+    for drawn, (_, true) in ((made.earlier_yx, before), (made.later_yx, after)):
+        assert 2 * (drawn & true).sum() / (drawn.sum() + true.sum()) > 0.9
+
+
+def test_the_difference_is_what_was_added() -> None:
+    before, shadow = film()
+    after, _ = film(MOVED, noise=2, grown=1.4)
+    laid = laid_on(before, after, region_round(shadow), MOVED, S)
+    assert laid is not None
+    y, x = np.meshgrid(laid.earlier.rows, laid.earlier.columns, indexing="ij")
+    away = np.hypot((y + 0.5) * STEP - LESION[0], (x + 0.5) * STEP - LESION[1])
+    # The scene's lesion adds 0.4 between 7 and 9.8 mm; both films have one and the same curve.
+    assert laid.difference[(away > 8) & (away < 9)].mean() == pytest.approx(0.4, abs=0.06)
+    assert laid.difference[away > 12].mean() == pytest.approx(0, abs=0.02)
+    assert laid.gain == pytest.approx(1.0, abs=0.05)
+    assert float(np.ptp(scene(y * STEP, x * STEP))) > 0.4
+
+
+def test_films_that_say_nothing_of_each_other_give_no_outlines() -> None:
+    before, shadow = film()
+    negative = replace(before, pixels=-before.pixels)
+    off = Similarity(1.0, 0.0, LESION, (500.0, 500.0))
+    for other, where in ((negative, STILL), (before, off)):
+        assert laid_on(before, other, region_round(shadow), where, S) is None
+
+
+def test_only_a_lesion_that_moved_has_something_of_its_own_both_ways() -> None:
+    y, x = np.indices((100, 100))
+    small, large = (np.hypot(y - 50, x - 50) < r for r in (10, 20))
+    assert both_ways(small, large) == both_ways(large, small) == 0
+    square = np.zeros((100, 100), bool)
+    square[20:40, 20:40] = True
+    assert both_ways(square, np.roll(square, 5, axis=1)) == pytest.approx(0.25)
+    assert both_ways(square, np.zeros_like(square)) == math.inf
+
+
+def _square(side: int) -> np.ndarray:
+    made = np.zeros((200, 200), bool)
+    made[20 : 20 + side, 20 : 20 + side] = True
+    return made
+
+
+def test_what_both_outlines_share_adds_nothing_to_the_interval() -> None:
+    same = areas_together(Together(_square(60), _square(60), (0.2, 0.2), (1, 1)), (0.5, 0.5), S)
+    assert same.earlier == same.later == Measured(900.0, (900.0, 900.0))
+    # They share 30 mm of two sides: of 4 x 30 mm 60 are left, of 4 x 40 mm 100.
+    grown = areas_together(Together(_square(60), _square(80), (0.05, 0.05), (1, 1)), (0.5, 0.5), S)
+    for made, area, border in ((grown.earlier, 900.0, 60.0), (grown.later, 1600.0, 100.0)):
+        assert made.value == area
+        assert made.ci95 is not None
+        assert (made.ci95[1] - area) == pytest.approx(1.96 * 0.3 * border, rel=0.12)
+
+
+def _seen(exam: str, area: float) -> Observation:
+    return Observation(
+        exam_id=exam,
+        status="measured",
+        area_px2=area,
+        area_ci95_px2=(0.5 * area, 2 * area),
+        spacing_source="detector_uncorrected",
+    )
+
+
+@pytest.mark.parametrize(
+    ("ratios", "rc", "category"),
+    [((1.0, 1.0), 25.0, "enlarging"), ((0.7, 1.1), 100 * (1 / 0.7 - 1), "no_detectable_change")],
+)
+def test_the_change_is_that_of_the_outlines_drawn_together(
+    ratios: tuple[float, float], rc: float, category: str
+) -> None:
+    exact = AreasTogether(Measured(100.0, (100.0, 100.0)), Measured(140.0, (140.0, 140.0)), ratios)
+    made = compare_on_films(
+        _seen("a", 1000.0), _seen("b", 900.0), 90, S, area_scale=1.0, together=exact
+    )
+    assert made.area_change_pct == pytest.approx(40.0)
+    assert made.area_rc_pct == pytest.approx(rc)
+    assert made.category == category
+    assert TOGETHER in made.flags
+
+
+@pytest.mark.parametrize(
+    ("own", "agrees"), [(1121.0, True), (1119.0, False), (1750.0, True), (1751.0, False)]
+)
+def test_a_change_that_the_films_own_outlines_deny_is_not_compared(
+    own: float, agrees: bool
+) -> None:
+    """Own intervals of no width allow the 25 % of the settings: 1.4 / 1.25 to 1.4 * 1.25."""
+    exact = AreasTogether(
+        Measured(100.0, (100.0, 100.0)), Measured(140.0, (140.0, 140.0)), (1.0, 1.0)
+    )
+    one, two = (
+        _seen(e, a).model_copy(update={"area_ci95_px2": (a, a)})
+        for e, a in (("a", 1000.0), ("b", own))
+    )
+    made = compare_on_films(one, two, 90, S, area_scale=1.0, together=exact)
+    assert made.comparable == agrees
+    assert made.category == ("enlarging" if agrees else "no_detectable_change")
+    assert ("area_changes_disagree" in made.flags) != agrees
