@@ -12,6 +12,7 @@ import numpy as np
 from hoimg.links import links_of
 from hoimg.results import Hip, Lesion, Links, Observation, RegisteredPart, RegistrationSummary
 from hoimg.settings import Settings
+from hoimg.side_threads import side_threads
 
 if TYPE_CHECKING:
     from datetime import date
@@ -118,9 +119,8 @@ def each(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
     Two at a time: ITK and scipy leave Python's lock while they compute, but an exam's working
     copies are large, so no more than two are in memory.
     """
-    from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(max_workers=2) as pool:
+    with side_threads(2) as pool:
         return list(pool.map(work, items))
 
 

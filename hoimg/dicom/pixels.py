@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from hoimg.decoding.limits import Limits
 from hoimg.dicom.hounsfield import HuStack, clean
 from hoimg.dicom.types import SliceSource, Stack, StoredPixels
 from hoimg.errors import HoimgError, InputRefused
+from hoimg.side_threads import side_threads
 
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -176,7 +176,7 @@ def _read_all(
         source = stack.slices[z]
         return _read_native(source.file, source.stored, source.frame, volume, z)
 
-    with ThreadPoolExecutor(max_workers=2) as readers:
+    with side_threads(2) as readers:
         ahead = deque(readers.submit(read, z) for z in numbers[:READ_AHEAD])
         for k, z in enumerate(numbers):
             raw = ahead.popleft().result()

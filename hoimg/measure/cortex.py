@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +12,7 @@ from hoimg.measure.blur import shell_tables
 from hoimg.measure.profiles import line_points, outside_base, read_edges
 from hoimg.measure.size import directional_sigma
 from hoimg.measure.view import AIR_HU, LesionView
+from hoimg.side_threads import side_threads
 
 Floats = NDArray[np.float64]
 
@@ -84,7 +84,7 @@ def own_cortex(
     def read(z: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
         return _read_slab(hu, spacing_mm, skeleton, avoid, metal, z, half, fwhm_zyx_mm)
 
-    with ThreadPoolExecutor(2) as both:
+    with side_threads(2) as both:
         parts = list(both.map(read, chosen.tolist()))
     peak, base, width, thickness, sigma = (
         np.concatenate([part[i] for part in parts]) for i in range(5)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,6 +23,7 @@ from hoimg.measure.tissue import own_tissues
 from hoimg.measure.view import LesionView
 from hoimg.results import Acquisition, BoneContact, Hip, Observation
 from hoimg.settings import MeasureSettings
+from hoimg.side_threads import side_threads
 
 CROP_MARGIN_MM = 12.0
 
@@ -85,7 +85,7 @@ def measure_exam(
     spacing = volume.grid.spacing_zyx_mm
     labels = lesions.array.astype(np.uint8) if lesions.array.dtype == bool else lesions.array
     boxes = label_boxes(labels)
-    with ThreadPoolExecutor(1) as beside:  # hips need none of the references
+    with side_threads(1) as beside:  # hips need none of the references
         hips = beside.submit(
             measure_hips,
             volume,
@@ -117,7 +117,7 @@ def measure_exam(
         )
         return _observation(exam_id, label, numbers, volume, list((flags or {}).get(label, [])))
 
-    with ThreadPoolExecutor(2) as both:  # what takes time runs outside of Python's lock
+    with side_threads(2) as both:  # what takes time runs outside of Python's lock
         observations = dict(zip(boxes, both.map(measured, boxes.items()), strict=True))
     filled = acquisition.model_copy(
         update={

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -25,6 +24,7 @@ from hoimg.measure.steps import (
     rows_across,
 )
 from hoimg.results import PsfSource
+from hoimg.side_threads import side_threads
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -140,7 +140,7 @@ def point_spread(
         ("cortex", skeleton, BONE),
         ("skin", body, SKIN),
     )
-    with ThreadPoolExecutor(2) as threads:
+    with side_threads(2) as threads:
         edges = threads.map(lambda one: scan.edges(one[1], one[2], thick), both)
         read = [(name, found) for (name, _, _), found in zip(both, edges, strict=True)]
     in_plane = _sharper([(name, edges.in_plane_sigma(thick)) for name, edges in read])

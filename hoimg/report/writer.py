@@ -7,7 +7,6 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from hoimg.edits import Edits, all_of, read_edits
 from hoimg.errors import InputRefused, UsageError
 from hoimg.report import files
 from hoimg.results import Finding, PatientResult, Report
+from hoimg.side_threads import side_threads
 
 NOT_WRITTEN = "DICOM objects were not written."
 """How the finding of an exam without DICOM objects begins."""
@@ -75,7 +75,7 @@ def _make(result: PatientResult, staged: Path) -> None:
     def page(told: Report) -> str:
         return page_html(told, result.images, result.settings_toml, result.films, result.links)
 
-    with ThreadPoolExecutor(2) as beside:  # compressing and drawing run outside of Python's lock
+    with side_threads(2) as beside:  # compressing and drawing run outside of Python's lock
         maps = beside.submit(files.write_labelmaps, result.images, staged)
         html = beside.submit(page, report)
         files.write_film_labelmaps(result.films, staged)

@@ -8,7 +8,6 @@ are fused; a lesion with septa may be several. After the second trial in
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +17,7 @@ from hoimg.geometry import Box, bounding_box, widened
 from hoimg.segment.morphology import dilate_mm, fill_holes, smooth_mm
 from hoimg.segment.working import Working
 from hoimg.settings import SegmentSettings
+from hoimg.side_threads import side_threads
 
 Bool = NDArray[np.bool_]
 Labels = NDArray[np.int32]
@@ -84,7 +84,7 @@ def _basins(
     # Only the neighbourhood of dense voxels is flooded, with every cavity that they enclose.
     near = fill_holes(dilate_mm(hu > DENSE_HU, 4.0, working.spacing_zyx_mm))
     steps = np.rint(np.clip(hu, FLOOR_HU, CEILING_HU) / STEP_HU).astype(np.int16)
-    with ThreadPoolExecutor(1) as beside:
+    with side_threads(1) as beside:
         opening = beside.submit(_open, hu, settings.shell_max_mm3 / working.voxel_mm3)
         basins = flooded(steps, near)
         open_air = opening.result()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +50,7 @@ from hoimg.segment.symmetry import mirror_skeleton
 from hoimg.segment.touching import joined
 from hoimg.segment.types import Segmentation
 from hoimg.settings import SegmentSettings
+from hoimg.side_threads import side_threads
 
 Bool = NDArray[np.bool_]
 Triple = tuple[float, float, float]
@@ -188,7 +188,7 @@ def segment_exam(
         bone = division.kept
         depths = bone_depth(division.bone, marrow, shells, working)
     else:
-        with ThreadPoolExecutor(1) as beside:  # what follows from marrow needs no mirror
+        with side_threads(1) as beside:  # what follows from marrow needs no mirror
             mirroring = beside.submit(mirror_skeleton, working, body, metal, shells)
             marrow = native_marrow(parted, dense, shells, working)
             standing = standing_out(dense & known, shells, marrow, working, settings)

@@ -6,7 +6,6 @@ The routes fail in different places and overlap; nothing is decided here. All on
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +26,7 @@ from hoimg.segment.parts import basin_parts, joined_parts, lump_parts
 from hoimg.segment.shells import Shells
 from hoimg.segment.survey import Survey
 from hoimg.segment.working import Working
+from hoimg.side_threads import side_threads
 
 Bool = NDArray[np.bool_]
 
@@ -48,7 +48,7 @@ def propose(maps: Survey) -> list[Candidate]:
     # What lies on a shell's surface is its blur and its crumbs.
     off_shell = ~dilate_mm(shelled, 2.0, spacing)
     sure = division.kept & ~division.loose
-    with ThreadPoolExecutor(1) as beside:
+    with side_threads(1) as beside:
         outgrown = beside.submit(_outgrown, maps, off_shell)
         parts = beside.submit(_cut_out, maps, shelled, near_kept)
         floccules = _floccules(maps, sure)

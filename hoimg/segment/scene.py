@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +15,7 @@ from hoimg.segment.contrast import contrast_seen, enhanced_lumen, wall_calcium
 from hoimg.segment.morphology import remove_small, smooth_mm
 from hoimg.segment.working import Working, block_maxima, make_working
 from hoimg.settings import SegmentSettings
+from hoimg.side_threads import side_threads
 
 Bool = NDArray[np.bool_]
 
@@ -60,7 +60,7 @@ def look(
     """
     working = make_working(volume, settings.working_mm)
     spacing = working.spacing_zyx_mm
-    with ThreadPoolExecutor(1) as beside:
+    with side_threads(1) as beside:
         parted = beside.submit(find_basins, working, settings)  # needs nothing of what follows
         body = body_mask(working.hu, spacing)
         peak = block_maxima(volume, working) > settings.metal_hu

@@ -7,7 +7,6 @@ over is listed with the reason why it was not called.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from math import isnan
 
@@ -22,6 +21,7 @@ from hoimg.segment.features import Features
 from hoimg.segment.routes import propose, shared_voxels
 from hoimg.segment.survey import Survey
 from hoimg.settings import SegmentSettings
+from hoimg.side_threads import side_threads
 
 Bool = NDArray[np.bool_]
 Left = tuple[Bool, Box, str, str]
@@ -132,7 +132,7 @@ def _holding(
 
 
 def _judged(maps: Survey, proposed: Sequence[Candidate]) -> list[_Judged]:
-    with ThreadPoolExecutor(2) as both:
+    with side_threads(2) as both:
         described = list(both.map(maps.of, proposed))
     return [
         _Judged(candidate, features, place, said, hard_exclusion(features, place, maps.settings))

@@ -9,7 +9,6 @@ bone farther than 3 mm from its partner, against 4.1 % with all intensities.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +18,7 @@ from hoimg.image import to_sitk
 from hoimg.segment.morphology import close_mm, distance_mm, fill_holes, smooth_mm
 from hoimg.segment.working import Working
 from hoimg.settings import SegmentSettings
+from hoimg.side_threads import side_threads
 
 REGISTRATION_SPACING_MM = 4.0
 """A further 2 mm level costs four times as much for 0.2 % of the bone."""
@@ -107,7 +107,7 @@ def mirror_skeleton(
     if best is None or best.agreement < MIN_AGREEMENT:
         return None
     step = tuple(fine.GetSpacing()[::-1])
-    with ThreadPoolExecutor(1) as beside:
+    with side_threads(1) as beside:
         solid = beside.submit(_onto, best.to_solid, fine, full)
         faint = smooth_mm(best.partner, 2.0, step) > 90
         return Mirror(solid.result(), _onto(distance_mm(faint, step), fine, full), best.agreement)
