@@ -31,7 +31,8 @@ class Plan:
     """What a run will do.
 
     Attributes:
-        steps: Patients to analyse, in the order of their keys.
+        steps: Patients to analyse: most files first, so that no large one is left to be waited for
+            alone, and then in the order of their keys.
         kept: Patients that are done, or failed for good, by key.
         gone: Keys in the database whose files are not there this time; they are left as they are.
     """
@@ -58,6 +59,7 @@ def make_plan(census: Census, known: Mapping[str, Known], out: Path, settings: S
             steps.append(Step(case, why))
         elif before is not None:
             kept[case.key] = before
+    steps.sort(key=lambda step: (-len(step.case.files), step.case.key))
     there = {c.key for c in census.cases} | {r.key for r in census.refused}
     gone = tuple(sorted(k for k in known if k not in there and k.startswith("p")))
     return Plan(tuple(steps), kept, gone)

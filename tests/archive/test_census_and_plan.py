@@ -254,6 +254,12 @@ def test_only_what_has_changed_is_done_again(tmp_path, known, why):
         assert why in plan.steps[0].why
 
 
+def test_the_largest_come_first_so_that_none_is_waited_for_alone(tmp_path):
+    cases = [replace(CASE, key=f"p{k}", files=(Path("x"),) * n) for k, n in enumerate((3, 9, 1, 9))]
+    plan = make_plan(Census(tuple(cases), (), 22), {}, tmp_path, S)
+    assert [step.case.key for step in plan.steps] == ["p1", "p3", "p0", "p2"]
+
+
 def test_a_report_that_is_gone_is_made_again_and_who_is_gone_stays(tmp_path):
     plan = make_plan(Census((CASE,), (), 1), {"p1": DONE, "p2": DONE}, tmp_path, S)
     assert [s.why for s in plan.steps] == ["its report is gone"]
