@@ -114,7 +114,8 @@ def compare_on_films(
             the patient.
         together: The areas by outlines that were drawn on both films, where there are such: they
             are compared in place of those of each film alone, and a flag says so; not where each
-            film's own outline tells another change than its interval allows
+            film's own outline tells another change than its interval allows, nor where these
+            differ by more than the RC and the ones drawn together do not
             (``area_changes_disagree``).
         shown: Gain and loss in the films where only one outline reaches
             (:func:`hoimg.serial.film_images.shown_in_films`); None where it is not known.
@@ -159,6 +160,10 @@ def compare_on_films(
             why.append(NOT_IN_FILMS)
         else:
             kind = "enlarging" if percent > 0 else "shrinking"
+    elif not why and together is not None and own is not None and rc is not None:
+        # No change may be said of a lesion only where neither way of drawing shows one.
+        alone = 100.0 * (own[1].value / own[0].value - 1.0)
+        why += [DISAGREE] if abs(alone) > rc else []
     return Change(
         from_exam=earlier.exam_id,
         to_exam=later.exam_id,

@@ -165,3 +165,24 @@ def test_a_change_that_the_films_own_outlines_deny_is_not_compared(
     assert made.comparable == agrees
     assert made.category == ("enlarging" if agrees else "no_detectable_change")
     assert ("area_changes_disagree" in made.flags) != agrees
+
+
+@pytest.mark.parametrize(
+    ("own", "agrees"), [(1250.0, True), (1251.0, False), (750.0, True), (749.0, False)]
+)
+def test_no_change_is_said_only_where_the_films_own_outlines_show_none_either(
+    own: float, agrees: bool
+) -> None:
+    """Own intervals are wide: they allow any change, and so deny none. The RC is 25 %."""
+    same = Measured(100.0, (100.0, 100.0))
+    made = compare_on_films(
+        _seen("a", 1000.0),
+        _seen("b", own),
+        90,
+        S,
+        area_scale=1.0,
+        together=AreasTogether(same, same, (1.0, 1.0)),
+    )
+    assert made.category == "no_detectable_change"
+    assert made.comparable == agrees
+    assert ("area_changes_disagree" in made.flags) != agrees
