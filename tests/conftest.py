@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 from pathlib import Path
 
@@ -11,6 +12,10 @@ from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
 NO_SKIP = os.environ.get("HOIMG_NO_SKIP") == "1"
+
+# A job in the background of a script has Ctrl-C ignored, and hands that down to what tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A deadline is a timed test. What CI says of a commit is the same every time; other examples are
 # searched for wherever else the tests run.

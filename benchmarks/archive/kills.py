@@ -139,6 +139,9 @@ def start_cluster(folder: Path) -> tuple[list[subprocess.Popen[bytes]], str]:
             stderr=subprocess.DEVNULL,
         )
     ]  # fmt: skip
+    # It is there for a moment before anything is in it, and workers read it, too.
+    while not file.exists() or not file.read_text().endswith("}"):
+        time.sleep(0.05)
     for _ in range(2):
         made.append(
             subprocess.Popen(
@@ -148,8 +151,6 @@ def start_cluster(folder: Path) -> tuple[list[subprocess.Popen[bytes]], str]:
                 stderr=subprocess.DEVNULL,
             )
         )  # fmt: skip
-    while not file.exists():
-        time.sleep(0.05)
     return made, str(json.loads(file.read_text())["address"])
 
 

@@ -52,9 +52,10 @@ class Running:
             "dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
             "--dashboard-address", "127.0.0.1:0", "--scheduler-file", str(self._file),
         )  # fmt: skip
-        self.workers = [self.add() for _ in range(2)]
-        until(self._file.exists)
+        # It is there for a moment before anything is in it, and workers read it, too.
+        until(lambda: self._file.exists() and self._file.read_text().endswith("}"))
         self.address = str(json.loads(self._file.read_text())["address"])
+        self.workers = [self.add() for _ in range(2)]
 
     def add(self) -> subprocess.Popen[bytes]:
         """One more worker, of one thread."""
