@@ -145,7 +145,7 @@ def compare_on_films(
     if sizes is None:
         found.append(NOT_MEASURED)
     else:
-        percent = 100.0 * (sizes[1].value / sizes[0].value - 1.0)
+        percent = _percent(sizes)
         rc = settings.rc_area_pct
         by_intervals = allowed_pct(*sizes, settings.area_shared_error)
         if by_intervals is not None and together is not None:
@@ -153,17 +153,18 @@ def compare_on_films(
         if by_intervals is not None and by_intervals > rc:
             rc = by_intervals
             found.append(RC_FROM_INTERVALS)
+    alone = None if together is None or own is None else _percent(own)
     kind: Category = "no_detectable_change"
-    if not why and percent is not None and rc is not None and abs(percent) > rc:
-        seen = shown[0] if percent > 0 else shown[1]
-        if seen is not None and seen < settings.area_min_shown:
-            why.append(NOT_IN_FILMS)
-        else:
-            kind = "enlarging" if percent > 0 else "shrinking"
-    elif not why and together is not None and own is not None and rc is not None:
-        # No change may be said of a lesion only where neither way of drawing shows one.
-        alone = 100.0 * (own[1].value / own[0].value - 1.0)
-        why += [DISAGREE] if abs(alone) > rc else []
+    if not why and percent is not None and rc is not None:
+        if abs(percent) > rc:
+            seen = shown[0] if percent > 0 else shown[1]
+            if seen is not None and seen < settings.area_min_shown:
+                why.append(NOT_IN_FILMS)
+            else:
+                kind = "enlarging" if percent > 0 else "shrinking"
+        elif alone is not None and abs(alone) > rc:
+            # No change may be said of a lesion only where neither way of drawing shows one.
+            why.append(DISAGREE)
     return Change(
         from_exam=earlier.exam_id,
         to_exam=later.exam_id,
@@ -174,6 +175,10 @@ def compare_on_films(
         comparable=not why and percent is not None,
         flags=[*found, *why],
     )
+
+
+def _percent(sizes: tuple[Measured, Measured]) -> float:
+    return 100.0 * (sizes[1].value / sizes[0].value - 1.0)
 
 
 def _agree(

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.image import Radiograph
-from hoimg.segment.film_working import Working, spacing_of, work_on
-from hoimg.serial.film_similarity import Similarity
+from hoimg.segment.film_working import Working, work_on
+from hoimg.serial.film_similarity import Similarity, resampled
 from hoimg.settings import FilmSettings
 
 Floats = NDArray[np.float64]
@@ -108,20 +108,8 @@ def _moved(
     earlier: Radiograph, later: Radiograph, similarity: Similarity, settings: FilmSettings
 ) -> Radiograph:
     """The later film on the earlier one's pixels; not valid where it has none."""
-    from scipy import ndimage
-
-    before = np.asarray(spacing_of(earlier, settings))
-    after = np.asarray(spacing_of(later, settings))
-    corner = similarity.forward(0.5 * before) / after - 0.5
-    steps = [
-        similarity.forward((0.5 + np.eye(2)[k]) * before) / after - 0.5 - corner for k in (0, 1)
-    ]
-    matrix, shape = np.stack(steps, axis=1), earlier.pixels.shape
+    back = similarity.inverse
     known = np.ones(later.pixels.shape, bool) if later.valid is None else later.valid
-    pixels, share = (
-        ndimage.affine_transform(
-            values.astype(np.float32), matrix, corner, output_shape=shape, order=1, mode=mode
-        )
-        for values, mode in ((later.pixels, "nearest"), (known, "constant"))
-    )
+    pixels = resampled(later.pixels, back, later, earlier, settings, beyond="nearest")
+    share = resampled(known, back, later, earlier, settings)
     return replace(earlier, pixels=pixels, valid=share > 0.99)

@@ -59,7 +59,6 @@ class ProjectionCheck:
     blocks: int
     lesion_aside_mm: float | None
     reason: str | None
-    both_ways: float | None = None
 
 
 def check_projection(
@@ -85,11 +84,10 @@ def check_projection(
     assert placement.similarity is not None
     moved, lost, blocks = blocks_moved(pair, placement.similarity)
     aside = None if outlines is None else reaching_aside(*outlines, spacing_yx_mm)
-    swapped = None if outlines is None or not together else both_ways(*outlines)
     reason = None
     if (
         (aside is not None and aside > settings.projection_max_lesion_aside_mm)
-        or (swapped is not None and swapped > settings.projection_max_both_ways)
+        or (together and outlines and both_ways(*outlines) > settings.projection_max_both_ways)
         or (moved is not None and moved > settings.projection_max_moved_mm)
     ):
         reason = PROJECTION
@@ -99,7 +97,7 @@ def check_projection(
         reason = PROJECTION
     elif (placement.likeness or 0.0) < settings.projection_min_likeness:
         reason = UNSURE
-    return ProjectionCheck(moved, lost, blocks, aside, reason, swapped)
+    return ProjectionCheck(moved, lost, blocks, aside, reason)
 
 
 def blocks_moved(pair: Pair, similarity: Similarity) -> tuple[float | None, float | None, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +61,29 @@ def carried(
     settings: FilmSettings,
 ) -> Bools:
     """A mask of the earlier film on the pixels of the later one; what falls beyond it is lost."""
+    moved = resampled(mask_yx, similarity, earlier, later, settings)
+    return np.asarray(moved >= 0.5)
+
+
+def resampled(
+    values_yx: NDArray[Any],
+    similarity: Similarity,
+    earlier: Radiograph,
+    later: Radiograph,
+    settings: FilmSettings,
+    *,
+    beyond: Literal["constant", "nearest"] = "constant",
+) -> NDArray[np.float32]:
+    """Values on the earlier film's pixels, on those of the later one; linear.
+
+    Args:
+        values_yx: ``[y, x]``.
+        similarity: From the earlier film to the later one.
+        earlier: Whose pixels they are on.
+        later: Whose pixels they come to.
+        settings: The spacing that is assumed where a film has none.
+        beyond: What stands where the earlier film is not: 0, or the value nearest on it.
+    """
     from scipy import ndimage
 
     before = np.asarray(spacing_of(earlier, settings))
@@ -69,11 +93,11 @@ def carried(
         similarity.backward((0.5 + np.eye(2)[k]) * after) / before - 0.5 - corner for k in (0, 1)
     ]
     moved = ndimage.affine_transform(
-        mask_yx.astype(np.float32),
+        values_yx.astype(np.float32),
         np.stack(steps, axis=1),
         corner,
         output_shape=later.pixels.shape,
         order=1,
-        mode="constant",
+        mode=beyond,
     )
-    return np.asarray(moved >= 0.5)
+    return np.asarray(moved)

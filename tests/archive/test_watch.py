@@ -124,44 +124,13 @@ def test_what_comes_or_changes_after_the_look_is_not_quiet(tmp_path):
     assert keys(complete(census_of_root(root, S), seen)) == set()
 
 
-def test_the_headers_are_read_only_when_something_is_newly_quiet(tmp_path):
-    write_one(tmp_path / "a" / "1", "ANNA")
-    stop, rounds = threading.Event(), list[int]()
-    looks = 0
-    real = Quiet.look
+def looked_at(root: Path, at: Callable[[int], bool]) -> tuple[int, list[int]]:
+    """Looks at a folder, and how many were complete in each round; ``at`` may end it at a look."""
+    stop, rounds, looks, real = threading.Event(), list[int](), list[int](), Quiet.look
 
     def look(self: Quiet) -> object:
-        nonlocal looks
-        looks += 1
-        if looks == 8:
-            stop.set()
-        return real(self)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Quiet, "look", look)
-        watch_folder(
-            tmp_path, 1e-9, stop, lambda: census_of_root(tmp_path, S),
-            lambda census: rounds.append(len(census.cases)),
-        )  # fmt: skip
-    assert (looks, rounds) == (8, [1])
-
-
-def test_who_waited_for_a_file_that_is_gone_again_is_taken(tmp_path):
-    root = tmp_path / "in"
-    write_one(root / "a" / "1", "ANNA")
-    mark = root / "a" / "still-copying"
-    stop, rounds = threading.Event(), list[int]()
-    looks = 0
-    real = Quiet.look
-
-    def look(self: Quiet) -> object:
-        nonlocal looks
-        looks += 1
-        if looks <= 3:
-            mark.write_bytes(bytes(looks))  # another size at each look: never quiet
-        elif looks == 4:
-            mark.unlink()
-        elif looks == 6:
+        looks.append(len(looks) + 1)
+        if at(looks[-1]):
             stop.set()
         return real(self)
 
@@ -171,7 +140,27 @@ def test_who_waited_for_a_file_that_is_gone_again_is_taken(tmp_path):
             root, 1e-9, stop, lambda: census_of_root(root, S),
             lambda census: rounds.append(len(census.cases)),
         )  # fmt: skip
-    assert rounds == [0, 1]
+    return len(looks), rounds
+
+
+def test_the_headers_are_read_only_when_something_is_newly_quiet(tmp_path):
+    write_one(tmp_path / "a" / "1", "ANNA")
+    assert looked_at(tmp_path, lambda look: look == 8) == (8, [1])
+
+
+def test_who_waited_for_a_file_that_is_gone_again_is_taken(tmp_path):
+    root = tmp_path / "in"
+    write_one(root / "a" / "1", "ANNA")
+    mark = root / "a" / "still-copying"
+
+    def at(look: int) -> bool:
+        if look <= 3:
+            mark.write_bytes(bytes(look))  # another size at each look: never quiet
+        elif look == 4:
+            mark.unlink()
+        return look == 6
+
+    assert looked_at(root, at) == (6, [0, 1])
 
 
 def test_told_to_stop_in_the_middle_it_ends(tmp_path):
