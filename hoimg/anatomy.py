@@ -36,7 +36,7 @@ class Anatomy:
         bits = np.zeros(self.body.array.shape, dtype=np.uint8)
         for mask, bit in ((self.body, BODY), (self.skeleton, SKELETON), (self.metal, METAL)):
             for plane, inside in zip(bits, mask.array, strict=True):  # no copy of the whole volume
-                plane[inside != 0] |= np.uint8(bit)
+                plane |= (inside != 0) * np.uint8(bit)
         return Mask(bits, self.body.grid)
 
 
