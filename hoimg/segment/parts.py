@@ -116,10 +116,13 @@ def lump_parts(bone: BoneDepth, off: Bool, working: Working) -> list[Part]:
     heights = -bone.depth_mm[box]
     steps = 10.0 * heights
     flood = flooded(np.rint(steps, out=steps).astype(np.int16), solid[box])
+    del steps
     count = int(flood.max()) + 1
+    flood = join_shallow(flood, heights, np.zeros(count, dtype=bool), NECK_MM)[0]
+    del heights
     lumps = np.zeros(solid.shape, dtype=np.int32)
-    lumps[box] = join_shallow(flood, heights, np.zeros(count, dtype=bool), NECK_MM)[0]
-    del heights, steps, flood
+    lumps[box] = flood
+    del flood
     sizes = np.bincount(lumps[solid], minlength=count)
     return list(_uncut(lumps, sizes, np.ones(count, dtype=bool), off, working))
 

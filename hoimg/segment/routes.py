@@ -75,7 +75,7 @@ def propose(maps: Survey) -> list[Candidate]:
 def _outgrown(maps: Survey, off_shell: Bool) -> tuple[list[Bool], Bool]:
     """What stands out from bone: beyond its cortex, by each opening, and off mirrored bone."""
     division, marrow, mirror = maps.division, maps.marrow, maps.mirror
-    native = ~marrow.beyond(SURFACE_MM) & np.isfinite(marrow.cortex_mm)
+    native = ~marrow.beyond(SURFACE_MM) & marrow.known()
     by_marrow = []
     for radius in OPENED_MM:
         # A lump on a bone whose marrow was not seen comes off only at a wider opening.

@@ -103,9 +103,8 @@ class Survey:
                 agreed = float((self.mirror.distance_mm[box][own] <= AGREED_MM).mean())
         given_mm = nan if self.given_mm is None else float(self.given_mm[at].min())
         layer = dilate_mm(mask, 1.5 * max(spacing), spacing) & ~mask
-        cortex_mm = self.marrow.cortex_mm[at]
-        known = np.isfinite(cortex_mm)
-        out_mm = self.marrow.distance_mm[at] - cortex_mm
+        out_mm = self.marrow.out_mm(at)
+        known = ~np.isnan(out_mm)
         return Place(
             attached=candidate.attached,
             shell=candidate.shell,

@@ -28,6 +28,7 @@ from hoimg.simulate.film_anatomy import make_body
 
 SMALL = SegmentSettings(skeleton_component_mm3=5000.0, cut_bone_mm3=500.0)
 SHAPE = (40, 50, 60)
+BLOCKS = tuple((n + 1) // 2 for n in SHAPE)
 CUBE = (1.5, 1.5, 1.5)
 
 
@@ -57,7 +58,7 @@ def mirror_of(expected, faint=None):
 def no_marrow():
     """A scan in which no bone shows its marrow."""
     far = np.full(SHAPE, np.inf, np.float32)
-    return Marrow(np.zeros(SHAPE, bool), far, np.full(SHAPE, np.nan, np.float32))
+    return Marrow(np.zeros(SHAPE, bool), far, np.full(BLOCKS, np.nan, np.float32))
 
 
 def divided(dense, mirror=None, marrow=None, shells=None, fresh=None, settings=SMALL):
@@ -115,7 +116,7 @@ def test_what_lies_beyond_the_cortex_round_about_is_suspect_without_another_side
     marrow_inside = np.zeros(SHAPE, bool)
     marrow_inside[:, 13:17, 13:17] = True
     distance = ndimage.distance_transform_edt(~marrow_inside, sampling=CUBE).astype(np.float32)
-    marrow = Marrow(marrow_inside, distance, np.full(SHAPE, 5.0, np.float32))
+    marrow = Marrow(marrow_inside, distance, np.full(BLOCKS, 5.0, np.float32))
     made = divided(dense, marrow=marrow)
     beyond = parts["knob"] & (distance > 6.5)
     # Opening takes edges and corners only.
