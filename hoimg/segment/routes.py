@@ -118,6 +118,7 @@ def _cut_out(maps: Survey, shelled: Bool, near_kept: Bool) -> list[Candidate]:
     if off is not None:
         # Where nothing is known to be native, every bone would be lumps of its own length.
         lumps = lump_parts(maps.bone_depth, off, working)
+        give_back_freed_memory()
         joined = joined_parts(basins + lumps, off, division.bone, working)
         every += [("lump", lumps), ("parts", list(joined))]
     return [
