@@ -18,7 +18,7 @@ from hoimg.geometry import Box, Grid, Matrix, Triple
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-SLICES_AT_ONCE = 16
+SLICES_AT_ONCE = 64
 """Slices that are packed in one go: between two the thread waits for Python's lock."""
 
 

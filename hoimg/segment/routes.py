@@ -98,7 +98,7 @@ def _floccules(maps: Survey, sure: Bool) -> list[Bool]:
     clear = ~(dilate_mm(bright, 3.5, spacing) | near_bone)
     del bright
     barred = near_bone | maps.metal | maps.streaks
-    found = faint_mineral(working, maps.body, barred, maps.settings, FAINT)
+    found = faint_mineral(working, maps.body, barred, maps.soft, maps.settings, FAINT)
     return [faint & clear for faint in found]
 
 

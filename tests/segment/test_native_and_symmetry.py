@@ -11,7 +11,7 @@ from hoimg.image import CTVolume
 from hoimg.segment import candidates, symmetry
 from hoimg.segment.basins import find_basins
 from hoimg.segment.body import body_mask
-from hoimg.segment.candidates import faint_mineral, muscle_hu, noise_hu
+from hoimg.segment.candidates import SoftTissue, faint_mineral, muscle_hu, noise_hu
 from hoimg.segment.contrast import enhanced_lumen, wall_calcium
 from hoimg.segment.division import divide_unaided, standing_out
 from hoimg.segment.given import divide_by_given
@@ -179,6 +179,7 @@ def candidates_of(dense, given):
         body=~none,
         metal=none,
         streaks=none,
+        soft=SoftTissue(55.0, 10.0),
         contrast=False,
         lumen=none,
         wall=none,
@@ -227,6 +228,10 @@ def test_floccules_two_voxels_apart_are_one_candidate_and_a_cavity_is_filled():
     assert found[0].mask.sum() == 1000  # the shell's whole cube
 
 
+def soft_of(working, body):
+    return SoftTissue.of(working.hu, body)
+
+
 def soft_tissue(noise, seed=0):
     hu = 55 + np.random.default_rng(seed).normal(0, noise, SHAPE)
     return hu, np.ones(SHAPE, bool), np.zeros(SHAPE, bool)
@@ -238,7 +243,9 @@ def test_muscle_and_noise_are_read_from_the_scan_and_noise_alone_is_no_floccule(
     assert muscle_hu(hu, body) == pytest.approx(55, abs=8)
     assert noise_hu(hu, body, 55.0) == pytest.approx(noise, rel=0.1)
     working = make_working(CTVolume.from_array(hu, CUBE), 1.5)
-    assert not faint_mineral(working, body, none, SegmentSettings())[0].any()
+    assert not faint_mineral(working, body, none, soft_of(working, body), SegmentSettings())[
+        0
+    ].any()
 
 
 def test_too_little_soft_tissue_falls_back_to_fixed_values():
@@ -257,10 +264,12 @@ def test_clumps_denser_than_muscle_are_found_and_an_even_body_is_not():
     even = np.hypot(np.hypot(z - 30, y - 37), x - 65) < 12
     hu = np.where(even, 105.0 + 0.5 * (hu - 55), hu)
     working = make_working(CTVolume.from_array(hu, CUBE), 1.5)
-    (found,) = faint_mineral(working, body, none, SegmentSettings())
+    (found,) = faint_mineral(working, body, none, soft_of(working, body), SegmentSettings())
     assert found[clumps].mean() > 0.5
     assert not (found & ~ndimage.binary_dilation(clumps, iterations=2)).any()
-    assert not faint_mineral(working, body, clumps, SegmentSettings())[0][clumps].any()
+    assert not faint_mineral(working, body, clumps, soft_of(working, body), SegmentSettings())[0][
+        clumps
+    ].any()
 
 
 @pytest.mark.parametrize("slab", [1, 7, 20, 39])
@@ -271,10 +280,11 @@ def test_floccules_are_the_same_however_many_slices_are_looked_at_in_one_go(slab
     hu = np.where(np.hypot(y - 37 + 0 * z, x - 40) < 30, 130 + patchy, hu)  # much near the limits
     avoid[:, 20:24, 20:24] = True
     working = make_working(CTVolume.from_array(hu, CUBE), 1.5)
-    whole = faint_mineral(working, body, avoid, SegmentSettings(), (1.0, 0.65))
+    soft = soft_of(working, body)
+    whole = faint_mineral(working, body, avoid, soft, SegmentSettings(), (1.0, 0.65))
     assert 0.05 < whole[0].mean() < whole[1].mean() < 0.5
     monkeypatch.setattr(candidates, "SLAB", slab)
-    parts = faint_mineral(working, body, avoid, SegmentSettings(), (1.0, 0.65))
+    parts = faint_mineral(working, body, avoid, soft, SegmentSettings(), (1.0, 0.65))
     np.testing.assert_array_equal(parts, whole)
 
 
@@ -287,7 +297,7 @@ def test_an_even_tube_is_a_lumen_and_uneven_marrow_and_a_thin_vessel_are_not():
     speckle = np.random.default_rng(5).normal(0, 90, SHAPE)
     hu = np.where(vessel | thin, hu + 245, np.where(marrow, 250 + speckle, hu))
     working = make_working(CTVolume.from_array(hu, CUBE), 1.5)
-    lumen = enhanced_lumen(working, body, none)
+    lumen = enhanced_lumen(working, body, none, soft_of(working, body))
     # Within three standard deviations of the 1.5 mm window the edge itself is uneven.
     assert lumen[np.hypot(y - 37 + 0 * x, x - 20) < 9 - 4.5].all()
     assert not (lumen & ~ndimage.binary_dilation(vessel, iterations=2)).any()
