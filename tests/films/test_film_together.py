@@ -71,6 +71,37 @@ def test_bone_over_the_lesions_edge_cancels_between_films() -> None:
         assert 2 * (drawn & true).sum() / (drawn.sum() + true.sum()) > 0.9
 
 
+def _with_soft_rim(film_and_shadow: tuple[Radiograph, np.ndarray]) -> tuple[Radiograph, np.ndarray]:
+    """As much again out to 9.8 mm, that ends over some 4 mm: an edge, but a poor one."""
+    made, _ = film_and_shadow
+    y, x = (np.indices(made.pixels.shape) + 0.5) * STEP
+    inwards = 9.8 - np.hypot(y - LESION[0], x - LESION[1])
+    added = 0.4 / (1 + np.exp(-inwards))
+    return replace(made, pixels=(made.pixels + added).astype(np.float32)), inwards > 0
+
+
+@pytest.mark.parametrize("came", [True, False])
+def test_what_came_or_went_counts_though_a_better_edge_lies_within(came: bool) -> None:
+    """The 7 mm disc keeps its sharp edge inside of what came; the films tell that more is there."""
+    plain, more = film(), _with_soft_rim(film(noise=2))
+    made = together(plain, more, STILL) if came else together(more, plain, STILL)
+    ratio = made.later_yx.sum() / made.earlier_yx.sum()
+    # Where on the soft edge it lies is open by 0.7 mm; at the sharp one the ratio were 1.
+    assert (ratio if came else 1 / ratio) == pytest.approx((9.8 / 7) ** 2, rel=0.15)
+
+
+def test_outlines_differ_only_where_the_films_do() -> None:
+    """Noise of a quarter of the contrast moves the outline of either film, and of both at once."""
+    rng = np.random.default_rng(8)
+    noisy = []
+    for number in (1, 2):
+        made, shadow = film(noise=number)
+        pixels = made.pixels + rng.normal(0, 0.1, made.pixels.shape)
+        noisy.append((replace(made, pixels=pixels.astype(np.float32)), shadow))
+    made = together(noisy[0], noisy[1], STILL)
+    assert (made.earlier_yx ^ made.later_yx).sum() < 0.005 * made.earlier_yx.sum()
+
+
 def test_the_difference_is_what_was_added() -> None:
     before, shadow = film()
     after, _ = film(MOVED, noise=2, grown=1.4)
