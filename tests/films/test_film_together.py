@@ -143,12 +143,37 @@ def _square(side: int) -> np.ndarray:
 def test_what_both_outlines_share_adds_nothing_to_the_interval() -> None:
     same = areas_together(Together(_square(60), _square(60), (0.2, 0.2), (1, 1)), (0.5, 0.5), S)
     assert same.earlier == same.later == Measured(900.0, (900.0, 900.0))
-    # They share 30 mm of two sides: of 4 x 30 mm 60 are left, of 4 x 40 mm 100.
-    grown = areas_together(Together(_square(60), _square(80), (0.05, 0.05), (1, 1)), (0.5, 0.5), S)
-    for made, area, border in ((grown.earlier, 900.0, 60.0), (grown.later, 1600.0, 100.0)):
+    # They share 30 mm of two sides: of 4 x 30 mm 60 are left, of 4 x 40 mm 100. An edge that costs
+    # 0.05 more than a perfect one adds 0.05 x 6 mm in quadrature.
+    grown = areas_together(Together(_square(60), _square(80), (0.05, 0.1), (1, 1)), (0.5, 0.5), S)
+    for made, area, border, sd in (
+        (grown.earlier, 900.0, 60.0, 0.3),
+        (grown.later, 1600.0, 100.0, math.hypot(0.3, 0.3)),
+    ):
         assert made.value == area
         assert made.ci95 is not None
-        assert (made.ci95[1] - area) == pytest.approx(1.96 * 0.3 * border, rel=0.12)
+        assert (made.ci95[1] - area) == pytest.approx(1.96 * sd * border, rel=0.12)
+
+
+@pytest.mark.parametrize("across", [False, True])
+def test_half_a_millimetre_apart_is_of_the_patient_whatever_the_pixels(across: bool) -> None:
+    """Pixels of 0.1 x 0.2 mm, a square of 20 mm, and what is added on one side of it."""
+    spacing = (0.2, 0.1) if across else (0.1, 0.2)
+
+    def drawn(rows: int, columns: int) -> np.ndarray:
+        made = np.zeros((260, 260), bool)
+        made[20 : 20 + rows, 20 : 20 + columns] = True
+        return made.T if across else made
+
+    def interval(other: np.ndarray) -> float:
+        made = areas_together(Together(drawn(200, 100), other, (0.05, 0.05), (1, 1)), spacing, S)
+        assert made.earlier.value == pytest.approx(400.0)
+        assert made.later.value == pytest.approx(other.sum() * 0.02)
+        assert made.earlier.ci95 is not None
+        return made.earlier.ci95[1] - 400.0
+
+    assert interval(drawn(203, 100)) == pytest.approx(0.0, abs=1e-9)  # 0.3 mm
+    assert interval(drawn(200, 104)) == pytest.approx(1.96 * 0.3 * 20.0, rel=0.12)  # 0.8 mm
 
 
 def _seen(exam: str, area: float) -> Observation:
