@@ -116,6 +116,47 @@ def test_the_difference_is_what_was_added() -> None:
     assert float(np.ptp(scene(y * STEP, x * STEP))) > 0.4
 
 
+def _shown_to(x_mm: float, how: str) -> tuple[Radiograph, int]:
+    """The scene on a film that ends there, or is covered from there on, or there by a marker.
+
+    And the column.
+    """
+    made, _ = film(noise=2)
+    column = round(x_mm / STEP)
+    if how == "ends":
+        return replace(made, pixels=made.pixels[:, :column]), column
+    pixels, valid = made.pixels.copy(), np.ones(made.pixels.shape, bool)
+    hidden = slice(column, column + 10 if how == "marked" else None)
+    pixels[:, hidden], valid[:, hidden] = 50.0, False
+    return replace(made, pixels=pixels, valid=valid), column
+
+
+@pytest.mark.parametrize("how", ["ends", "covered"])
+def test_what_the_later_film_does_not_show_tells_nothing(how: str) -> None:
+    before, shadow = film()
+    after, column = _shown_to(LESION[1] + 14, how)
+    laid = laid_on(before, after, region_round(shadow), STILL, S)
+    assert laid is not None
+    shown = laid.earlier.columns < column - 1
+    assert 0 < (~shown).sum() < len(shown)
+    assert not laid.later.valid[:, laid.later.columns > column].any()
+    assert laid.later.valid[:, shown].all()
+    # Nothing came or went; the noise of both films is 0.03, that of what is blurred less.
+    assert np.abs(laid.difference[:, shown]).max() < 0.1
+    assert laid.gain == pytest.approx(1.0, abs=0.05)
+
+
+@pytest.mark.parametrize("how", ["ends", "covered", "marked"])
+def test_a_lesion_that_the_later_film_cuts_has_no_outline_of_both(how: str) -> None:
+    before, shadow = film()
+    after, column = _shown_to(LESION[1] + 6, how)
+    there = shadow.copy()
+    there[:, column:] = False
+    width = after.pixels.shape[1]
+    regions = region_round(shadow), region_round(shadow)[:, :width]
+    assert outline_together((before, after), regions, (shadow, there), STILL, S) is None
+
+
 def test_films_that_say_nothing_of_each_other_give_no_outlines() -> None:
     before, shadow = film()
     negative = replace(before, pixels=-before.pixels)
