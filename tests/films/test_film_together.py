@@ -71,19 +71,21 @@ def test_bone_over_the_lesions_edge_cancels_between_films() -> None:
         assert 2 * (drawn & true).sum() / (drawn.sum() + true.sum()) > 0.9
 
 
-def _with_soft_rim(film_and_shadow: tuple[Radiograph, np.ndarray]) -> tuple[Radiograph, np.ndarray]:
-    """As much again out to 9.8 mm, that ends over some 4 mm: an edge, but a poor one."""
+def _with_rim(
+    film_and_shadow: tuple[Radiograph, np.ndarray], softness_mm: float
+) -> tuple[Radiograph, np.ndarray]:
+    """As much again out to 9.8 mm, that ends over some four times so much."""
     made, _ = film_and_shadow
     y, x = (np.indices(made.pixels.shape) + 0.5) * STEP
     inwards = 9.8 - np.hypot(y - LESION[0], x - LESION[1])
-    added = 0.4 / (1 + np.exp(-inwards))
+    added = 0.4 / (1 + np.exp(-inwards / softness_mm))
     return replace(made, pixels=(made.pixels + added).astype(np.float32)), inwards > 0
 
 
 @pytest.mark.parametrize("came", [True, False])
 def test_what_came_or_went_counts_though_a_better_edge_lies_within(came: bool) -> None:
     """The 7 mm disc keeps its sharp edge inside of what came; the films tell that more is there."""
-    plain, more = film(), _with_soft_rim(film(noise=2))
+    plain, more = film(), _with_rim(film(noise=2), 1.0)
     made = together(plain, more, STILL) if came else together(more, plain, STILL)
     ratio = made.later_yx.sum() / made.earlier_yx.sum()
     # Where on the soft edge it lies is open by 0.7 mm; at the sharp one the ratio were 1.
@@ -100,6 +102,49 @@ def test_outlines_differ_only_where_the_films_do() -> None:
         noisy.append((replace(made, pixels=pixels.astype(np.float32)), shadow))
     made = together(noisy[0], noisy[1], STILL)
     assert (made.earlier_yx ^ made.later_yx).sum() < 0.005 * made.earlier_yx.sum()
+
+
+def test_an_edge_of_eight_millimetres_leaves_the_ratio_open_and_a_sharp_one_does_not() -> None:
+    sharp, soft = (together(film(), _with_rim(film(noise=2), s), STILL) for s in (0.4, 2.0))
+    ratio = soft.later_yx.sum() / soft.earlier_yx.sum()
+    assert ratio * soft.ratios[0] < (9.8 / 7) ** 2 < ratio * soft.ratios[1]
+    assert soft.ratios[1] / soft.ratios[0] > 1.3
+    assert sharp.ratios[1] / sharp.ratios[0] < 1.1
+
+
+def test_edges_poorer_than_the_setting_on_either_film_give_no_outlines() -> None:
+    noisy, shadow = film(noise=2)
+    noise = np.random.default_rng(3).normal(0, 0.3, noisy.pixels.shape)
+    before, after = (
+        film(),
+        (replace(noisy, pixels=(noisy.pixels + noise).astype(np.float32)), shadow),
+    )
+    for one, two in ((before, after), (after, before)):
+        poorest = max(together(one, two, STILL).edge_costs)
+        assert poorest > 2 * min(together(one, two, STILL).edge_costs)
+        for limit, drawn in ((poorest, True), (poorest - 1e-6, False)):
+            settings = S.model_copy(update={"outline_max_edge_cost": limit})
+            regions = region_round(one[1]), region_round(two[1])
+            made = outline_together((one[0], two[0]), regions, (one[1], two[1]), STILL, settings)
+            assert (made is not None) == drawn
+
+
+@pytest.mark.parametrize("how", ["bent", "uneven across", "uneven down"])
+def test_how_a_film_was_processed_is_no_difference(how: str) -> None:
+    """Grey levels to the fourth power; contrast that rises by 2 % with each millimetre."""
+    before, shadow = film()
+    made, _ = film(noise=2)
+    y, x = (np.indices(made.pixels.shape) + 0.5) * STEP
+    pixels = {
+        "bent": made.pixels**4,
+        "uneven across": made.pixels * (1 + 0.02 * (x - LESION[1])),
+        "uneven down": made.pixels * (1 + 0.02 * (y - LESION[0])),
+    }[how]
+    after = replace(made, pixels=pixels.astype(np.float32))
+    laid = laid_on(before, after, region_round(shadow), STILL, S)
+    assert laid is not None
+    # Nothing came or went; 0.4 is the lesion's contrast.
+    assert np.abs(laid.difference).max() / laid.gain < 0.06
 
 
 def test_the_difference_is_what_was_added() -> None:
