@@ -208,6 +208,8 @@ def test_films_that_say_nothing_of_each_other_give_no_outlines() -> None:
     off = Similarity(1.0, 0.0, LESION, (500.0, 500.0))
     for other, where in ((negative, STILL), (before, off)):
         assert laid_on(before, other, region_round(shadow), where, S) is None
+    # Nothing round the lesion to tell by how the films' grey levels agree.
+    assert laid_on(before, before, np.ones_like(shadow), STILL, S) is None
 
 
 def test_only_a_lesion_that_moved_has_something_of_its_own_both_ways() -> None:
