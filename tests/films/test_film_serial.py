@@ -129,6 +129,7 @@ def test_a_lesion_reaches_aside_only_where_it_moved() -> None:
     assert reaching_aside(small, large, (0.5, 0.5)) == 0
     assert reaching_aside(small, small, (0.5, 0.5)) == 0
     assert reaching_aside(small, off, (0.5, 0.5)) == pytest.approx(4.0, abs=0.6)
+    assert reaching_aside(small, off, (0.5, 0.25)) == pytest.approx(2.0, abs=0.3)
     assert reaching_aside(small, np.zeros_like(small), (0.5, 0.5)) == math.inf
 
 
