@@ -20,11 +20,17 @@ def _smooth_step(depth_mm: np.ndarray) -> np.ndarray:
 
 
 def scene(
-    y: np.ndarray, x: np.ndarray, deep_mm: float = 0.0, grown: float = 1.0, rim: float = 0.0
+    y: np.ndarray,
+    x: np.ndarray,
+    deep_mm: float = 0.0,
+    grown: float = 1.0,
+    rim: float = 0.0,
+    aside_mm: float = 0.0,
 ) -> np.ndarray:
     """A femur-like and a pelvis-like part, mm; the second lies deeper and shifts by ``deep_mm``.
 
-    The lesion is a disc of 7 mm times ``grown``; ``rim`` is what a line of 1.5 mm at its edge adds.
+    The lesion is a disc of 7 mm times ``grown``; ``rim`` is what a line of 1.5 mm at its edge adds,
+    and ``aside_mm`` how far it alone lies to the right.
     """
     shaft = _smooth_step(9 - np.abs(x - 60 + 0.1 * (y - 60)))
     marrow = _smooth_step(5 - np.abs(x - 60 + 0.1 * (y - 60)))
@@ -32,7 +38,7 @@ def scene(
     ring = _smooth_step(22 - np.hypot((y - 35) * 1.2, x - 100 - deep_mm))
     hole = _smooth_step(11 - np.hypot(y - 37, (x - 102 - deep_mm) * 1.3))
     wing = _smooth_step(7 - np.abs((x - 95 - deep_mm) + 0.8 * (y - 95)))
-    inwards = 7 * grown - np.hypot(y - LESION[0], x - LESION[1])
+    inwards = 7 * grown - np.hypot(y - LESION[0], x - LESION[1] - aside_mm)
     lesion = _smooth_step(inwards) + rim * (_smooth_step(inwards) - _smooth_step(inwards - 1.5))
     soft = 2.0 - ((y - 60) / 120) ** 2 - ((x - 70) / 110) ** 2
     bones = shaft - 0.5 * marrow + 0.8 * head + 0.9 * ring - 0.7 * hole + 0.6 * wing
@@ -62,9 +68,9 @@ def film(
         values = 4000 - 5000 * np.exp(-0.6 * values)
     spread = float(np.ptp(values))
     values = values + np.random.default_rng(noise).normal(0, 0.01 * spread, values.shape)
-    lesion = np.hypot(places[..., 0] - LESION[0], places[..., 1] - LESION[1]) < 7 * parts.get(
-        "grown", 1.0
-    )
+    middle = LESION[1] + parts.get("aside_mm", 0.0)
+    away = np.hypot(places[..., 0] - LESION[0], places[..., 1] - middle)
+    lesion = away < 7 * parts.get("grown", 1.0)
     known = (step, step) if spacing else None
     source = "detector_uncorrected" if spacing else "none"
     return Radiograph(values.astype(np.float32), known, source), lesion

@@ -110,6 +110,6 @@ def _moved(
     """The later film on the earlier one's pixels; not valid where it has none."""
     back = similarity.inverse
     known = np.ones(later.pixels.shape, bool) if later.valid is None else later.valid
-    pixels = resampled(later.pixels, back, later, earlier, settings, beyond="nearest")
+    pixels = resampled(later.pixels, back, later, earlier, settings)
     share = resampled(known, back, later, earlier, settings)
     return replace(earlier, pixels=pixels, valid=share > 0.99)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,10 +71,8 @@ def resampled(
     earlier: Radiograph,
     later: Radiograph,
     settings: FilmSettings,
-    *,
-    beyond: Literal["constant", "nearest"] = "constant",
 ) -> NDArray[np.float32]:
-    """Values on the earlier film's pixels, on those of the later one; linear.
+    """Values on the earlier film's pixels, on those of the later one; linear, 0 beyond it.
 
     Args:
         values_yx: ``[y, x]``.
@@ -82,7 +80,6 @@ def resampled(
         earlier: Whose pixels they are on.
         later: Whose pixels they come to.
         settings: The spacing that is assumed where a film has none.
-        beyond: What stands where the earlier film is not: 0, or the value nearest on it.
     """
     from scipy import ndimage
 
@@ -98,6 +95,6 @@ def resampled(
         corner,
         output_shape=later.pixels.shape,
         order=1,
-        mode=beyond,
+        mode="constant",
     )
     return np.asarray(moved)

@@ -55,6 +55,30 @@ def test_a_moved_film_is_placed_whatever_its_curve_and_pixels(curve: bool, step:
     assert (here & ~there).sum() < 0.03 * here.sum()
 
 
+def test_a_disc_is_carried_to_its_place_between_pixels_of_any_shape() -> None:
+    sizes = {"earlier": (0.2, 0.5), "later": (0.4, 0.25)}
+    films = {
+        name: Radiograph(
+            np.zeros((round(130 / size[0]), round(130 / size[1])), np.float32), size, "calibrated"
+        )
+        for name, size in sizes.items()
+    }
+
+    def disc(name: str, middle: tuple[float, float], radius: float) -> np.ndarray:
+        y, x = (
+            (n + 0.5) * s
+            for n, s in zip(np.indices(films[name].pixels.shape), sizes[name], strict=True)
+        )
+        return np.hypot(y - middle[0], x - middle[1]) < radius
+
+    # The pivot (62, 84) goes to (66, 79); 10 mm below it lie 10.7 mm along the turn of 4 degrees.
+    turn = math.radians(4.0)
+    there = 66 + 10.7 * math.cos(turn), 79 + 10.7 * math.sin(turn)
+    made = carried(disc("earlier", (72.0, 84.0), 12), MOVED, films["earlier"], films["later"], S)
+    true = disc("later", there, 12 * 1.07)
+    assert (made ^ true).sum() < 0.02 * true.sum()
+
+
 def test_without_a_spacing_the_scale_is_solved_too() -> None:
     before, lesion = film()
     after, _ = film(Similarity(1.2, -3.0, LESION, (66.0, 79.0)), spacing=False, noise=3)
@@ -105,6 +129,7 @@ def test_a_lesion_reaches_aside_only_where_it_moved() -> None:
     assert reaching_aside(small, large, (0.5, 0.5)) == 0
     assert reaching_aside(small, small, (0.5, 0.5)) == 0
     assert reaching_aside(small, off, (0.5, 0.5)) == pytest.approx(4.0, abs=0.6)
+    assert reaching_aside(small, off, (0.5, 0.25)) == pytest.approx(2.0, abs=0.3)
     assert reaching_aside(small, np.zeros_like(small), (0.5, 0.5)) == math.inf
 
 

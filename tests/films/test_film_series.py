@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from film_objects import film_dataset
-from film_scene import analysed
+from film_scene import STEP, analysed
 
 import hoimg
 from hoimg.dicom import Exam
 from hoimg.films.analysis import FilmAnalysis
 from hoimg.films.follow import film_lesions
-from hoimg.films.series import changes_on_films
+from hoimg.films.series import changes_on_films, film_on_film
 from hoimg.follow import Course
 from hoimg.results import Lesion, RegistrationSummary
 from hoimg.settings import Settings
@@ -70,15 +71,50 @@ def test_a_grown_lesion_is_called_by_the_bone_beside_it(exams: dict[str, Exam]) 
     assert all(p.accepted for p in placed)
 
 
-def test_an_outline_that_a_reader_drew_is_not_drawn_again(exams: dict[str, Exam]) -> None:
-    before, after = named(exams, "AP0"), named(exams, "AP1", grown=1.3)
-    by_hand = replace(after.kept[1], flags=("outline_edited",))
-    after = replace(after, kept={1: by_hand})
-    [change], _ = changes_on_films([(f, f.regions[0]) for f in (before, after)], S.film)
+def drawn_by_a_reader(film: FilmAnalysis) -> FilmAnalysis:
+    """The same outline, as if a reader had drawn it."""
+    return replace(film, kept={1: replace(film.kept[1], flags=("outline_edited",))})
+
+
+@pytest.mark.parametrize(("which", "step"), [(0, 0.3), (1, 0.25)])
+def test_an_outline_that_a_reader_drew_is_not_drawn_again(
+    exams: dict[str, Exam], which: int, step: float
+) -> None:
+    films = [named(exams, "AP0"), named(exams, "AP1", grown=1.3, step=step)]
+    films[which] = drawn_by_a_reader(films[which])
+    [change], _ = changes_on_films([(f, f.regions[0]) for f in films], S.film)
     assert "area_change_of_outlines_together" not in change.flags
-    sizes = [f.observations[1].area_px2 or 0.0 for f in (before, after)]
-    # The film was enlarged 1.07 times besides.
-    assert change.area_change_pct == pytest.approx(100 * (sizes[1] / sizes[0] / 1.07**2 - 1), abs=4)
+    sizes = [f.observations[1].area_px2 or 0.0 for f in films]
+    # The film was enlarged 1.07 times besides, and its pixels are of another size.
+    ratio = sizes[1] / sizes[0] / (1.07 * 0.3 / step) ** 2
+    assert change.area_change_pct == pytest.approx(100 * (ratio - 1), abs=4)
+
+
+def test_where_one_film_alone_is_wrongly_outlined_both_at_once_are_what_is_compared(
+    exams: dict[str, Exam],
+) -> None:
+    """An outline 4 mm aside of the lesion would tell another projection, and no growth."""
+    before, after = named(exams, "AP0"), named(exams, "AP1", grown=1.3)
+    wrong = replace(after, labels_yx=np.roll(after.labels_yx, round(4 / STEP), axis=1))
+    made = film_on_film(before, before.regions[0], wrong, wrong.regions[0], S.film)
+    assert made.together is not None
+    assert made.reasons == ()
+    assert made.check is not None
+    assert made.check.lesion_aside_mm == pytest.approx(0.0, abs=0.5)
+    # What came is as bright as the lesion, all of it; nothing went.
+    assert made.shown == (pytest.approx(1.0, abs=0.25), None)
+
+
+def test_a_lesion_that_moved_against_the_bone_is_another_projection(exams: dict[str, Exam]) -> None:
+    """By 2 mm: each side's crescent is 2 * 7 * 2 mm2 of pi * 49, 18 %; neither is 3 mm wide."""
+    films = [named(exams, "AP0"), named(exams, "AP1", aside_mm=2.0)]
+    [change], _ = changes_on_films([(f, f.regions[0]) for f in films], S.film)
+    assert "area_change_of_outlines_together" in change.flags
+    assert (change.comparable, "projection_changed" in change.flags) == (False, True)
+    # Outlines of one film each may lie aside by how they were drawn: only the width tells.
+    films[0] = drawn_by_a_reader(films[0])
+    [change], _ = changes_on_films([(f, f.regions[0]) for f in films], S.film)
+    assert (change.comparable, "projection_changed" in change.flags) == (True, False)
 
 
 def test_unchanged_in_two_projections_may_be_mature(exams: dict[str, Exam]) -> None:
