@@ -132,8 +132,7 @@ def _holding(
 
 
 def _judged(maps: Survey, proposed: Sequence[Candidate]) -> list[_Judged]:
-    with side_threads(2) as both:
-        described = list(both.map(maps.of, proposed))
+    described = [maps.of(candidate) for candidate in proposed]
     return [
         _Judged(candidate, features, place, said, hard_exclusion(features, place, maps.settings))
         for candidate, (features, place, _), said in zip(
