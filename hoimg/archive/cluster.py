@@ -101,6 +101,7 @@ class Cluster:
                         "distributed.scheduler.allowed-failures": LOST,
                         "distributed.worker.profile.enabled": False,
                         "distributed.admin.system-monitor.interval": "10s",
+                        "distributed.admin.tick.interval": "1s",
                         "distributed.scheduler.work-stealing": False,
                         "distributed.scheduler.worker-saturation": 1.0,
                         # Every other user of the machine could read their pages.
