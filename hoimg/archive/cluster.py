@@ -186,8 +186,8 @@ class Cluster:
         waiting, out = iter(tasks), dict[Any, tuple[Task, int]]()
         back: deque[tuple[Task, int]] = deque()
         while True:
-            # A task for each thread, the next when one ends. What is sent ahead is given to a worker
-            # at once and would wait behind a long patient while another worker has none.
+            # A task for each thread, the next when one ends. What is sent ahead goes to a worker at
+            # once, and would wait there behind a long patient while another worker has none.
             room = self._threads(client) - len(out)
             while room > 0:
                 nxt = back.popleft() if back else next(((t, 1) for t in waiting), None)

@@ -21,7 +21,6 @@ from hoimg.segment.features import Features
 from hoimg.segment.routes import propose, shared_voxels
 from hoimg.segment.survey import Survey
 from hoimg.settings import SegmentSettings
-from hoimg.side_threads import side_threads
 
 Bool = NDArray[np.bool_]
 Left = tuple[Bool, Box, str, str]
