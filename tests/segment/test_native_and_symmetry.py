@@ -361,6 +361,31 @@ def test_the_stretch_of_a_transform_is_told_however_it_is_turned_and_moved(axes_
     assert symmetry._stretch(affine) == pytest.approx(factor)
 
 
+def test_how_far_apart_two_transforms_lay_points():
+    sitk = pytest.importorskip("SimpleITK")
+    points = np.array([[0.0, 0.0, 0.0], [10.0, 0.0, 0.0], [0.0, 30.0, 0.0], [0.0, 0.0, 7.0]])
+    still = sitk.AffineTransform(3)
+    moved = sitk.AffineTransform(np.eye(3).ravel().tolist(), (2.0, -1.0, 2.0))
+    assert symmetry._apart_mm(points, still, moved) == pytest.approx(3.0)
+    # x twice as long about a centre at x = 4: 4, 6, 4 and 4 mm aside.
+    stretched = sitk.AffineTransform(np.diag([2.0, 1.0, 1.0]).ravel().tolist(), (0.0, 0.0, 0.0))
+    stretched.SetCenter((4.0, 5.0, 6.0))
+    assert symmetry._apart_mm(points, stretched, still) == pytest.approx(4.5)
+
+
+@pytest.mark.parametrize(("near_mm", "times"), [(symmetry.SAME_PLACE_MM, 1), (0.0, 2)])
+def test_a_second_start_that_comes_to_the_same_place_is_not_followed(monkeypatch, near_mm, times):
+    laid = []
+    real = symmetry._laid_over
+    monkeypatch.setattr(symmetry, "SURE_AGREEMENT", 1.1)  # the first start never is enough
+    monkeypatch.setattr(symmetry, "SAME_PLACE_MM", near_mm)
+    monkeypatch.setattr(symmetry, "_laid_over", lambda *a: laid.append(real(*a)) or laid[-1])
+    mirror = mirror_of_patient()
+    assert mirror is not None
+    assert len(laid) == times
+    assert mirror.agreement == max(one.agreement for one in laid)
+
+
 @pytest.fixture(scope="module")
 def digital_pelvis():
     return {
