@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hoimg.image import Mask
+from hoimg.image import SLICES_AT_ONCE, Mask
 from hoimg.memory import sparse_filled
 
 BODY, SKELETON, METAL = 1, 2, 4
@@ -35,8 +35,9 @@ class Anatomy:
         """One uint8 map of the three; bits are :data:`BODY`, :data:`SKELETON`, :data:`METAL`."""
         bits = np.zeros(self.body.array.shape, dtype=np.uint8)
         for mask, bit in ((self.body, BODY), (self.skeleton, SKELETON), (self.metal, METAL)):
-            for plane, inside in zip(bits, mask.array, strict=True):  # no copy of the whole volume
-                plane[inside != 0] |= np.uint8(bit)
+            for first in range(0, len(bits), SLICES_AT_ONCE):  # no copy of the whole volume
+                some = slice(first, first + SLICES_AT_ONCE)
+                bits[some] |= (mask.array[some] != 0) * np.uint8(bit)
         return Mask(bits, self.body.grid)
 
 

@@ -18,6 +18,9 @@ from hoimg.geometry import Box, Grid, Matrix, Triple
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
+SLICES_AT_ONCE = 64
+"""Slices that are packed in one go: between two the thread waits for Python's lock."""
+
 
 @dataclass(frozen=True, eq=False)
 class CTVolume:
@@ -200,7 +203,7 @@ def resample_mask(mask: Mask, grid: Grid) -> Mask:
 def write_nifti(path: Path, array_zyx: NDArray[Any], grid: Grid) -> None:
     """Write an array as ``.nii.gz``, placed correctly in physical space (ITK converts to RAS).
 
-    Slice by slice, as ITK needs a copy of the whole array first.
+    A few slices at a time, as ITK needs a copy of the whole array first.
 
     Raises:
         OSError: when the file is not whole.
@@ -211,8 +214,9 @@ def write_nifti(path: Path, array_zyx: NDArray[Any], grid: Grid) -> None:
     try:
         with path.open("wb") as stream:
             stream.write(packed.compress(_nifti_header(kept, grid)))
-            for plane in kept:
-                stream.write(packed.compress(np.ascontiguousarray(plane).data))
+            for first in range(0, len(kept), SLICES_AT_ONCE):
+                some = np.ascontiguousarray(kept[first : first + SLICES_AT_ONCE])
+                stream.write(packed.compress(some.data))
             stream.write(packed.flush())
     except OSError as error:
         told = "was not written whole; is the disk full?"

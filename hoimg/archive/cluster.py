@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 TICK_S = 0.5
-AHEAD = 2
-"""Tasks sent for each thread of the cluster, so that none waits for us; the scheduler never holds
-more, however many patients there are."""
 LOST = 0
 """How many workers may die with a task before the scheduler gives it back to us: we count."""
 START_S = 60.0
@@ -101,6 +98,7 @@ class Cluster:
                         "distributed.scheduler.allowed-failures": LOST,
                         "distributed.worker.profile.enabled": False,
                         "distributed.admin.system-monitor.interval": "10s",
+                        "distributed.admin.tick.interval": "1s",
                         "distributed.scheduler.work-stealing": False,
                         "distributed.scheduler.worker-saturation": 1.0,
                         # Every other user of the machine could read their pages.
@@ -188,7 +186,9 @@ class Cluster:
         waiting, out = iter(tasks), dict[Any, tuple[Task, int]]()
         back: deque[tuple[Task, int]] = deque()
         while True:
-            room = AHEAD * self._threads(client) - len(out)
+            # A task for each thread, the next when one ends. What is sent ahead goes to a worker at
+            # once, and would wait there behind a long patient while another worker has none.
+            room = self._threads(client) - len(out)
             while room > 0:
                 nxt = back.popleft() if back else next(((t, 1) for t in waiting), None)
                 if nxt is None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hoimg.edits import Edits, all_of, read_edits
 from hoimg.errors import InputRefused, UsageError
+from hoimg.memory import give_back_freed_memory
 from hoimg.report import files
 from hoimg.results import Finding, PatientResult, Report
 from hoimg.side_threads import side_threads
@@ -71,6 +72,7 @@ def _make(result: PatientResult, staged: Path) -> None:
     from hoimg.report.page import page_html
 
     report = files.add_labelmaps(result.report, result.images, result.films)
+    give_back_freed_memory()  # what was measured with; maps, objects and page are made at once
 
     def page(told: Report) -> str:
         return page_html(told, result.images, result.settings_toml, result.films, result.links)

@@ -71,6 +71,25 @@ class Candidate:
         return int(np.count_nonzero(self.mask))
 
 
+@dataclass(frozen=True)
+class SoftTissue:
+    """What the patient's soft tissue looks like on the working grid.
+
+    Attributes:
+        muscle_hu: The patient's own muscle.
+        noise_hu: Noise SD.
+    """
+
+    muscle_hu: float
+    noise_hu: float
+
+    @classmethod
+    def of(cls, hu: NDArray[np.float32], body: Bool) -> SoftTissue:
+        """Read it inside the body of an array zyx, HU."""
+        muscle = muscle_hu(hu, body)
+        return cls(muscle, noise_hu(hu, body, muscle))
+
+
 def muscle_hu(hu: NDArray[np.float32], body: Bool) -> float:
     """The patient's own muscle: the most frequent value between 30 and 100 HU inside the body.
 
@@ -107,6 +126,7 @@ def faint_mineral(
     working: Working,
     body: Bool,
     avoid: Bool,
+    soft: SoftTissue,
     settings: SegmentSettings,
     parts: Sequence[float] = (1.0,),
 ) -> list[Bool]:
@@ -116,6 +136,7 @@ def faint_mineral(
         working: The working grid.
         body: The patient.
         avoid: Native bone with its margin, metal, streaks.
+        soft: Muscle and noise.
         settings: Section ``segment``.
         parts: Parts of the settings' limits that are enough.
 
@@ -123,8 +144,7 @@ def faint_mineral(
         A mask for each part.
     """
     spacing = working.spacing_zyx_mm
-    muscle = muscle_hu(working.hu, body)
-    noise = noise_hu(working.hu, body, muscle)
+    muscle, noise = soft.muscle_hu, soft.noise_hu
     looked_at = body & ~avoid
     found = [np.zeros_like(body) for _ in parts]
     reach = margin_voxels(3 * WINDOW_MM, spacing)[0]

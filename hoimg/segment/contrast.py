@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoimg.geometry import margin_voxels, widened
-from hoimg.segment.candidates import muscle_hu, noise_hu
+from hoimg.segment.candidates import SoftTissue
 from hoimg.segment.morphology import (
     dilate_mm,
     dilations_mm,
@@ -40,7 +40,7 @@ WALL_MM = 3.5
 """Calcium this close to a lumen lies in its wall."""
 
 
-def enhanced_lumen(working: Working, body: Bool, metal: Bool) -> Bool:
+def enhanced_lumen(working: Working, body: Bool, metal: Bool, soft: SoftTissue) -> Bool:
     """Large vessels and heart chambers on the working grid.
 
     A voxel belongs where the mean over 1.5 mm lies in ``LUMEN_HU`` and the spread there is no more
@@ -52,6 +52,7 @@ def enhanced_lumen(working: Working, body: Bool, metal: Bool) -> Bool:
         working: The working grid.
         body: The patient.
         metal: Metal.
+        soft: Muscle and noise.
 
     Returns:
         Boolean array of the working grid.
@@ -60,9 +61,8 @@ def enhanced_lumen(working: Working, body: Bool, metal: Bool) -> Bool:
     hu = np.clip(working.hu, -200, 900)
     mean = smooth_mm(hu, 1.5, spacing)
     spread = np.sqrt(np.maximum(smooth_mm(hu * hu, 1.5, spacing) - mean * mean, 0))
-    noise = noise_hu(working.hu, body, muscle_hu(working.hu, body))
     low, high = LUMEN_HU
-    even = (mean > low) & (mean < high) & (spread < max(25.0, 1.6 * noise)) & body & ~metal
+    even = (mean > low) & (mean < high) & (spread < max(25.0, 1.6 * soft.noise_hu)) & body & ~metal
     core = remove_small(open_mm(even, LUMEN_RADIUS_MM, spacing), 1000.0 / working.voxel_mm3)
     # The wall's own blur, but not calcium: that is denser than the lumen beside it.
     rim = dilate_mm(core, 2.0, spacing) & (working.hu < mean + 60)

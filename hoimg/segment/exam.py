@@ -16,7 +16,7 @@ from hoimg.results import Finding
 from hoimg.segment.blur_rind import boxes_of, with_own_blur
 from hoimg.segment.candidates import Candidate
 from hoimg.segment.classifier import stored_trees
-from hoimg.segment.division import STRONG_AGREEMENT, divide_unaided, standing_out
+from hoimg.segment.division import STRONG_AGREEMENT, Division, divide_unaided, standing_out
 from hoimg.segment.drawing import Drawing
 from hoimg.segment.given import (
     Held,
@@ -46,7 +46,7 @@ from hoimg.segment.skeletons import (
     in_words,
 )
 from hoimg.segment.survey import survey
-from hoimg.segment.symmetry import mirror_skeleton
+from hoimg.segment.symmetry import Mirror, mirror_skeleton
 from hoimg.segment.touching import joined
 from hoimg.segment.types import Segmentation
 from hoimg.settings import SegmentSettings
@@ -200,17 +200,7 @@ def segment_exam(
         )
         del mirroring, standing
         bone = division.bone
-        paired = mirror is not None and mirror.agreement >= STRONG_AGREEMENT
-        if mirror is not None and paired:
-            provided.append(
-                by_distance(
-                    f"symmetry (mirrored bone explains {100 * mirror.agreement:.0f} %)",
-                    mirror.distance_mm,
-                    settings.mirror_tolerance_mm,
-                    agreement=mirror.agreement,
-                )
-            )
-        else:
+        if mirror is None or mirror.agreement < STRONG_AGREEMENT:
             findings.append(
                 Finding(
                     code="no_other_side",
@@ -220,18 +210,15 @@ def segment_exam(
                     fix="A lesion joined to bone may be missed; give --skeleton or --seed.",
                 )
             )
-        provided.append(by_mask("shape (marrow and cortex)", division.solid, spacing))
-    if earlier is not None:
-        provided.append(earlier.provided(settings))
-        if earlier.why is not None:
-            findings.append(
-                Finding(
-                    code="prior_not_used",
-                    level="info",
-                    message=f"What is new since {earlier.name} is unknown: {earlier.why}.",
-                    fix="Ossification joined to bone may be missed; give --skeleton or --seed.",
-                )
+    if earlier is not None and earlier.why is not None:
+        findings.append(
+            Finding(
+                code="prior_not_used",
+                level="info",
+                message=f"What is new since {earlier.name} is unknown: {earlier.why}.",
+                fix="Ossification joined to bone may be missed; give --skeleton or --seed.",
             )
+        )
     found = Found([], [], [])
     if lesions is None:
         give_back_freed_memory()  # the search makes the peak of a whole run
@@ -251,6 +238,11 @@ def segment_exam(
             wanted,
             points,
         )
+    # Not before the search, which makes the peak: each holds a map.
+    if given is None:
+        provided += _built_in(mirror, division, settings, spacing)
+    if earlier is not None:
+        provided.append(earlier.provided(settings))
     called, left = found.called, found.left
     for piece in held:
         findings.append(piece.finding)
@@ -294,6 +286,22 @@ def segment_exam(
             suggested=[None if c is None else drawing.outlined(c) for c in found.pointed],
         )
     return made
+
+
+def _built_in(
+    mirror: Mirror | None, division: Division, settings: SegmentSettings, spacing: Triple
+) -> list[ProvidedSkeleton]:
+    """What the other side and bone's own shape say the native skeleton is."""
+    by_shape = by_mask("shape (marrow and cortex)", division.solid, spacing)
+    if mirror is None or mirror.agreement < STRONG_AGREEMENT:
+        return [by_shape]
+    by_symmetry = by_distance(
+        f"symmetry (mirrored bone explains {100 * mirror.agreement:.0f} %)",
+        mirror.distance_mm,
+        settings.mirror_tolerance_mm,
+        agreement=mirror.agreement,
+    )
+    return [by_symmetry, by_shape]
 
 
 def _listed(mask: Bool, reason: str, note: str) -> list[tuple[Bool, Box, str, str]]:

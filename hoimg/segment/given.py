@@ -179,7 +179,8 @@ def divide_by_given(
         (rest & ~bone) | shells,
         "given",
     )
-    return GivenDivision(division, Marrow(core, out_mm, np.zeros_like(out_mm)), lacking)
+    bare = np.zeros([(n + 1) // 2 for n in core.shape], dtype=np.float32)  # no cortex of its own
+    return GivenDivision(division, Marrow(core, out_mm, bare), lacking)
 
 
 def _lacking(off: Bool, working: Working) -> Bool:
@@ -236,7 +237,7 @@ def lacking_bones(lacking: Bool, working: Working) -> list[Held]:
     ]
 
 
-def swallowed(shells: NDArray[np.int32], given: Bool, working: Working) -> list[Held]:
+def swallowed(shells: NDArray[np.unsignedinteger], given: Bool, working: Working) -> list[Held]:
     """Closed shells that a given skeleton holds by half or more: ``skeleton_disagrees``.
 
     Args:

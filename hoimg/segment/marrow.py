@@ -10,6 +10,7 @@ deformable registration would stretch the other side's bone.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,7 +49,8 @@ class Marrow:
         inside: Marrow of native bones, up to the ridge of their cortex.
         distance_mm: float32, distance to it.
         cortex_mm: float32, how far out the surface of that bone lies round about; nan where no
-            native surface is near enough to tell.
+            native surface is near enough to tell. One value for each block of 2 x 2 x 2 voxels:
+            it is taken in a wide window.
     """
 
     inside: Bool
@@ -57,15 +59,34 @@ class Marrow:
 
     def beyond(self, margin_mm: float) -> Bool:
         """Voxels farther out than the native surface and a margin; false where nothing is known."""
-        with np.errstate(invalid="ignore"):
-            out: Bool = self.distance_mm > self.cortex_mm + np.float32(margin_mm)
-        return out
+        return self._compared(np.greater, margin_mm)
 
     def within(self, margin_mm: float) -> Bool:
         """Voxels inside of the native surface and a margin; false where nothing is known."""
-        with np.errstate(invalid="ignore"):
-            out: Bool = self.distance_mm <= self.cortex_mm + np.float32(margin_mm)
+        return self._compared(np.less_equal, margin_mm)
+
+    def known(self) -> Bool:
+        """Voxels whose native surface is near enough to tell how far out it lies."""
+        return np.stack([np.isfinite(cortex) for cortex in self._cortex_yx()])
+
+    def out_mm(self, at: tuple[NDArray[np.intp], ...]) -> NDArray[np.float32]:
+        """How far beyond the native surface voxels lie, by their indices zyx; nan if unknown."""
+        z, y, x = at
+        out: NDArray[np.float32] = self.distance_mm[at] - self.cortex_mm[z // 2, y // 2, x // 2]
         return out
+
+    def _compared(self, how: np.ufunc, margin_mm: float) -> Bool:
+        out = np.empty(self.distance_mm.shape, dtype=bool)
+        with np.errstate(invalid="ignore"):
+            for own, distance, cortex in zip(out, self.distance_mm, self._cortex_yx(), strict=True):
+                how(distance, cortex + np.float32(margin_mm), out=own)
+        return out
+
+    def _cortex_yx(self) -> Iterator[NDArray[np.float32]]:
+        """The cortex of every voxel, slice by slice: the whole is as large as the exam's maps."""
+        slices, rows, columns = self.distance_mm.shape
+        for k in range(slices):
+            yield self.cortex_mm[k // 2].repeat(2, axis=0).repeat(2, axis=1)[:rows, :columns]
 
 
 def native_marrow(basins: Basins, dense: Bool, shells: Bool, working: Working) -> Marrow:
@@ -121,7 +142,10 @@ def _native_basins(basins: Basins, shells: Bool, working: Working) -> NDArray[np
 def _thickness(
     distance: NDArray[np.float32], surface: Bool, spacing: tuple[float, float, float]
 ) -> NDArray[np.float32]:
-    """Soft minimum of the surface's distance in a Gaussian window; nan where there is none."""
+    """Soft minimum of the surface's distance in a Gaussian window; nan where there is none.
+
+    For each block of 2 x 2 x 2 voxels.
+    """
     from scipy import ndimage as ndi
 
     weight = np.zeros_like(distance)
@@ -130,7 +154,6 @@ def _thickness(
     weight[surface] = np.exp(-away / SHARPNESS_MM)
     value[surface] = weight[surface] * np.minimum(away, REACH_MM)
     # The window is wide: blocks of two voxels lose nothing and cost an eighth.
-    shape = weight.shape
     sigma = [ROUND_ABOUT_MM / (2 * s) for s in spacing]
     parts = [
         ndi.gaussian_filter(_halved(a), sigma, truncate=2.5, mode="constant")
@@ -138,10 +161,7 @@ def _thickness(
     ]
     coarse = np.full(parts[0].shape, np.nan, dtype=np.float32)
     np.divide(parts[0], parts[1], out=coarse, where=parts[1] > 1e-8)
-    out = coarse
-    for axis in (2, 1, 0):
-        out = np.repeat(out, 2, axis=axis)
-    return out[: shape[0], : shape[1], : shape[2]]
+    return coarse
 
 
 def _halved(array: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -113,13 +113,14 @@ def lump_parts(bone: BoneDepth, off: Bool, working: Working) -> list[Part]:
     box = bounding_box(solid, FLOOD_ROOM)
     if box is None:
         return []
-    heights = -bone.depth_mm[box]
-    steps = 10.0 * heights
-    flood = flooded(np.rint(steps, out=steps).astype(np.int16), solid[box])
+    steps = np.rint(-10.0 * bone.depth_mm[box]).astype(np.int16)
+    flood = flooded(steps, solid[box])
+    del steps
     count = int(flood.max()) + 1
+    flood, _ = join_shallow(flood, -bone.depth_mm[box], np.zeros(count, dtype=bool), NECK_MM)
     lumps = np.zeros(solid.shape, dtype=np.int32)
-    lumps[box] = join_shallow(flood, heights, np.zeros(count, dtype=bool), NECK_MM)[0]
-    del heights, steps, flood
+    lumps[box] = flood
+    del flood
     sizes = np.bincount(lumps[solid], minlength=count)
     return list(_uncut(lumps, sizes, np.ones(count, dtype=bool), off, working))
 
@@ -165,7 +166,8 @@ def _uncut(
     volume = sizes * working.voxel_mm3
     wanted = wanted & (volume >= LEAST_MM3) & (volume <= LARGEST_MM3)
     if off is not None:
-        alone = np.bincount(labels[off], minlength=count)
+        # Without what has no label, which is most of a scan: counting takes eight bytes a voxel.
+        alone = np.bincount(labels[off & (labels > 0)], minlength=count)
         wanted &= alone >= UNEXPLAINED * np.maximum(sizes, 1)
     room = margin_voxels(ROOM_MM, working.spacing_zyx_mm)
     last = labels.shape[0]

@@ -75,7 +75,7 @@ def propose(maps: Survey) -> list[Candidate]:
 def _outgrown(maps: Survey, off_shell: Bool) -> tuple[list[Bool], Bool]:
     """What stands out from bone: beyond its cortex, by each opening, and off mirrored bone."""
     division, marrow, mirror = maps.division, maps.marrow, maps.mirror
-    native = ~marrow.beyond(SURFACE_MM) & np.isfinite(marrow.cortex_mm)
+    native = ~marrow.beyond(SURFACE_MM) & marrow.known()
     by_marrow = []
     for radius in OPENED_MM:
         # A lump on a bone whose marrow was not seen comes off only at a wider opening.
@@ -98,7 +98,7 @@ def _floccules(maps: Survey, sure: Bool) -> list[Bool]:
     clear = ~(dilate_mm(bright, 3.5, spacing) | near_bone)
     del bright
     barred = near_bone | maps.metal | maps.streaks
-    found = faint_mineral(working, maps.body, barred, maps.settings, FAINT)
+    found = faint_mineral(working, maps.body, barred, maps.soft, maps.settings, FAINT)
     return [faint & clear for faint in found]
 
 
@@ -118,6 +118,7 @@ def _cut_out(maps: Survey, shelled: Bool, near_kept: Bool) -> list[Candidate]:
     if off is not None:
         # Where nothing is known to be native, every bone would be lumps of its own length.
         lumps = lump_parts(maps.bone_depth, off, working)
+        give_back_freed_memory()
         joined = joined_parts(basins + lumps, off, division.bone, working)
         every += [("lump", lumps), ("parts", list(joined))]
     return [

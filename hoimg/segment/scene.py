@@ -11,6 +11,7 @@ from hoimg.attenuation import hu_at_kvp
 from hoimg.image import CTVolume
 from hoimg.segment.basins import Basins, find_basins
 from hoimg.segment.body import body_mask, metal_mask
+from hoimg.segment.candidates import SoftTissue
 from hoimg.segment.contrast import contrast_seen, enhanced_lumen, wall_calcium
 from hoimg.segment.morphology import remove_small, smooth_mm
 from hoimg.segment.working import Working, block_maxima, make_working
@@ -29,6 +30,7 @@ class Scene:
         body: The patient.
         metal: Metal and cement.
         streaks: The zone round it.
+        soft: Muscle and noise.
         contrast: Whether a contrast agent was given: the header names one, or it is seen.
         lumen: Enhanced lumens; empty without contrast.
         wall: Calcium in their walls that touches the skeleton.
@@ -40,6 +42,7 @@ class Scene:
     body: Bool
     metal: Bool
     streaks: Bool
+    soft: SoftTissue
     contrast: bool
     lumen: Bool
     wall: Bool
@@ -67,10 +70,12 @@ def look(
         metal, streaks = metal_mask(working.hu, peak, body, spacing)
         calm = smooth_mm(working.hu, 0.7, spacing)
         dense = (calm > hu_at_kvp(settings.mineral_hu_120kvp, kvp)) & ~metal
-        lumen = enhanced_lumen(working, body, metal)
+        soft = SoftTissue.of(working.hu, body)
+        lumen = enhanced_lumen(working, body, metal, soft)
         contrast = contrast or contrast_seen(lumen, working)
         if not contrast:  # what is evenly dense is something else
             lumen = np.zeros_like(metal)
         wall = wall_calcium(dense & ~lumen, lumen, working, settings.skeleton_component_mm3)
         dense = remove_small(dense & ~lumen & ~wall, 30.0 / working.voxel_mm3)
-        return Scene(working, body, metal, streaks, contrast, lumen, wall, dense, parted.result())
+        apart = parted.result()
+        return Scene(working, body, metal, streaks, soft, contrast, lumen, wall, dense, apart)

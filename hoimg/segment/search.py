@@ -21,7 +21,6 @@ from hoimg.segment.features import Features
 from hoimg.segment.routes import propose, shared_voxels
 from hoimg.segment.survey import Survey
 from hoimg.settings import SegmentSettings
-from hoimg.side_threads import side_threads
 
 Bool = NDArray[np.bool_]
 Left = tuple[Bool, Box, str, str]
@@ -132,8 +131,7 @@ def _holding(
 
 
 def _judged(maps: Survey, proposed: Sequence[Candidate]) -> list[_Judged]:
-    with side_threads(2) as both:
-        described = list(both.map(maps.of, proposed))
+    described = [maps.of(candidate) for candidate in proposed]
     return [
         _Judged(candidate, features, place, said, hard_exclusion(features, place, maps.settings))
         for candidate, (features, place, _), said in zip(

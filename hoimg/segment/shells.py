@@ -60,19 +60,19 @@ class Shells:
     """Closed shells on the working grid.
 
     Attributes:
-        labels: int32 zyx, the lesions with their rim, filled; 0 elsewhere.
+        labels: zyx, the lesions with their rim, filled; 0 elsewhere. Of the smallest unsigned type.
         beyond: Voxels near a lesion that lie on the far side of the ridge to another bone.
         shells: What was measured of each label, in order.
     """
 
-    labels: Labels
+    labels: NDArray[np.unsignedinteger]
     beyond: Bool
     shells: tuple[Shell, ...]
 
     @classmethod
     def named(cls, lesions: Bool) -> Shells:
         """Lesions that somebody outlined, in place of shells: one label, nothing measured."""
-        return cls(lesions.astype(np.int32), np.zeros_like(lesions), ())
+        return cls(lesions.astype(np.uint8), np.zeros_like(lesions), ())
 
     def without(self, native: Bool) -> Shells:
         """The shells of which less than half lies in a native skeleton that somebody gave."""
@@ -81,7 +81,7 @@ class Shells:
         inside = np.bincount(self.labels[native], minlength=count)
         keep = inside < 0.5 * sizes
         keep[0] = False
-        numbers = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
+        numbers = np.where(keep, np.cumsum(keep), 0).astype(self.labels.dtype)
         kept = tuple(s for s, k in zip(self.shells, keep[1:], strict=True) if k)
         return Shells(numbers[self.labels], self.beyond, kept)
 
@@ -127,10 +127,11 @@ def closed_shells(
         inside = (core & body[box]).mean() / max(core.mean(), 1e-9)
         if not touching and inside > 0.9 and _is_lesion(shell, settings):
             found[label] = shell
-    out = np.zeros(hu.shape, dtype=np.int32)
+    masses = _masses(parted, places, found, settings.shell_pass_ratio)
+    out = np.zeros(hu.shape, dtype=np.min_scalar_type(len(masses)))
     beyond = np.zeros(hu.shape, dtype=bool)
     shells: list[Shell] = []
-    for chambers in _masses(parted, places, found, settings.shell_pass_ratio):
+    for chambers in masses:
         box = widened(_around(places[k - 1] for k in chambers), margin, hu.shape)
         core = np.isin(basins[box], chambers)
         whole, native_side = with_rim(core, basins[box], background, hu[box], working)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hoimg.geometry import bounding_box, margin_voxels
 from hoimg.segment.around import Around, Surroundings, surroundings
 from hoimg.segment.basins import Basins
-from hoimg.segment.candidates import Candidate
+from hoimg.segment.candidates import Candidate, SoftTissue
 from hoimg.segment.division import SURFACE_MM, Division
 from hoimg.segment.exclude import Place
 from hoimg.segment.features import Features, features_of
@@ -51,6 +51,7 @@ class Survey:
         mirror: The mirrored skeleton, or None.
         given_mm: Distance to a skeleton that was given, or None.
         fresh: What an earlier exam did not have.
+        soft: Muscle and noise.
         contrast: Whether a contrast agent was given.
         settings: Section ``segment``.
         around: The maps that the environment is read from.
@@ -69,6 +70,7 @@ class Survey:
     mirror: Mirror | None
     given_mm: NDArray[np.float32] | None
     fresh: Bool
+    soft: SoftTissue
     contrast: bool
     settings: SegmentSettings
     around: Surroundings
@@ -103,9 +105,8 @@ class Survey:
                 agreed = float((self.mirror.distance_mm[box][own] <= AGREED_MM).mean())
         given_mm = nan if self.given_mm is None else float(self.given_mm[at].min())
         layer = dilate_mm(mask, 1.5 * max(spacing), spacing) & ~mask
-        cortex_mm = self.marrow.cortex_mm[at]
-        known = np.isfinite(cortex_mm)
-        out_mm = self.marrow.distance_mm[at] - cortex_mm
+        out_mm = self.marrow.out_mm(at)
+        known = ~np.isnan(out_mm)
         return Place(
             attached=candidate.attached,
             shell=candidate.shell,
@@ -170,6 +171,7 @@ def survey(
         mirror=mirror,
         given_mm=None if given is None else distance_mm(given, spacing),
         fresh=fresh,
+        soft=scene.soft,
         contrast=scene.contrast,
         settings=settings,
         around=surroundings(working, body),

@@ -157,6 +157,8 @@ def way_between(
     Returns:
         The way, or None when no accepted registration connects the two.
     """
+    if start == end:
+        return Way((), ())
     import networkx as nx
 
     graph: Any = nx.DiGraph()
@@ -227,12 +229,12 @@ def match(
         up to ``max_match_gap_mm``; the overlap of two lesions is the larger of the two fractions,
         so that a lesion that grew round its old self still matches.
     """
-    from scipy.optimize import linear_sum_assignment
-
     targets = list(later)
     found = Matches()
     if not earlier or not targets:
         return found
+    from scipy.optimize import linear_sum_assignment
+
     forward = np.zeros((len(earlier), len(targets)))
     back = np.zeros_like(forward)
     for i, moved in enumerate(earlier):

@@ -34,6 +34,10 @@ def act(task: Task) -> Outcome:
     if path.stem == "hang":
         while True:
             signal.pause()
+    if path.stem == "last":  # waits until every patient of the root has been started
+        every = len(list(path.parents[1].iterdir()))
+        while len(Path(os.environ["HOIMG_TEST_LOG"]).read_text().split()) < every:
+            time.sleep(0.05)
     if path.stem == "eat":
         held = []
         while True:

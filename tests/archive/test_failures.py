@@ -68,6 +68,13 @@ def test_one_that_hangs_is_stopped_and_done_again_with_a_longer_limit_only(tmp_p
     assert go(root, out, settings=settings(minutes=5.0)).done == 1
 
 
+def test_no_patient_waits_behind_a_long_one_while_another_worker_has_none(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOIMG_TEST_LOG", str(tmp_path / "log"))
+    root = write_root(tmp_path / "root", "last", "good", "fine", "good", "fine", "good")
+    summary = go(root, tmp_path / "out", dask=True, workers=2)
+    assert (summary.done, summary.failed) == (6, ())
+
+
 def test_only_what_may_pass_is_tried_again(batch):
     base, root, _ = batch
     starts = (base / "log").read_text().split()

@@ -60,8 +60,11 @@ def test_a_bare_shaft_has_nothing_beyond_its_cortex_and_a_lump_on_it_has():
 
 def test_far_from_any_marrow_nothing_is_known():
     marrow, _ = marrow_of(sides=(-1,))
-    far = marrow.cortex_mm[:, :, -10:]
-    assert np.isnan(far).all()
+    assert np.isnan(marrow.cortex_mm[:, :, -5:]).all()
+    assert not marrow.known()[:, :, -10:].any()
+    assert np.isnan(
+        marrow.out_mm(np.nonzero(np.ones((3, 3, 144), bool))).reshape(9, 144)[:, -10:]
+    ).all()
     assert not marrow.beyond(0.0)[:, :, -10:].any()
     assert not marrow.within(0.0)[:, :, -10:].any()
 

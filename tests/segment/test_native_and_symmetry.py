@@ -11,7 +11,7 @@ from hoimg.image import CTVolume
 from hoimg.segment import candidates, symmetry
 from hoimg.segment.basins import find_basins
 from hoimg.segment.body import body_mask
-from hoimg.segment.candidates import faint_mineral, muscle_hu, noise_hu
+from hoimg.segment.candidates import SoftTissue, faint_mineral, muscle_hu, noise_hu
 from hoimg.segment.contrast import enhanced_lumen, wall_calcium
 from hoimg.segment.division import divide_unaided, standing_out
 from hoimg.segment.given import divide_by_given
@@ -28,6 +28,7 @@ from hoimg.simulate.film_anatomy import make_body
 
 SMALL = SegmentSettings(skeleton_component_mm3=5000.0, cut_bone_mm3=500.0)
 SHAPE = (40, 50, 60)
+BLOCKS = tuple((n + 1) // 2 for n in SHAPE)
 CUBE = (1.5, 1.5, 1.5)
 
 
@@ -57,7 +58,7 @@ def mirror_of(expected, faint=None):
 def no_marrow():
     """A scan in which no bone shows its marrow."""
     far = np.full(SHAPE, np.inf, np.float32)
-    return Marrow(np.zeros(SHAPE, bool), far, np.full(SHAPE, np.nan, np.float32))
+    return Marrow(np.zeros(SHAPE, bool), far, np.full(BLOCKS, np.nan, np.float32))
 
 
 def divided(dense, mirror=None, marrow=None, shells=None, fresh=None, settings=SMALL):
@@ -115,7 +116,7 @@ def test_what_lies_beyond_the_cortex_round_about_is_suspect_without_another_side
     marrow_inside = np.zeros(SHAPE, bool)
     marrow_inside[:, 13:17, 13:17] = True
     distance = ndimage.distance_transform_edt(~marrow_inside, sampling=CUBE).astype(np.float32)
-    marrow = Marrow(marrow_inside, distance, np.full(SHAPE, 5.0, np.float32))
+    marrow = Marrow(marrow_inside, distance, np.full(BLOCKS, 5.0, np.float32))
     made = divided(dense, marrow=marrow)
     beyond = parts["knob"] & (distance > 6.5)
     # Opening takes edges and corners only.
@@ -178,6 +179,7 @@ def candidates_of(dense, given):
         body=~none,
         metal=none,
         streaks=none,
+        soft=SoftTissue(55.0, 10.0),
         contrast=False,
         lumen=none,
         wall=none,
@@ -226,6 +228,10 @@ def test_floccules_two_voxels_apart_are_one_candidate_and_a_cavity_is_filled():
     assert found[0].mask.sum() == 1000  # the shell's whole cube
 
 
+def soft_of(working, body):
+    return SoftTissue.of(working.hu, body)
+
+
 def soft_tissue(noise, seed=0):
     hu = 55 + np.random.default_rng(seed).normal(0, noise, SHAPE)
     return hu, np.ones(SHAPE, bool), np.zeros(SHAPE, bool)
@@ -237,7 +243,9 @@ def test_muscle_and_noise_are_read_from_the_scan_and_noise_alone_is_no_floccule(
     assert muscle_hu(hu, body) == pytest.approx(55, abs=8)
     assert noise_hu(hu, body, 55.0) == pytest.approx(noise, rel=0.1)
     working = make_working(CTVolume.from_array(hu, CUBE), 1.5)
-    assert not faint_mineral(working, body, none, SegmentSettings())[0].any()
+    assert not faint_mineral(working, body, none, soft_of(working, body), SegmentSettings())[
+        0
+    ].any()
 
 
 def test_too_little_soft_tissue_falls_back_to_fixed_values():
@@ -256,10 +264,12 @@ def test_clumps_denser_than_muscle_are_found_and_an_even_body_is_not():
     even = np.hypot(np.hypot(z - 30, y - 37), x - 65) < 12
     hu = np.where(even, 105.0 + 0.5 * (hu - 55), hu)
     working = make_working(CTVolume.from_array(hu, CUBE), 1.5)
-    (found,) = faint_mineral(working, body, none, SegmentSettings())
+    (found,) = faint_mineral(working, body, none, soft_of(working, body), SegmentSettings())
     assert found[clumps].mean() > 0.5
     assert not (found & ~ndimage.binary_dilation(clumps, iterations=2)).any()
-    assert not faint_mineral(working, body, clumps, SegmentSettings())[0][clumps].any()
+    assert not faint_mineral(working, body, clumps, soft_of(working, body), SegmentSettings())[0][
+        clumps
+    ].any()
 
 
 @pytest.mark.parametrize("slab", [1, 7, 20, 39])
@@ -270,10 +280,11 @@ def test_floccules_are_the_same_however_many_slices_are_looked_at_in_one_go(slab
     hu = np.where(np.hypot(y - 37 + 0 * z, x - 40) < 30, 130 + patchy, hu)  # much near the limits
     avoid[:, 20:24, 20:24] = True
     working = make_working(CTVolume.from_array(hu, CUBE), 1.5)
-    whole = faint_mineral(working, body, avoid, SegmentSettings(), (1.0, 0.65))
+    soft = soft_of(working, body)
+    whole = faint_mineral(working, body, avoid, soft, SegmentSettings(), (1.0, 0.65))
     assert 0.05 < whole[0].mean() < whole[1].mean() < 0.5
     monkeypatch.setattr(candidates, "SLAB", slab)
-    parts = faint_mineral(working, body, avoid, SegmentSettings(), (1.0, 0.65))
+    parts = faint_mineral(working, body, avoid, soft, SegmentSettings(), (1.0, 0.65))
     np.testing.assert_array_equal(parts, whole)
 
 
@@ -286,7 +297,7 @@ def test_an_even_tube_is_a_lumen_and_uneven_marrow_and_a_thin_vessel_are_not():
     speckle = np.random.default_rng(5).normal(0, 90, SHAPE)
     hu = np.where(vessel | thin, hu + 245, np.where(marrow, 250 + speckle, hu))
     working = make_working(CTVolume.from_array(hu, CUBE), 1.5)
-    lumen = enhanced_lumen(working, body, none)
+    lumen = enhanced_lumen(working, body, none, soft_of(working, body))
     # Within three standard deviations of the 1.5 mm window the edge itself is uneven.
     assert lumen[np.hypot(y - 37 + 0 * x, x - 20) < 9 - 4.5].all()
     assert not (lumen & ~ndimage.binary_dilation(vessel, iterations=2)).any()
@@ -348,6 +359,31 @@ def test_the_stretch_of_a_transform_is_told_however_it_is_turned_and_moved(axes_
     turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
     affine = sitk.AffineTransform((turn @ axes_mm @ turn).ravel().tolist(), (30.0, -7.0, 12.0))
     assert symmetry._stretch(affine) == pytest.approx(factor)
+
+
+def test_how_far_apart_two_transforms_lay_points():
+    sitk = pytest.importorskip("SimpleITK")
+    points = np.array([[0.0, 0.0, 0.0], [10.0, 0.0, 0.0], [0.0, 30.0, 0.0], [0.0, 0.0, 7.0]])
+    still = sitk.AffineTransform(3)
+    moved = sitk.AffineTransform(np.eye(3).ravel().tolist(), (2.0, -1.0, 2.0))
+    assert symmetry._apart_mm(points, still, moved) == pytest.approx(3.0)
+    # x twice as long about a centre at x = 4: 4, 6, 4 and 4 mm aside.
+    stretched = sitk.AffineTransform(np.diag([2.0, 1.0, 1.0]).ravel().tolist(), (0.0, 0.0, 0.0))
+    stretched.SetCenter((4.0, 5.0, 6.0))
+    assert symmetry._apart_mm(points, stretched, still) == pytest.approx(4.5)
+
+
+@pytest.mark.parametrize(("near_mm", "times"), [(symmetry.SAME_PLACE_MM, 1), (0.0, 2)])
+def test_a_second_start_that_comes_to_the_same_place_is_not_followed(monkeypatch, near_mm, times):
+    laid = []
+    real = symmetry._laid_over
+    monkeypatch.setattr(symmetry, "SURE_AGREEMENT", 1.1)  # the first start never is enough
+    monkeypatch.setattr(symmetry, "SAME_PLACE_MM", near_mm)
+    monkeypatch.setattr(symmetry, "_laid_over", lambda *a: laid.append(real(*a)) or laid[-1])
+    mirror = mirror_of_patient()
+    assert mirror is not None
+    assert len(laid) == times
+    assert mirror.agreement == max(one.agreement for one in laid)
 
 
 @pytest.fixture(scope="module")
