@@ -6,13 +6,14 @@ import hashlib
 import hmac
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import odd_child
+import psutil
 import pydicom
 from synthetic_archive_ct import write_one
 
@@ -99,6 +100,16 @@ def go(
             stack.enter_context(patch("hoimg.archive.run.Cluster", OneAfterTheOther))
         where = Where(workers, scheduler)
         return run_batch(census, out, wanted, where=where, entry=odd_child.__name__, **more)
+
+
+def workers_with_a_patient(top: int) -> list[int]:
+    """The worker above each patient's process that runs somewhere below a process."""
+    found = []
+    for process in psutil.Process(top).children(recursive=True):
+        with suppress(psutil.Error):  # it may have ended just now
+            if odd_child.__name__ in process.cmdline():
+                found.append(process.ppid())
+    return found
 
 
 def backwards(census: Census) -> Census:

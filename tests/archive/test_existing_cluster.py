@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from archives import files, go, settings, tables, write_root
+from archives import files, go, settings, tables, workers_with_a_patient, write_root
 
 from hoimg.archive.cluster import Cluster, ClusterLost, Where
 from hoimg.archive.run import Progress
@@ -96,11 +96,6 @@ def same(out: Path, other: Path) -> bool:
     return tables(out) == tables(other) and files(out) == files(other)
 
 
-def at_work(process: subprocess.Popen[bytes]) -> bool:
-    """Whether a worker has a patient's process."""
-    return any("odd_child" in p.cmdline() for p in psutil.Process(process.pid).children())
-
-
 def test_it_does_the_same_and_loses_nothing_with_a_worker(undisturbed, tmp_path):
     root, quiet = undisturbed
     log = tmp_path / "log"
@@ -110,7 +105,7 @@ def test_it_does_the_same_and_loses_nothing_with_a_worker(undisturbed, tmp_path)
         def watch(progress: Progress) -> None:
             """Kill a worker that has a patient, once, and have another one come."""
             for worker in cluster.workers:
-                if not killed and progress.ended >= 1 and at_work(worker):
+                if not killed and progress.ended >= 1 and workers_with_a_patient(worker.pid):
                     worker.kill()
                     worker.wait()
                     killed.append(worker.pid)

@@ -13,7 +13,15 @@ from pathlib import Path
 
 import psutil
 import pytest
-from archives import files, go, key_of, statuses, tables, write_root
+from archives import (
+    files,
+    go,
+    key_of,
+    statuses,
+    tables,
+    workers_with_a_patient,
+    write_root,
+)
 
 from hoimg.archive import publish
 from hoimg.archive.run import Progress
@@ -103,14 +111,10 @@ def test_a_worker_killed_costs_nothing_but_time(undisturbed, tmp_path, monkeypat
     def watch(progress: Progress) -> None:
         """Kill the worker above a patient's process, once early and once late."""
         if len(killed) < 2 and progress.ended >= 3 * len(killed):
-            for process in psutil.Process().children(recursive=True):
-                if "odd_child" in process.cmdline():
-                    worker = process.parent()
-                    assert worker is not None
-                    assert "multiprocessing" in " ".join(worker.cmdline())
-                    os.kill(worker.pid, signal.SIGKILL)
-                    killed.append(worker.pid)
-                    break
+            for worker in workers_with_a_patient(os.getpid())[:1]:
+                assert "multiprocessing" in " ".join(psutil.Process(worker).cmdline())
+                os.kill(worker, signal.SIGKILL)
+                killed.append(worker)
 
     summary = go(root, tmp_path / "out", dask=True, workers=2, watch=watch)
     assert len(set(killed)) == 2
