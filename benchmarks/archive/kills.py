@@ -82,14 +82,16 @@ def main() -> None:
         while left:
             runs += 1
             done = set(statuses(out)) if (out / "results.sqlite").exists() else set()
-            kind = one(root, out, log, rng, given.apart)
+            kind, ended = one(root, out, log, rng, given.apart)
             if kind is not None:
                 hit[kind] = hit.get(kind, 0) + 1
                 left -= 1
             started = log.read_text().split() if log.exists() else []
             again += len(done & set(started))
             log.unlink(missing_ok=True)
-            if len(set(statuses(out)) if (out / "results.sqlite").exists() else ()) == len(kinds):
+            # Killed after the last patient it has not written the tables yet: the next run does.
+            recorded = set(statuses(out)) if (out / "results.sqlite").exists() else set()
+            if ended and len(recorded) == len(kinds):
                 assert tables(out) == tables(base / "quiet"), "the database differs"
                 assert files(out) == files(base / "quiet"), "the files differ"
                 out = base / f"out{runs}"  # all done: from the beginning
@@ -100,8 +102,14 @@ def main() -> None:
         print(f"finished patients done again: {again}")
 
 
-def one(root: Path, out: Path, log: Path, rng: random.Random, apart: bool) -> str | None:
-    """A run that is hit once, at a random moment; what was hit, None where it ended before."""
+def one(
+    root: Path, out: Path, log: Path, rng: random.Random, apart: bool
+) -> tuple[str | None, bool]:
+    """A run that is hit once, at a random moment.
+
+    Returns:
+        What was hit, None where it ended before; and whether it came to its end.
+    """
     os.environ.update({"HOIMG_TEST_LOG": str(log), "HOIMG_TEST_SECONDS": "0.3"})
     cluster, address = start_cluster(log.parent) if apart else ([], "")
     words = [sys.executable, "-c", RUNNER, str(root), str(out), address]
@@ -123,7 +131,7 @@ def one(root: Path, out: Path, log: Path, rng: random.Random, apart: bool) -> st
         for other in cluster:
             other.kill()
             other.wait()
-    return kind
+    return kind, process.returncode == 0
 
 
 def start_cluster(folder: Path) -> tuple[list[subprocess.Popen[bytes]], str]:
