@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import nibabel as nib
 import numpy as np
+import pytest
 
 from hoimg.anatomy import Anatomy, unpacked
 from hoimg.geometry import Grid
@@ -30,6 +31,16 @@ def test_every_combination_comes_back():
         assert mask.array.dtype == bool
         assert np.array_equal(mask.array, getattr(given, name).array)
         assert mask.grid is packed.grid
+
+
+@pytest.mark.parametrize("slices", [1, 63, 64, 65, 128, 129])
+def test_every_slice_is_packed(slices):
+    grid = Grid((slices, 1, 1), (1.0, 1.0, 1.0))
+    z = np.arange(slices)
+    masks = (z % 2 == 0, z % 3 == 0, z == slices - 1)
+    packed = Anatomy(*(Mask(m.reshape(-1, 1, 1), grid) for m in masks)).packed()
+    expected = [(k % 2 == 0) * 1 + (k % 3 == 0) * 2 + (k == slices - 1) * 4 for k in range(slices)]
+    assert packed.array.ravel().tolist() == expected
 
 
 def test_masks_of_numbers_count_like_truth():

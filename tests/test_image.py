@@ -107,6 +107,15 @@ def test_an_itk_voxel_lies_where_the_grid_says():
     assert grid_of_sitk(image).same_as(oblique_grid(), 1e-6)
 
 
+@pytest.mark.parametrize("slices", [1, 63, 64, 65, 128, 129])
+def test_every_slice_is_in_the_file_however_many_are_packed_in_one_go(tmp_path, slices):
+    array = np.arange(slices * 6, dtype=np.uint16).reshape(slices, 2, 3)
+    for given_array in (array, array[::-1], np.asfortranarray(array)):
+        write_nifti(tmp_path / "m.nii.gz", given_array, Grid(array.shape, (1.0, 1.0, 1.0)))
+        held = np.asarray(nib.load(tmp_path / "m.nii.gz").dataobj)
+        np.testing.assert_array_equal(held.T, given_array)
+
+
 def test_nifti_is_placed_in_ras_by_another_reader(tmp_path):
     array = np.zeros((3, 4, 5), np.uint16)
     array[2, 1, 4] = 7

@@ -81,7 +81,7 @@ def main() -> None:
         out, log = base / "out", base / "log"
         while left:
             runs += 1
-            done = set(statuses(out)) if (out / "results.sqlite").exists() else set()
+            done = recorded(out)
             kind, ended = one(root, out, log, rng, given.apart)
             if kind is not None:
                 hit[kind] = hit.get(kind, 0) + 1
@@ -90,8 +90,7 @@ def main() -> None:
             again += len(done & set(started))
             log.unlink(missing_ok=True)
             # Killed after the last patient it has not written the tables yet: the next run does.
-            recorded = set(statuses(out)) if (out / "results.sqlite").exists() else set()
-            if ended and len(recorded) == len(kinds):
+            if ended and len(recorded(out)) == len(kinds):
                 assert tables(out) == tables(base / "quiet"), "the database differs"
                 assert files(out) == files(base / "quiet"), "the files differ"
                 out = base / f"out{runs}"  # all done: from the beginning
@@ -100,6 +99,11 @@ def main() -> None:
         assert files(out) == files(base / "quiet"), "the files differ"
         print(f"{given.kills} kills in {runs + 1} runs: {hit}")
         print(f"finished patients done again: {again}")
+
+
+def recorded(out: Path) -> set[str]:
+    """Keys of the patients in the database of a run."""
+    return set(statuses(out)) if (out / "results.sqlite").exists() else set()
 
 
 def one(

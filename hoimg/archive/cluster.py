@@ -98,6 +98,7 @@ class Cluster:
                         "distributed.scheduler.allowed-failures": LOST,
                         "distributed.worker.profile.enabled": False,
                         "distributed.admin.system-monitor.interval": "10s",
+                        # Twenty milliseconds by default, in each of its processes.
                         "distributed.admin.tick.interval": "1s",
                         "distributed.scheduler.work-stealing": False,
                         "distributed.scheduler.worker-saturation": 1.0,

@@ -179,8 +179,7 @@ def divide_by_given(
         (rest & ~bone) | shells,
         "given",
     )
-    bare = np.zeros([(n + 1) // 2 for n in core.shape], dtype=np.float32)  # no cortex of its own
-    return GivenDivision(division, Marrow(core, out_mm, bare), lacking)
+    return GivenDivision(division, Marrow.bare(core, out_mm), lacking)
 
 
 def _lacking(off: Bool, working: Working) -> Bool:

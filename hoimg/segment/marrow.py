@@ -57,6 +57,12 @@ class Marrow:
     distance_mm: NDArray[np.float32]
     cortex_mm: NDArray[np.float32]
 
+    @classmethod
+    def bare(cls, inside: Bool, distance_mm: NDArray[np.float32]) -> Marrow:
+        """Bone whose surface is that of what is inside: it has no cortex beyond it."""
+        blocks = [(n + 1) // 2 for n in inside.shape]
+        return cls(inside, distance_mm, np.zeros(blocks, dtype=np.float32))
+
     def beyond(self, margin_mm: float) -> Bool:
         """Voxels farther out than the native surface and a margin; false where nothing is known."""
         return self._compared(np.greater, margin_mm)

@@ -5,7 +5,7 @@ import pytest
 from body_phantoms import ball, limbs, paint, volume, with_shell
 
 from hoimg.segment.basins import find_basins
-from hoimg.segment.marrow import native_marrow
+from hoimg.segment.marrow import Marrow, native_marrow
 from hoimg.segment.morphology import smooth_mm
 from hoimg.segment.working import make_working
 from hoimg.settings import SegmentSettings
@@ -73,3 +73,25 @@ def test_the_core_of_a_closed_lesion_is_no_native_marrow():
     shell = ball((-22.0, -42.0, 40.0), 11.0) > 0
     marrow, _ = marrow_of(with_shell, shells=shell)
     assert not (marrow.inside & shell).any()
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 4, 6), (3, 5, 7), (4, 3, 2)])
+def test_the_cortex_of_a_block_is_that_of_each_of_its_voxels(shape):
+    rng = np.random.default_rng(4)
+    # Whole numbers, so that many voxels lie at a limit, and a block that nothing is known of.
+    distance = rng.integers(0, 6, shape).astype(np.float32)
+    cortex = rng.integers(0, 4, [(n + 1) // 2 for n in shape]).astype(np.float32)
+    cortex[-1, -1, -1] = np.nan
+    marrow = Marrow(distance == 0, distance, cortex)
+    out = marrow.out_mm(np.nonzero(np.ones(shape, bool))).reshape(shape)
+    beyond, within, known = marrow.beyond(1.0), marrow.within(1.0), marrow.known()
+    for z, y, x in np.ndindex(*shape):
+        own = cortex[z // 2, y // 2, x // 2]
+        far = distance[z, y, x] - own
+        assert known[z, y, x] == (own == own)
+        assert beyond[z, y, x] == (far > 1.0)
+        assert within[z, y, x] == (far <= 1.0)
+        assert out[z, y, x] == far or (np.isnan(out[z, y, x]) and np.isnan(far))
+    bare = Marrow.bare(distance == 0, distance)
+    np.testing.assert_array_equal(bare.beyond(0.0), distance > 0)
+    assert bare.known().all()
